@@ -1,0 +1,61 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Modules below the C ABI build in two modes from the same source: ordinary Swift (Swift users, tests, the
+/// tool) and, with `--traits Embedded`, Embedded Swift (the C library, which needs no Swift runtime).
+let core: [SwiftSetting] = [
+  .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+  name: "ltp",
+  products: [
+    .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
+    .library(
+      name: "LTPModules", targets: ["LTPFrames", "LTPAdmission", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
+    .executable(name: "ltp", targets: ["ltp"]),
+  ],
+  traits: [
+    .trait(name: "Embedded", description: "Build the core without the Swift runtime, for C.")
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+  ],
+  targets: [
+    // The contract: frames, constants, status codes, functions, and what the trace holds on disk.
+    .systemLibrary(name: "CLTP", path: "include"),
+    // The one place that calls liburing, libcrypto, pthreads and the kernel.
+    .target(
+      name: "CLTPSystem",
+      linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("crypto")]),
+    // bytes -> frame view
+    .target(name: "LTPFrames", dependencies: ["CLTP"], swiftSettings: core),
+    // frame -> lane (orientation, policy, continuity) -> verdict and record
+    .target(name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPFrames"], swiftSettings: core),
+    // records -> sealed blocks -> segments on disk, and back at recovery
+    .target(name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
+    // the C ABI: ltp.h's functions
+    .target(
+      name: "LTPLibrary", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPTrace"],
+      swiftSettings: core),
+    // reads traces: verify, summary, show, redecide
+    .target(
+      name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace"],
+      swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
+    .executableTarget(
+      name: "ltp",
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPLibrary", "LTPInspect",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
+      swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
+    .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
+    .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
+    .testTarget(name: "LTPTraceTests", dependencies: ["LTPTrace", "LTPInspect"]),
+    .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary"]),
+    .testTarget(name: "LTPInspectTests", dependencies: ["LTPInspect", "LTPLibrary"]),
+  ]
+)

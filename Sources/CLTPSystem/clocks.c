@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clocks, randomness, futex waits, memory and SHA-256.
+#define _GNU_SOURCE
+#include "ltp_system.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t read_clock(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct timespec timespec_from(uint64_t nanoseconds) {
+  struct timespec value = {.tv_sec = (time_t)(nanoseconds / 1000000000u),
+                           .tv_nsec = (long)(nanoseconds % 1000000000u)};
+  return value;
+}
+
+uint64_t ltp_system_monotonic_ns(void) { return read_clock(CLOCK_MONOTONIC); }
+uint64_t ltp_system_unix_ns(void) { return read_clock(CLOCK_REALTIME); }
+uint64_t ltp_system_thread_cpu_ns(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
+uint64_t ltp_system_process_id(void) { return (uint64_t)getpid(); }
+
+void ltp_system_sleep_ns(uint64_t nanoseconds) {
+  struct timespec duration = timespec_from(nanoseconds);
+  nanosleep(&duration, NULL);
+}
+
+int ltp_system_random(void *bytes, size_t count) {
+  ssize_t got = getrandom(bytes, count, 0);
+  if (got < 0) return -errno;
+  return (size_t)got == count ? 0 : -EIO;
+}
+
+int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+  struct timespec timeout = timespec_from(timeout_ns);
+  if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, NULL, 0) == 0) return 0;
+  return -errno;
+}
+
+void ltp_system_futex_wake_all(uint32_t *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+void *ltp_system_map(size_t bytes, int flags) {
+  void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return NULL;
+  int refused = 0;
+  if (flags & LTP_SYSTEM_WIPE_ON_FORK) refused |= madvise(base, bytes, MADV_WIPEONFORK);
+  if (flags & LTP_SYSTEM_NOT_IN_CHILD) refused |= madvise(base, bytes, MADV_DONTFORK);
+  if (refused != 0) {
+    // Without it a child could go on writing its parent's trace: rather no core than an unsafe one.
+    munmap(base, bytes);
+    return NULL;
+  }
+  return base;
+}
+
+void ltp_system_unmap(void *base, size_t bytes) { munmap(base, bytes); }
+void ltp_system_discard(void *base, size_t bytes) { madvise(base, bytes, MADV_DONTNEED); }
+
+uint64_t ltp_system_locked_memory_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return 0;
+  return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
+}
+
+const char *ltp_system_error_text(int error_number) {
+  const char *text = strerrordesc_np(error_number);
+  return text ? text : "unknown error";
+}
+
+int ltp_system_sha256(const void *bytes, size_t count, uint8_t *digest) {
+  // EVP_sha256() is static and needs no look-up by name; one context is made and freed within the call.
+  unsigned length = 0;
+  if (EVP_Digest(bytes, count, digest, &length, EVP_sha256(), NULL) != 1) return -ENOMEM;
+  return length == 32 ? 0 : -EIO;
+}
+
+void ltp_system_format_place(
+  char *out, size_t capacity, const char *what, uint64_t segment, uint64_t offset, uint64_t block,
+  const char *detail) {
+  snprintf(out, capacity, "%s (segment %llu, offset %llu, block %llu): %s", what,
+           (unsigned long long)segment, (unsigned long long)offset, (unsigned long long)block, detail);
+}

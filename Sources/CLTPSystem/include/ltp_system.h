@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one door to the operating system: clocks, memory, threads, files, io_uring (liburing) and SHA-256
+ * (libcrypto). Thin: each function is one system or library call, and policy (what to retry, what is fatal)
+ * stays with the caller. Functions that can fail return 0 or more on success and -errno on failure.
+ */
+#ifndef LTP_SYSTEM_H
+#define LTP_SYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- clocks, randomness, waiting ---- */
+uint64_t ltp_system_monotonic_ns(void);
+uint64_t ltp_system_unix_ns(void);
+uint64_t ltp_system_thread_cpu_ns(void);
+uint64_t ltp_system_process_id(void);
+void ltp_system_sleep_ns(uint64_t nanoseconds);
+int ltp_system_random(void *bytes, size_t count);
+/* Sleeps while *word == expected, until woken or timed out. -ETIMEDOUT, -EAGAIN and -EINTR are ordinary. */
+int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void ltp_system_futex_wake_all(uint32_t *word);
+
+static inline void ltp_system_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/* ---- memory: whole pages, zeroed, private ---- */
+#define LTP_SYSTEM_WIPE_ON_FORK 1 /* a child sees zeros */
+#define LTP_SYSTEM_NOT_IN_CHILD 2 /* a child does not have it */
+void *ltp_system_map(size_t bytes, int flags); /* NULL when there is no memory */
+void ltp_system_unmap(void *base, size_t bytes);
+void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the pages stay valid and read zero */
+
+/* ---- threads ---- */
+typedef struct ltp_system_thread {
+  unsigned long handle;
+} ltp_system_thread;
+/* Starts a thread with all signals blocked. name: at most 15 characters. */
+int ltp_system_thread_start(
+  ltp_system_thread *thread, void (*body)(void *), void *argument, const char *name);
+void ltp_system_thread_join(ltp_system_thread *thread);
+
+typedef struct ltp_system_mutex {
+  uint64_t storage[8];
+} ltp_system_mutex;
+void ltp_system_mutex_init(ltp_system_mutex *mutex);
+void ltp_system_mutex_lock(ltp_system_mutex *mutex);
+void ltp_system_mutex_unlock(ltp_system_mutex *mutex);
+
+/* ---- files ---- */
+#define LTP_SYSTEM_CREATE 1    /* make it; it must not exist */
+#define LTP_SYSTEM_DIRECT 2    /* O_DIRECT */
+#define LTP_SYSTEM_READ_ONLY 4
+int ltp_system_open_directory(const char *path);
+int ltp_system_open_at(int directory, const char *name, int flags);
+int ltp_system_is_writable(int directory); /* 0, or -EROFS, -EACCES, ... */
+int ltp_system_close(int descriptor);
+int ltp_system_lock(int descriptor); /* exclusive, without waiting: -EWOULDBLOCK when it is taken */
+int64_t ltp_system_size(int descriptor);
+int64_t ltp_system_read_at(int descriptor, void *bytes, size_t count, uint64_t offset);
+/* One pwritev2 call. durable: with RWF_DSYNC. May be short. */
+int64_t ltp_system_write_at(
+  int descriptor, const void *bytes, size_t count, uint64_t offset, int durable);
+int ltp_system_sync(int descriptor);
+int ltp_system_truncate(int descriptor, uint64_t bytes);
+int ltp_system_rename_at(int directory, const char *from, const char *to);
+int ltp_system_unlink_at(int directory, const char *name);
+/* The next entry's name, or NULL at the end. Start with *stream == NULL; the stream closes itself at the end.
+ * -errno in *failure when the directory cannot be read. */
+const char *ltp_system_next_entry(int directory, void **stream, int *failure);
+void ltp_system_end_entries(void *stream);
+uint64_t ltp_system_free_bytes(int descriptor);
+uint64_t ltp_system_locked_memory_limit(void); /* bytes; UINT64_MAX: unlimited */
+const char *ltp_system_error_text(int error_number);
+
+/* ---- io_uring ---- */
+typedef struct ltp_system_ring ltp_system_ring;
+typedef struct ltp_system_completion {
+  uint64_t token;
+  int32_t result;
+  int32_t reserved;
+} ltp_system_completion;
+
+/* entries: submission queue size. The ring belongs to the thread that calls ltp_system_ring_enable. */
+int ltp_system_ring_create(ltp_system_ring **ring, unsigned entries);
+int ltp_system_ring_enable(ltp_system_ring *ring);
+void ltp_system_ring_destroy(ltp_system_ring *ring);
+/* Tables for count registered buffers and files; empty at first. */
+int ltp_system_ring_reserve_buffers(ltp_system_ring *ring, unsigned count);
+int ltp_system_ring_reserve_files(ltp_system_ring *ring, unsigned count);
+int ltp_system_ring_set_buffer(ltp_system_ring *ring, unsigned index, void *base, size_t bytes);
+int ltp_system_ring_set_file(ltp_system_ring *ring, unsigned index, int descriptor);
+/* -EBUSY when the submission queue is full. file_index or buffer_index < 0: not registered. */
+int ltp_system_ring_queue_write(
+  ltp_system_ring *ring, int descriptor, int file_index, const void *bytes, uint32_t count,
+  uint64_t offset, int buffer_index, int durable, uint64_t token);
+int ltp_system_ring_queue_sync(ltp_system_ring *ring, int descriptor, int file_index, uint64_t token);
+/* Submits what is queued; returns how many the kernel took. */
+int ltp_system_ring_submit(ltp_system_ring *ring);
+/* Waits for a completion for at most this long. -ETIME when none came. */
+int ltp_system_ring_wait(ltp_system_ring *ring, uint64_t timeout_ns);
+/* Takes up to capacity completions without waiting. */
+unsigned ltp_system_ring_reap(
+  ltp_system_ring *ring, ltp_system_completion *completions, unsigned capacity);
+
+/* ---- SHA-256 ---- */
+/* digest: 32 bytes. -ENOMEM or -EIO when libcrypto fails. */
+int ltp_system_sha256(const void *bytes, size_t count, uint8_t *digest);
+
+/* ---- text, for messages without the Swift runtime ---- */
+/* snprintf with the arguments that messages need; each %s and %llu is checked by the compiler here. */
+void ltp_system_format_place(
+  char *out, size_t capacity, const char *what, uint64_t segment, uint64_t offset, uint64_t block,
+  const char *detail);
+
+#endif /* LTP_SYSTEM_H */

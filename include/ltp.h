@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ltp.h: the LTP admission core's contract.
+ *
+ * A service keeps one orientation (its overload state, with the evidence for it). Each intent arrives as a
+ * route_request frame; ltp_admit() answers with a verdict, and the verdict's record is in the trace before
+ * the call returns. This header is the one definition of frames, constants, status codes and functions;
+ * ltp_trace.h defines what is on disk, docs/FORMAT.md explains both byte by byte.
+ *
+ * Conventions
+ *   - Little-endian, naturally aligned, reserved bytes zero. Sizes are asserted at the end of each part.
+ *   - Structures hold fixed-width integers only; constants are macros.
+ *   - Every options structure starts with struct_size. Fill it in with its ltp_*_init() function.
+ *   - A function returns LTP_OK (0) or a status; ltp_status_text() says it in words. Functions that can fail
+ *     for reasons worth telling also take an ltp_error, which may be NULL.
+ *   - Zeroed memory fails closed: state 0 is UNKNOWN, verdict 0 is DENY.
+ *   - Times are nanoseconds. "monotonic" is CLOCK_MONOTONIC, "unix" is CLOCK_REALTIME.
+ *   - Threads: a lane belongs to one thread at a time. Everything else may be called from any thread.
+ *     No function is async-signal-safe. After fork() the child's handles answer LTP_ERROR_BAD_HANDLE.
+ */
+#ifndef LTP_H
+#define LTP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__cplusplus)
+#define LTP_STATIC_ASSERT(condition, name) static_assert(condition, #name)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define LTP_STATIC_ASSERT(condition, name) _Static_assert(condition, #name)
+#else
+#define LTP_STATIC_ASSERT(condition, name) typedef char ltp_assert_##name[(condition) ? 1 : -1]
+#endif
+
+/* ---- Versions ---------------------------------------------------------------------------------------- */
+
+#define LTP_ABI_VERSION 1      /* of this header: functions and structures */
+#define LTP_PROTOCOL_VERSION 1 /* of the frames */
+
+/* The ABI version that the library was built for; differs from LTP_ABI_VERSION when header and library do. */
+uint32_t ltp_abi_version(void);
+/* The library's version as text, for example "0.1.0". Static storage. */
+const char *ltp_version_string(void);
+
+/* ---- Status codes ------------------------------------------------------------------------------------ */
+
+#define LTP_OK 0
+/* The caller's mistakes. */
+#define LTP_ERROR_NULL_ARGUMENT 1
+#define LTP_ERROR_STRUCT_SIZE 2     /* struct_size is too small, or its unknown tail is not zero */
+#define LTP_ERROR_OPTION_RANGE 3    /* an option is outside its range; the message names it */
+#define LTP_ERROR_BAD_HANDLE 4      /* not a handle, closed already, or used in a child after fork() */
+#define LTP_ERROR_LANES_MAX 5       /* options.lanes_max lanes are open already */
+#define LTP_ERROR_LANES_OPEN 6      /* close each lane first; the core denies everything meanwhile */
+#define LTP_ERROR_CLOSING 7         /* the core is closing */
+#define LTP_ERROR_TIMED_OUT 8
+#define LTP_ERROR_NO_MEMORY 9
+#define LTP_ERROR_THREAD 10         /* a background thread could not be started */
+#define LTP_ERROR_TEXT_TOO_LONG 11
+#define LTP_ERROR_TEXTS_MAX 12      /* the text registry is full */
+#define LTP_ERROR_UNKNOWN_STATE 13
+#define LTP_ERROR_UNKNOWN_SIGNAL 14
+#define LTP_ERROR_EVIDENCE_COUNT 15
+#define LTP_ERROR_EPOCH_EXHAUSTED 16 /* no epoch is left; the state is UNKNOWN for good: start a new log */
+#define LTP_ERROR_BACKPRESSURE 17   /* the trace cannot take it now; nothing was changed, try again */
+#define LTP_ERROR_SEQUENCE_AHEAD 18 /* the sequence to wait for has not been issued yet */
+#define LTP_ERROR_BUFFER_TOO_SMALL 19
+/* Frames. ltp_frame_error says which field, at which offset. */
+#define LTP_ERROR_FRAME_SHORT 32
+#define LTP_ERROR_FRAME_MAGIC 33
+#define LTP_ERROR_FRAME_VERSION 34
+#define LTP_ERROR_FRAME_TYPE 35
+#define LTP_ERROR_FRAME_SIZE 36
+#define LTP_ERROR_FRAME_FLAGS 37
+#define LTP_ERROR_FRAME_RESERVED 38
+#define LTP_ERROR_FRAME_RANGE 39
+/* Policies. ltp_policy_error says which class in which state. */
+#define LTP_ERROR_POLICY_VERSION 48
+#define LTP_ERROR_POLICY_CLASS 49    /* a class's name or attributes are malformed */
+#define LTP_ERROR_POLICY_RULE 50     /* a rule's fields are out of range or contradict each other */
+#define LTP_ERROR_POLICY_NEVER_1 51  /* would EXECUTE a critical action while FAILED */
+#define LTP_ERROR_POLICY_NEVER_2 52  /* would waive continuity while RECOVERING */
+#define LTP_ERROR_POLICY_NEVER_3 53  /* would let UNKNOWN pass as healthy */
+/* The trace. ltp_error says where. */
+#define LTP_ERROR_TRACE_DIRECTORY 64 /* missing, not a directory, or may not be read */
+#define LTP_ERROR_TRACE_READ_ONLY 65
+#define LTP_ERROR_TRACE_LOCKED 66    /* another process writes this trace */
+#define LTP_ERROR_TRACE_FOREIGN 67   /* a segment of another log lies among this one's */
+#define LTP_ERROR_TRACE_VERSION 68   /* written by a format that this library does not know */
+#define LTP_ERROR_TRACE_CORRUPT 69   /* a hole or a changed byte where the trace was durable */
+#define LTP_ERROR_TRACE_LOST 70      /* records that were acknowledged as durable are gone */
+#define LTP_ERROR_TRACE_NO_SPACE 71
+#define LTP_ERROR_TRACE_IO 72        /* the system reported an error; the log takes no more records */
+#define LTP_ERROR_TRACE_DESCRIPTORS 73 /* no file descriptor left */
+#define LTP_ERROR_STORAGE_UNAVAILABLE 74 /* the storage asked for cannot be had here; the message says why */
+
+/* A status in words that say what to do. Static storage, never NULL. */
+const char *ltp_status_text(int32_t status);
+
+/* Where and why a call failed. Fields that do not apply are zero. */
+typedef struct ltp_error {
+  int32_t status;
+  int32_t system_error; /* errno */
+  uint64_t segment;     /* index of the trace segment */
+  uint64_t offset;      /* byte offset in it */
+  uint64_t sequence;    /* block index in the log */
+  char message[224];    /* one sentence, zero-terminated UTF-8 */
+} ltp_error;
+
+/* ---- States, verdicts, reasons, signals -------------------------------------------------------------- */
+
+#define LTP_STATE_UNKNOWN ((uint8_t)0)
+#define LTP_STATE_HEALTHY ((uint8_t)1) /* also called STABLE */
+#define LTP_STATE_DEGRADED ((uint8_t)2)
+#define LTP_STATE_SATURATED ((uint8_t)3)
+#define LTP_STATE_UNSTABLE ((uint8_t)4)
+#define LTP_STATE_FAILED ((uint8_t)5)
+#define LTP_STATE_RECOVERING ((uint8_t)6)
+#define LTP_STATE_COUNT 7
+
+#define LTP_VERDICT_DENY ((uint8_t)0)
+#define LTP_VERDICT_DEFER ((uint8_t)1)
+#define LTP_VERDICT_EXECUTE ((uint8_t)2)
+#define LTP_VERDICT_COUNT 3
+
+#define LTP_REASON_NONE ((uint8_t)0)
+#define LTP_REASON_ADMITTED ((uint8_t)1)
+#define LTP_REASON_SYSTEM_DEGRADED ((uint8_t)2)
+#define LTP_REASON_SYSTEM_SATURATED ((uint8_t)3)
+#define LTP_REASON_SYSTEM_UNSTABLE ((uint8_t)4)
+#define LTP_REASON_SYSTEM_FAILED ((uint8_t)5)
+#define LTP_REASON_SYSTEM_RECOVERING ((uint8_t)6)
+#define LTP_REASON_ORIENTATION_UNKNOWN ((uint8_t)7)
+#define LTP_REASON_REHANDSHAKE_REQUIRED ((uint8_t)8)
+#define LTP_REASON_PRIORITY_BELOW_THRESHOLD ((uint8_t)9)
+#define LTP_REASON_RATE_LIMITED ((uint8_t)10)
+#define LTP_REASON_CONCURRENCY_LIMITED ((uint8_t)11)
+#define LTP_REASON_DEADLINE_EXCEEDED ((uint8_t)12)
+#define LTP_REASON_QUORUM_LOST ((uint8_t)13)
+#define LTP_REASON_POLICY_FORBIDS ((uint8_t)14)
+#define LTP_REASON_TRACE_BACKPRESSURE ((uint8_t)15)
+#define LTP_REASON_DEFER_QUEUE_FULL ((uint8_t)16)
+#define LTP_REASON_MALFORMED_FRAME ((uint8_t)17)
+#define LTP_REASON_UNKNOWN_ACTION_CLASS ((uint8_t)18)
+#define LTP_REASON_ALREADY_REPLAYED ((uint8_t)19)
+#define LTP_REASON_COUNT 20
+
+/* Why the orientation changed. The first thirteen are observations, the rest are the core's own. */
+#define LTP_SIGNAL_NONE ((uint8_t)0)
+#define LTP_SIGNAL_CONNECTION_BACKLOG_GROWING ((uint8_t)1)
+#define LTP_SIGNAL_WS_RECONNECT_STORM ((uint8_t)2)
+#define LTP_SIGNAL_QUEUE_LATENCY_SPIKE ((uint8_t)3)
+#define LTP_SIGNAL_MEMORY_PRESSURE ((uint8_t)4)
+#define LTP_SIGNAL_CPU_PRESSURE ((uint8_t)5)
+#define LTP_SIGNAL_IO_PRESSURE ((uint8_t)6)
+#define LTP_SIGNAL_DB_WRITE_LATENCY ((uint8_t)7)
+#define LTP_SIGNAL_TRANSPORT_DISCONNECTED ((uint8_t)8)
+#define LTP_SIGNAL_HEARTBEAT_TIMEOUT ((uint8_t)9)
+#define LTP_SIGNAL_PARTIAL_OUTAGE ((uint8_t)10)
+#define LTP_SIGNAL_QUORUM_LOST ((uint8_t)11)
+#define LTP_SIGNAL_METRICS_STABILIZED ((uint8_t)12)
+#define LTP_SIGNAL_RECOVERY_COMPLETE ((uint8_t)13)
+#define LTP_SIGNAL_OPERATOR ((uint8_t)14)            /* a person forced it */
+#define LTP_SIGNAL_CORE_STARTED ((uint8_t)15)        /* written by the core: nothing observed yet */
+#define LTP_SIGNAL_POLICY_CHANGED ((uint8_t)16)      /* written by the core: the state stays */
+#define LTP_SIGNAL_ORIENTATION_OVERRUN ((uint8_t)17) /* written by the core: transitions outran the trace */
+#define LTP_SIGNAL_COUNT 18
+
+/* For DEFER: under which condition the intent will be replayed. */
+#define LTP_COMMITMENT_NONE ((uint8_t)0)
+#define LTP_COMMITMENT_WHEN_STABLE ((uint8_t)1) /* when the state is HEALTHY again, or RECOVERING lets it in */
+
+/* Names in upper case, as in the protocol; "INVALID" for a value out of range. Static storage. */
+const char *ltp_state_name(uint8_t state);
+const char *ltp_verdict_name(uint8_t verdict);
+const char *ltp_reason_name(uint8_t reason);
+const char *ltp_signal_name(uint8_t signal);
+
+/* ---- Frames ------------------------------------------------------------------------------------------ */
+
+#define LTP_FRAME_LINE_BYTES 64
+#define LTP_FRAME_BYTES_MAX 192
+#define LTP_FRAME_MAGIC ((uint16_t)0x544C) /* the bytes 'L' 'T' */
+
+#define LTP_FRAME_HELLO ((uint8_t)1)
+#define LTP_FRAME_HEARTBEAT ((uint8_t)2)
+#define LTP_FRAME_ORIENTATION ((uint8_t)3)
+#define LTP_FRAME_ROUTE_REQUEST ((uint8_t)4)
+#define LTP_FRAME_ROUTE_RESPONSE ((uint8_t)5)
+#define LTP_FRAME_FOCUS_SNAPSHOT ((uint8_t)6)
+
+#define LTP_HELLO_ANSWER ((uint16_t)1)          /* hello: the server's answer; continuity_token is granted */
+#define LTP_REQUEST_HAS_GOAL ((uint16_t)1)      /* route_request: the frame has its second line */
+#define LTP_REQUEST_HAS_DEADLINE ((uint16_t)2)  /* route_request: deadline_ns counts */
+#define LTP_REQUEST_REPLAY ((uint16_t)4)        /* route_request: original_frame_id names the first one */
+#define LTP_RESPONSE_HAS_BRANCHES ((uint16_t)1) /* route_response: the frame has its second line */
+
+/* The first 8 bytes of every frame. */
+typedef struct ltp_frame_header {
+  uint16_t magic;
+  uint8_t version; /* LTP_PROTOCOL_VERSION */
+  uint8_t type;    /* LTP_FRAME_* */
+  uint16_t size_bytes; /* of the whole frame: the one size that its type and flags call for */
+  uint16_t flags;
+} ltp_frame_header;
+
+/* A session shakes hands, and gets a continuity token for the current continuity epoch. */
+typedef struct ltp_hello {
+  ltp_frame_header header;
+  uint64_t frame_id;
+  uint64_t session_id;       /* not 0 */
+  uint64_t continuity_token; /* 0 when asking */
+  uint32_t continuity_epoch; /* 0 when asking */
+  uint32_t node_id;          /* text id, 0 for none */
+  uint32_t heartbeat_interval_ms;
+  uint8_t version_min;       /* protocol versions spoken, inclusive */
+  uint8_t version_max;
+  uint8_t reserved[18];
+} ltp_hello;
+
+typedef struct ltp_heartbeat {
+  ltp_frame_header header;
+  uint64_t frame_id;
+  uint64_t session_id;
+  uint64_t time_unix_ns;
+  uint64_t sequence;
+  uint32_t orientation_epoch;
+  uint32_t interval_ms;
+  uint8_t state;
+  uint8_t reserved[15];
+} ltp_heartbeat;
+
+/* One measured fact behind a transition. Units are the signal's own; integers, so that digests agree. */
+typedef struct ltp_evidence {
+  uint32_t name_id; /* text id such as "queue_depth", or 0: the signal's own name */
+  uint8_t signal;   /* LTP_SIGNAL_*, not NONE */
+  uint8_t reserved[3];
+  int64_t value;
+  int64_t threshold;
+} ltp_evidence;
+
+#define LTP_EVIDENCE_MAX 3
+
+typedef struct ltp_orientation {
+  ltp_frame_header header;
+  uint64_t frame_id;
+  uint64_t time_unix_ns;
+  uint32_t node_id; /* text id */
+  uint32_t hint_id; /* text id */
+  uint32_t epoch;
+  uint32_t continuity_epoch;
+  uint32_t policy_generation;
+  uint8_t from;
+  uint8_t to;
+  uint8_t reason;             /* LTP_SIGNAL_* */
+  uint8_t priority_threshold; /* requests below it are not admitted */
+  uint8_t evidence_count;
+  uint8_t reserved[7];
+  ltp_evidence evidence[LTP_EVIDENCE_MAX]; /* entries from evidence_count on are zero */
+} ltp_orientation;
+
+typedef struct ltp_route_request {
+  ltp_frame_header header;
+  uint64_t frame_id;
+  uint64_t session_id;
+  uint64_t continuity_token;
+  uint64_t deadline_ns;       /* monotonic; 0 without LTP_REQUEST_HAS_DEADLINE */
+  uint64_t original_frame_id; /* 0 without LTP_REQUEST_REPLAY */
+  uint16_t action_class;
+  uint8_t priority; /* 0 is shed first, 255 last */
+  uint8_t cohort;   /* of the user, for fair shedding inside one priority */
+  uint32_t tenant_id;
+  uint32_t cost; /* in the host's unit; 0 counts as 1 */
+  uint8_t reserved[4];
+} ltp_route_request;
+
+#define LTP_GOAL_PREFER_ON_PREMISES ((uint32_t)1)
+#define LTP_GOAL_PREFER_LOCAL_CACHE ((uint32_t)2)
+#define LTP_GOAL_PREFERENCES_ALL ((uint32_t)3)
+#define LTP_GOAL_OPTIONS_MAX 8
+
+/* The second line of a route_request: what the answer should keep to, and the peers it may choose from. */
+typedef struct ltp_route_goal {
+  uint32_t latency_us_max; /* 0: no bound */
+  uint32_t loss_ppm_max;   /* 0: no bound; at most 1,000,000 */
+  uint32_t preferences;    /* LTP_GOAL_PREFER_* */
+  uint32_t option_count;
+  uint32_t option_peer_id[LTP_GOAL_OPTIONS_MAX]; /* text ids; entries from option_count on are zero */
+  uint8_t reserved[16];
+} ltp_route_goal;
+
+typedef struct ltp_route_response {
+  ltp_frame_header header;
+  uint64_t frame_id;
+  uint64_t session_id;
+  uint64_t request_frame_id;
+  uint32_t epoch;
+  uint32_t retry_after_ms; /* 0 for EXECUTE */
+  uint32_t policy_generation;
+  uint32_t selected_peer_id; /* text id, 0 for none */
+  uint32_t continuity_epoch;
+  uint8_t verdict; /* admissible is verdict == LTP_VERDICT_EXECUTE */
+  uint8_t reason;
+  uint8_t state;
+  uint8_t commitment; /* not NONE exactly for DEFER */
+  uint8_t branch_count;
+  uint8_t reserved[7];
+} ltp_route_response;
+
+#define LTP_BRANCHES_MAX 8
+
+typedef struct ltp_route_branch {
+  uint32_t peer_id;
+  uint16_t action_id; /* text id */
+  uint16_t reason_id; /* text id */
+} ltp_route_branch;
+
+typedef struct ltp_peer {
+  uint32_t peer_id; /* text id, not 0 */
+  uint8_t state;
+  uint8_t reserved[3];
+} ltp_peer;
+
+#define LTP_PEERS_MAX 12
+
+/* Periodic: the current picture, so that a human or a program can rewind. */
+typedef struct ltp_focus_snapshot {
+  ltp_frame_header header;
+  uint64_t frame_id;
+  uint64_t time_unix_ns;
+  uint32_t node_id;     /* text ids */
+  uint32_t note_id;
+  uint32_t topology_id;
+  uint32_t epoch;
+  uint32_t continuity_epoch;
+  uint32_t interval_ms; /* that the counts below cover */
+  uint8_t state;
+  uint8_t priority_threshold;
+  uint8_t peer_count;
+  uint8_t reserved[13];
+  uint64_t executed_count;
+  uint64_t denied_count;
+  uint64_t deferred_count;
+  uint64_t reserved_2;
+  ltp_peer peers[LTP_PEERS_MAX]; /* entries from peer_count on are zero */
+} ltp_focus_snapshot;
+
+LTP_STATIC_ASSERT(sizeof(ltp_frame_header) == 8, frame_header_size);
+LTP_STATIC_ASSERT(sizeof(ltp_hello) == 64, hello_size);
+LTP_STATIC_ASSERT(sizeof(ltp_heartbeat) == 64, heartbeat_size);
+LTP_STATIC_ASSERT(sizeof(ltp_evidence) == 24, evidence_size);
+LTP_STATIC_ASSERT(offsetof(ltp_orientation, evidence) == 56, orientation_evidence_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_orientation) == 128, orientation_size);
+LTP_STATIC_ASSERT(offsetof(ltp_route_request, action_class) == 48, request_class_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_route_request) == 64, route_request_size);
+LTP_STATIC_ASSERT(sizeof(ltp_route_goal) == 64, route_goal_size);
+LTP_STATIC_ASSERT(sizeof(ltp_route_response) == 64, route_response_size);
+LTP_STATIC_ASSERT(sizeof(ltp_route_branch) == 8, route_branch_size);
+LTP_STATIC_ASSERT(sizeof(ltp_peer) == 8, peer_size);
+LTP_STATIC_ASSERT(offsetof(ltp_focus_snapshot, executed_count) == 64, focus_counts_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_focus_snapshot) == 192, focus_snapshot_size);
+
+/* What is wrong with a frame. */
+typedef struct ltp_frame_error {
+  int32_t status;    /* LTP_ERROR_FRAME_*, or LTP_ERROR_NULL_ARGUMENT */
+  uint32_t offset;   /* of the field, from the frame's first byte */
+  const char *field; /* its name, such as "route_request.reserved". Static storage, never NULL */
+} ltp_frame_error;
+
+/* Checks the frame at bytes, which may be unaligned and of which available bytes can be read. On LTP_OK the
+ * frame occupies exactly header.size_bytes. error may be NULL. */
+int32_t ltp_frame_check(const void *bytes, size_t available, ltp_frame_error *error);
+
+/* Zeroes the frame of this type and flags at bytes and writes its header; fill in the rest in place. */
+int32_t ltp_frame_init(void *bytes, size_t capacity, uint8_t type, uint16_t flags);
+
+/* ---- Policy ------------------------------------------------------------------------------------------ */
+
+#define LTP_POLICY_VERSION 1
+#define LTP_CLASS_COUNT 128 /* action classes, 0 to 127; a class with an empty name does not exist */
+#define LTP_CLASS_NAME_BYTES 28
+#define LTP_CLASS_NONE ((uint16_t)0xFFFF) /* in records of frames whose class could not be read */
+
+/* Attributes of an action class. */
+#define LTP_CLASS_CRITICAL ((uint32_t)1)            /* never EXECUTEd while FAILED */
+#define LTP_CLASS_MUTATING ((uint32_t)2)            /* changes state that outlives the request */
+#define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the current continuity epoch */
+#define LTP_CLASS_DEFERRABLE ((uint32_t)8)          /* a rule may answer DEFER */
+#define LTP_CLASS_RECOVERY ((uint32_t)16)           /* ping, status, handshake, emergency stop */
+#define LTP_CLASS_EXEMPT ((uint32_t)32)             /* no priority threshold applies */
+#define LTP_CLASS_ATTRIBUTES_ALL ((uint32_t)63)
+
+typedef struct ltp_policy_class {
+  uint32_t attributes;
+  char name[LTP_CLASS_NAME_BYTES]; /* lower case letters, digits, '_', '-', '.'; zero-padded */
+} ltp_policy_class;
+
+#define LTP_RULE_WAIVE_CONTINUITY ((uint8_t)1)  /* in this state the class needs no token */
+#define LTP_RULE_DEFER_WHEN_BELOW ((uint8_t)2)  /* below the threshold: DEFER rather than DENY */
+
+/* What happens to a class in a state. */
+typedef struct ltp_policy_rule {
+  uint8_t verdict;
+  uint8_t reason;       /* ADMITTED exactly for EXECUTE */
+  uint8_t priority_min; /* for this class; the state's threshold may ask for more */
+  uint8_t flags;        /* LTP_RULE_* */
+  uint32_t retry_after_ms; /* least wait that a refused caller is told; spread to twice it over sessions */
+} ltp_policy_rule;
+
+#define LTP_RETRY_AFTER_MS_MAX 3600000
+
+/* The whole policy: state x class -> rule. Fixed layout; its SHA-256 is its digest in the trace. */
+typedef struct ltp_policy {
+  uint32_t struct_size;
+  uint32_t version; /* LTP_POLICY_VERSION */
+  uint8_t reserved[48];
+  uint8_t priority_threshold[8]; /* of each state; [7] is zero */
+  ltp_policy_class classes[LTP_CLASS_COUNT];
+  ltp_policy_rule rules[LTP_STATE_COUNT][LTP_CLASS_COUNT];
+} ltp_policy;
+
+LTP_STATIC_ASSERT(sizeof(ltp_policy_class) == 32, policy_class_size);
+LTP_STATIC_ASSERT(sizeof(ltp_policy_rule) == 8, policy_rule_size);
+LTP_STATIC_ASSERT(offsetof(ltp_policy, classes) == 64, policy_classes_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_policy, rules) == 4160, policy_rules_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_policy) == 11328, policy_size);
+
+typedef struct ltp_policy_error {
+  int32_t status;
+  uint16_t action_class; /* LTP_CLASS_NONE when no class is to blame */
+  uint8_t state;         /* LTP_STATE_COUNT when no state is to blame */
+  uint8_t reserved;
+  char message[184];
+} ltp_policy_error;
+
+/* The built-in policy: the protocol's state table over the named classes that a service usually needs. */
+int32_t ltp_policy_default(ltp_policy *policy);
+/* LTP_OK, or what is wrong: shape first, then the never list. error may be NULL. */
+int32_t ltp_policy_check(const ltp_policy *policy, ltp_policy_error *error);
+
+/* ---- The core ---------------------------------------------------------------------------------------- */
+
+typedef struct ltp_core ltp_core; /* one orientation, one policy, one trace */
+typedef struct ltp_lane ltp_lane; /* one thread's way through a core */
+
+#define LTP_STORAGE_AUTO ((uint32_t)0)     /* io_uring where it can be had, else pwritev */
+#define LTP_STORAGE_IO_URING ((uint32_t)1)
+#define LTP_STORAGE_PWRITEV ((uint32_t)2)
+
+#define LTP_OPEN_VERIFY_TAIL ((uint32_t)1) /* check only the last segment, not every retained byte */
+
+typedef struct ltp_core_options {
+  uint32_t struct_size;
+  uint32_t storage;            /* LTP_STORAGE_* */
+  const char *trace_directory; /* must exist */
+  const ltp_policy *policy;    /* NULL: the built-in one */
+  const uint8_t *continuity_key; /* 16 secret bytes, or NULL: random, so that old tokens die with the process */
+  uint64_t segment_bytes;      /* 1 MiB to 1 GiB, whole blocks; default 64 MiB */
+  uint64_t retain_bytes;       /* oldest sealed segments beyond this are deleted; 0: keep all */
+  uint32_t retain_segments;    /* the same by count; 0: keep all */
+  uint32_t block_bytes;        /* 4 KiB to 1 MiB, a power of two; default 256 KiB */
+  uint32_t lane_blocks;        /* blocks in each lane's ring, 2 to 1024; default 16 */
+  uint32_t lanes_max;          /* 1 to 64; default 16 */
+  uint32_t inflight_blocks_max; /* writes under way at once, 1 to 64; default 8 */
+  uint32_t flags;              /* LTP_OPEN_* */
+  uint64_t commit_interval_ns; /* a record waits at most this long for its write; 50 us to 1 s; default 1 ms */
+  uint64_t clock_interval_ns;  /* resolution of time stamps and deadlines; 50 us to 1 s; default 1 ms */
+  uint64_t backpressure_wait_ns; /* how long a lane waits for a full trace before it denies; default 0 */
+  uint64_t lock_wait_ns;       /* how long to wait for the trace's lock; default 500 ms, at most 60 s */
+} ltp_core_options;
+
+/* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
+int32_t ltp_core_options_init(ltp_core_options *options, size_t struct_size);
+
+/* Opens the trace (recovering it if need be), starts the two background threads (writer, clock) with all
+ * signals blocked, and publishes UNKNOWN: nothing is admitted but recovery actions until the host publishes. */
+int32_t ltp_core_open(const ltp_core_options *options, ltp_core **core, ltp_error *error);
+
+/* Denies from now on, waits for the lanes to be closed, drains, makes everything durable, seals, and frees.
+ * LTP_ERROR_LANES_OPEN when lanes are still open after timeout_ns: close them and call again. Any other
+ * status: the core is gone, and the message says what is not durable. */
+int32_t ltp_core_close(ltp_core *core, uint64_t timeout_ns, ltp_error *error);
+
+/* What a host tells the core. */
+#define LTP_TRANSITION_ADVANCE_CONTINUITY ((uint32_t)1) /* sessions must shake hands again */
+#define LTP_TRANSITION_SET_THRESHOLD ((uint32_t)2)      /* priority_threshold counts; else the policy's own */
+#define LTP_TRANSITION_TEXT_BYTES 120
+
+typedef struct ltp_transition {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint8_t to;     /* LTP_STATE_* */
+  uint8_t reason; /* LTP_SIGNAL_*, an observation or OPERATOR */
+  uint8_t priority_threshold;
+  uint8_t evidence_count;
+  uint8_t reserved[4];
+  ltp_evidence evidence[LTP_EVIDENCE_MAX];
+  char text[LTP_TRANSITION_TEXT_BYTES]; /* free text, zero-terminated UTF-8 */
+} ltp_transition;
+
+LTP_STATIC_ASSERT(sizeof(ltp_transition) == 208, transition_size);
+
+/* Publishes a transition. Lock-free; every lane sees it with its next decision. *epoch (may be NULL) gets
+ * the new epoch. Going to UNSTABLE or FAILED always advances continuity. */
+int32_t ltp_orientation_publish(ltp_core *core, const ltp_transition *transition, uint32_t *epoch);
+
+/* The current orientation, as an orientation frame (evidence of the last transition, if still at hand). */
+int32_t ltp_orientation_get(ltp_core *core, ltp_orientation *frame);
+
+/* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. */
+int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *generation, ltp_policy_error *error);
+
+/* Interns a text of at most 119 bytes: the same text gives the same id, and the trace holds it once a segment. */
+#define LTP_TEXT_BYTES_MAX 119
+#define LTP_TEXT_COUNT_MAX 1024
+int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
+
+/* ---- Lanes and verdicts ------------------------------------------------------------------------------ */
+
+/* 16 bytes, returned in two registers. Zeroed, it denies. */
+typedef struct ltp_verdict {
+  uint32_t epoch;             /* of the orientation that it was decided under */
+  uint32_t retry_after_ms;    /* for DENY and DEFER */
+  uint32_t policy_generation;
+  uint8_t verdict;
+  uint8_t reason;
+  uint8_t state;
+  uint8_t commitment;
+} ltp_verdict;
+
+LTP_STATIC_ASSERT(sizeof(ltp_verdict) == 16, verdict_size);
+
+/* Opens a lane. The handle may move between threads, but only one may use it at a time. */
+int32_t ltp_lane_open(ltp_core *core, ltp_lane **lane, ltp_error *error);
+/* Gives the lane's memory back once the trace has its records. */
+int32_t ltp_lane_close(ltp_lane *lane);
+
+/* Decides one route_request. Never fails: what cannot be decided is denied, and the reason says why. When it
+ * returns, the record is in the trace's memory; ltp_lane_wait_durable() says when it is on disk. */
+ltp_verdict ltp_admit(ltp_lane *lane, const void *frame, size_t available);
+
+/* Decides count requests, frame i at frames + i * stride (stride >= 64), into verdicts[0 .. count-1]. Each
+ * sees the orientation current at its turn; the clock is read once. Returns how many say EXECUTE. */
+size_t ltp_admit_batch(
+  ltp_lane *lane, const void *frames, size_t stride, size_t count, ltp_verdict *verdicts);
+
+/* Answers a hello: writes the answering frame with the session's continuity token, and records it. A session
+ * may shake hands in every state; ltp_hello never admits an action. */
+int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
+
+/* Writes the route_response that tells this verdict to the sender of this request. */
+int32_t ltp_response_write(
+  const void *request, size_t available, const ltp_verdict *verdict, ltp_route_response *response);
+
+/* The sequence that the lane's next record will get: records below it have been issued. */
+uint64_t ltp_lane_sequence(ltp_lane *lane);
+/* Records below this sequence are on disk. Any thread. */
+uint64_t ltp_lane_durable(ltp_lane *lane);
+/* Waits until records below sequence are on disk: pass ltp_lane_sequence() before a critical EXECUTE. Asks the
+ * writer to write at once. Any thread. LTP_ERROR_TIMED_OUT, or why the trace failed. */
+int32_t ltp_lane_wait_durable(ltp_lane *lane, uint64_t sequence, uint64_t timeout_ns);
+
+/* ---- Counters and status ----------------------------------------------------------------------------- */
+
+typedef struct ltp_counter {
+  uint64_t count;
+  uint16_t action_class; /* LTP_CLASS_NONE for frames that were malformed */
+  uint8_t state;
+  uint8_t verdict;
+  uint8_t reason;
+  uint8_t reserved[3];
+} ltp_counter;
+
+LTP_STATIC_ASSERT(sizeof(ltp_counter) == 16, counter_size);
+
+/* Sums the lanes' counters, open and closed, without stopping anyone: the non-zero ones, by state, class,
+ * verdict, reason. *count gets how many there are; LTP_ERROR_BUFFER_TOO_SMALL when that exceeds capacity. */
+int32_t ltp_counters_read(ltp_core *core, ltp_counter *counters, size_t capacity, size_t *count);
+
+typedef struct ltp_status {
+  uint32_t struct_size;
+  int32_t trace_status;      /* LTP_OK, or why the trace takes no more records */
+  uint32_t storage;          /* LTP_STORAGE_* in use */
+  uint32_t lanes_open;
+  uint64_t blocks_sealed;    /* since open */
+  uint64_t blocks_durable;
+  uint64_t bytes_written;
+  uint64_t records_written;  /* decision records in sealed blocks */
+  uint64_t writer_cpu_ns;    /* processor time of the writer's thread */
+  uint64_t backpressure_denied; /* decisions denied because the trace could not take them */
+  uint64_t segment_index;
+  uint32_t direct_io;        /* 1: writes bypass the page cache */
+  uint32_t registered_buffers; /* 1: io_uring knows the lanes' memory */
+  char storage_reason[128];  /* why not the faster storage; empty if it is in use */
+} ltp_status;
+
+int32_t ltp_core_status(ltp_core *core, ltp_status *status, size_t struct_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LTP_H */

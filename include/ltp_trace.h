@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ltp_trace.h: what a trace holds on disk. An auditor needs this header and SHA-256, nothing else.
+ *
+ * A trace is a directory of segments. A segment is a run of blocks, each starting on a 4 KiB boundary. A block
+ * is a header and a body of 32-byte slots, all written by one lane, padded with zeros to 4 KiB. Lane 0 is the
+ * control lane: the writer's own. Blocks are chained by hash over the whole log, and each lane's slots are
+ * numbered without a gap.
+ */
+#ifndef LTP_TRACE_H
+#define LTP_TRACE_H
+
+#include "ltp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LTP_TRACE_VERSION 1
+#define LTP_TRACE_PAGE_BYTES 4096
+#define LTP_SLOT_BYTES 32
+#define LTP_HASH_BYTES 32
+#define LTP_HASH_SHA256 ((uint8_t)1)
+#define LTP_BLOCK_MAGIC ((uint64_t)0x314B434F4C425054) /* the bytes "TPBLOCK1" */
+#define LTP_CONTROL_LANE ((uint32_t)0)
+
+/* Segment n is named "%016x.ltp" with n in lower-case hexadecimal; one being prepared ends in ".tmp". */
+#define LTP_SEGMENT_NAME_BYTES 20
+#define LTP_WATERMARK_NAME "durable"
+
+typedef struct ltp_block_header {
+  uint64_t magic;
+  uint8_t version;        /* LTP_TRACE_VERSION */
+  uint8_t hash_id;        /* LTP_HASH_* */
+  uint16_t header_bytes;  /* sizeof(ltp_block_header) */
+  uint32_t lane_id;
+  uint8_t log_id[16];     /* random, the same in every block of a log */
+  uint64_t block_index;   /* 0, 1, 2, ... over the whole log */
+  uint64_t segment_index; /* of the segment that holds it */
+  uint64_t first_sequence; /* of the lane: number of the body's first slot */
+  uint32_t slot_count;    /* 32-byte slots in the body, at least 1 */
+  uint32_t size_bytes;    /* whole block: header, body, zeros up to a page */
+  uint64_t base_monotonic_ns; /* record times count from here */
+  uint64_t base_unix_ns;
+  uint64_t orientation_word;  /* that the lane's first record was decided under; 0 in control blocks */
+  uint64_t durable_blocks;    /* blocks 0 .. durable_blocks-1 were known durable when this one was sealed */
+  uint8_t reserved[64];
+  uint8_t previous_hash[LTP_HASH_BYTES]; /* block_hash of block_index-1; zeros in block 0 */
+  uint8_t body_hash[LTP_HASH_BYTES];     /* of slot_count * 32 bytes */
+  uint8_t block_hash[LTP_HASH_BYTES];    /* of this header up to this field */
+} ltp_block_header;
+
+LTP_STATIC_ASSERT(offsetof(ltp_block_header, reserved) == 96, block_header_reserved_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_block_header, block_hash) == 224, block_header_hash_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
+
+/* The orientation word: one atomic load tells a lane all that a decision needs. Zero is UNKNOWN. */
+#define LTP_WORD_STATE_SHIFT 0       /* 4 bits */
+#define LTP_WORD_POLICY_SLOT_SHIFT 4 /* 2 bits */
+#define LTP_WORD_THRESHOLD_SHIFT 6   /* 8 bits */
+#define LTP_WORD_CONTINUITY_SHIFT 14 /* 18 bits */
+#define LTP_WORD_EPOCH_SHIFT 32      /* 32 bits */
+#define LTP_CONTINUITY_EPOCH_MAX 0x3FFFFu
+
+/* What a slot holds; its first byte. A record of several slots starts with its kind and slot_count. */
+#define LTP_RECORD_DECISION ((uint8_t)1)     /* 1 slot, lanes */
+#define LTP_RECORD_REPLAY ((uint8_t)2)       /* 1 slot, lanes: belongs to the decision before it */
+#define LTP_RECORD_OBSERVED ((uint8_t)3)     /* 1 slot, lanes: the lane saw a new orientation word */
+#define LTP_RECORD_UNRECORDED ((uint8_t)4)   /* 1 slot, lanes: decisions denied while the trace was full */
+#define LTP_RECORD_HELLO ((uint8_t)5)        /* 1 slot, lanes */
+#define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
+#define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
+#define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
+#define LTP_RECORD_POLICY ((uint8_t)19)      /* 356 slots, control */
+#define LTP_RECORD_TEXT ((uint8_t)20)        /* 4 slots, control */
+#define LTP_RECORD_SEALED ((uint8_t)21)      /* 2 slots, control: last record of a full segment */
+#define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
+
+/* Facts that went into a decision beside the record's own fields. */
+#define LTP_INPUT_CONTINUITY_VALID ((uint8_t)1) /* the token was of the current continuity epoch */
+#define LTP_INPUT_CONTINUITY_CHECKED ((uint8_t)2)
+#define LTP_INPUT_DEADLINE_EXCEEDED ((uint8_t)4)
+#define LTP_INPUT_MALFORMED ((uint8_t)8)
+#define LTP_INPUT_REPLAY ((uint8_t)16) /* a LTP_RECORD_REPLAY slot follows */
+#define LTP_INPUTS_ALL ((uint8_t)31)
+
+typedef struct ltp_decision_record {
+  uint8_t kind; /* LTP_RECORD_DECISION */
+  uint8_t verdict;
+  uint8_t reason;
+  uint8_t inputs; /* LTP_INPUT_* */
+  uint16_t action_class;
+  uint8_t priority;
+  uint8_t reserved; /* for a shadow policy's verdict */
+  uint32_t time_us; /* since the block's base */
+  uint32_t retry_after_ms;
+  uint64_t frame_id;
+  uint64_t session_id;
+} ltp_decision_record;
+
+typedef struct ltp_replay_record {
+  uint8_t kind; /* LTP_RECORD_REPLAY */
+  uint8_t reserved[7];
+  uint64_t original_frame_id;
+  uint64_t frame_id; /* of the decision before it */
+  uint64_t reserved_2;
+} ltp_replay_record;
+
+typedef struct ltp_observed_record {
+  uint8_t kind; /* LTP_RECORD_OBSERVED */
+  uint8_t reserved[7];
+  uint32_t time_us;
+  uint32_t policy_generation;
+  uint64_t orientation_word;
+  uint64_t reserved_2;
+} ltp_observed_record;
+
+typedef struct ltp_unrecorded_record {
+  uint8_t kind; /* LTP_RECORD_UNRECORDED */
+  uint8_t reserved[7];
+  uint32_t time_us;
+  uint32_t reserved_2;
+  uint64_t denied_count; /* with LTP_REASON_TRACE_BACKPRESSURE, since the record before */
+  uint64_t reserved_3;
+} ltp_unrecorded_record;
+
+typedef struct ltp_hello_record {
+  uint8_t kind; /* LTP_RECORD_HELLO */
+  uint8_t reserved[3];
+  uint32_t continuity_epoch;
+  uint32_t time_us;
+  uint32_t node_id;
+  uint64_t frame_id;
+  uint64_t session_id;
+} ltp_hello_record;
+
+/* The first bytes of each record of several slots. */
+typedef struct ltp_control_header {
+  uint8_t kind;
+  uint8_t reserved;
+  uint16_t slot_count;
+  uint32_t time_us; /* since the block's base */
+} ltp_control_header;
+
+typedef struct ltp_opened_record {
+  ltp_control_header header;
+  uint32_t run; /* 1, 2, 3, ...: how often this log was opened for writing */
+  uint32_t next_lane_id; /* lanes of this run are numbered from here */
+  uint64_t process_id;
+  uint64_t cut_segment; /* a torn tail was cut here, with a copy kept beside it ... */
+  uint64_t cut_offset;
+  uint64_t cut_bytes;   /* ... 0: none */
+  uint8_t reserved[80];
+} ltp_opened_record;
+
+typedef struct ltp_segment_record {
+  ltp_control_header header;
+  uint32_t run;
+  uint32_t next_lane_id;
+  uint64_t segment_bytes;    /* limit of this segment */
+  uint64_t orientation_word; /* current when it began */
+  uint32_t policy_generation;
+  uint32_t block_bytes;
+  uint8_t reserved[88];
+} ltp_segment_record;
+
+#define LTP_TRANSITION_REPEATED ((uint8_t)1) /* said again at the start of a segment */
+
+typedef struct ltp_transition_record {
+  ltp_control_header header;
+  uint64_t word_before;
+  uint64_t word_after;
+  uint64_t time_monotonic_ns;
+  uint32_t policy_generation; /* of word_after */
+  uint8_t reason;             /* LTP_SIGNAL_* */
+  uint8_t evidence_count;
+  uint8_t flags;              /* LTP_TRANSITION_REPEATED */
+  uint8_t reserved;
+  ltp_evidence evidence[LTP_EVIDENCE_MAX];
+  uint32_t reserved_2[6];
+  char text[LTP_TRANSITION_TEXT_BYTES];
+} ltp_transition_record;
+
+typedef struct ltp_policy_record {
+  ltp_control_header header;
+  uint32_t policy_generation;
+  uint32_t policy_slot;
+  uint8_t digest[LTP_HASH_BYTES]; /* SHA-256 of policy */
+  uint8_t reserved[16];
+  ltp_policy policy;
+} ltp_policy_record;
+
+typedef struct ltp_text_record {
+  ltp_control_header header;
+  uint32_t text_id;
+  char text[LTP_TEXT_BYTES_MAX + 1 - 4];
+} ltp_text_record;
+
+typedef struct ltp_sealed_record {
+  ltp_control_header header;
+  uint64_t block_count; /* in this segment, this one included */
+  uint64_t decision_count; /* in this segment */
+  uint8_t reserved[40];
+} ltp_sealed_record;
+
+typedef struct ltp_closed_record {
+  ltp_control_header header;
+  uint64_t decision_count; /* in this run */
+  uint64_t unrecorded_count; /* in this run: denied with LTP_REASON_TRACE_BACKPRESSURE */
+  uint8_t reserved[40];
+} ltp_closed_record;
+
+LTP_STATIC_ASSERT(sizeof(ltp_decision_record) == 32, decision_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_replay_record) == 32, replay_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_observed_record) == 32, observed_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_unrecorded_record) == 32, unrecorded_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_hello_record) == 32, hello_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_control_header) == 8, control_header_size);
+LTP_STATIC_ASSERT(sizeof(ltp_opened_record) == 4 * 32, opened_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_segment_record) == 4 * 32, segment_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_transition_record) == 8 * 32, transition_record_size);
+LTP_STATIC_ASSERT(offsetof(ltp_policy_record, policy) == 64, policy_record_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 356 * 32, policy_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_text_record) == 4 * 32, text_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_sealed_record) == 2 * 32, sealed_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_closed_record) == 2 * 32, closed_record_size);
+
+/* The file "durable": how much of the log has been acknowledged. Written after each completed sync, before
+ * anyone is told; after a crash it may lag behind the log, and never runs ahead of it. */
+#define LTP_WATERMARK_MAGIC ((uint64_t)0x314B52414D525444) /* the bytes "DTRMARK1" */
+typedef struct ltp_watermark {
+  uint64_t magic;
+  uint8_t log_id[16];
+  uint64_t durable_blocks; /* blocks 0 .. durable_blocks-1 */
+  uint8_t reserved[32];
+} ltp_watermark;
+LTP_STATIC_ASSERT(sizeof(ltp_watermark) == 64, watermark_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LTP_TRACE_H */
