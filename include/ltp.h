@@ -423,10 +423,15 @@ typedef struct ltp_policy {
   ltp_policy_rule rules[LTP_STATE_COUNT][LTP_CLASS_COUNT];
 } ltp_policy;
 
+#define LTP_POLICY_THRESHOLDS_OFFSET 56
+#define LTP_POLICY_CLASSES_OFFSET 64
+#define LTP_POLICY_RULES_OFFSET 4160
+
+LTP_STATIC_ASSERT(offsetof(ltp_policy, priority_threshold) == LTP_POLICY_THRESHOLDS_OFFSET, policy_thresholds);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_class) == 32, policy_class_size);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_rule) == 8, policy_rule_size);
-LTP_STATIC_ASSERT(offsetof(ltp_policy, classes) == 64, policy_classes_offset);
-LTP_STATIC_ASSERT(offsetof(ltp_policy, rules) == 4160, policy_rules_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_policy, classes) == LTP_POLICY_CLASSES_OFFSET, policy_classes_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_policy, rules) == LTP_POLICY_RULES_OFFSET, policy_rules_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_policy) == 11328, policy_size);
 
 typedef struct ltp_policy_error {
@@ -459,10 +464,10 @@ typedef struct ltp_core_options {
   const char *trace_directory; /* must exist */
   const ltp_policy *policy;    /* NULL: the built-in one */
   const uint8_t *continuity_key; /* 16 secret bytes, or NULL: random, so that old tokens die with the process */
-  uint64_t segment_bytes;      /* 1 MiB to 1 GiB, whole blocks; default 64 MiB */
+  uint64_t segment_bytes;      /* 256 KiB to 1 GiB, whole pages, at least 4 blocks; default 64 MiB */
   uint64_t retain_bytes;       /* oldest sealed segments beyond this are deleted; 0: keep all */
   uint32_t retain_segments;    /* the same by count; 0: keep all */
-  uint32_t block_bytes;        /* 4 KiB to 1 MiB, a power of two; default 256 KiB */
+  uint32_t block_bytes;        /* 16 KiB to 1 MiB, a power of two; default 256 KiB */
   uint32_t lane_blocks;        /* blocks in each lane's ring, 2 to 1024; default 16 */
   uint32_t lanes_max;          /* 1 to 64; default 16 */
   uint32_t inflight_blocks_max; /* writes under way at once, 1 to 64; default 8 */

@@ -19,6 +19,8 @@ extern "C" {
 #define LTP_TRACE_VERSION 1
 #define LTP_TRACE_PAGE_BYTES 4096
 #define LTP_SLOT_BYTES 32
+#define LTP_BLOCK_HEADER_BYTES 256
+#define LTP_BLOCK_HASHED_BYTES 224 /* of the header: what block_hash covers */
 #define LTP_HASH_BYTES 32
 #define LTP_HASH_SHA256 ((uint8_t)1)
 #define LTP_BLOCK_MAGIC ((uint64_t)0x314B434F4C425054) /* the bytes "TPBLOCK1" */
@@ -68,6 +70,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_OBSERVED ((uint8_t)3)     /* 1 slot, lanes: the lane saw a new orientation word */
 #define LTP_RECORD_UNRECORDED ((uint8_t)4)   /* 1 slot, lanes: decisions denied while the trace was full */
 #define LTP_RECORD_HELLO ((uint8_t)5)        /* 1 slot, lanes */
+#define LTP_RECORD_TIME ((uint8_t)6)         /* 1 slot, lanes: times count from this base from here on */
 #define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
 #define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
 #define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
@@ -133,6 +136,15 @@ typedef struct ltp_hello_record {
   uint64_t frame_id;
   uint64_t session_id;
 } ltp_hello_record;
+
+/* A block's time offsets have 32 bits; a lane that fills one for longer than an hour moves the base on. */
+typedef struct ltp_time_record {
+  uint8_t kind; /* LTP_RECORD_TIME */
+  uint8_t reserved[7];
+  uint64_t base_monotonic_ns;
+  uint64_t base_unix_ns;
+  uint64_t reserved_2;
+} ltp_time_record;
 
 /* The first bytes of each record of several slots. */
 typedef struct ltp_control_header {
@@ -215,6 +227,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_replay_record) == 32, replay_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_observed_record) == 32, observed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_unrecorded_record) == 32, unrecorded_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_hello_record) == 32, hello_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_time_record) == 32, time_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_control_header) == 8, control_header_size);
 LTP_STATIC_ASSERT(sizeof(ltp_opened_record) == 4 * 32, opened_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_segment_record) == 4 * 32, segment_record_size);

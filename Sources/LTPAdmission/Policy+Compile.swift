@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checked policy compiled into rows: one row a state, one CompiledRule a class. What the never list demands
+// of every policy (continuity while RECOVERING) is built in here, not left to the rules.
+
+public import CLTP
+
+public enum PolicyTable {
+  public static let classCount = Int(LTP_CLASS_COUNT)
+  public static let stateCount = Int(LTP_STATE_COUNT)
+  public static let ruleCount = classCount * stateCount
+
+  /// The rule of `actionClass` in `state`. The policy must have passed `PolicyCheck`.
+  public static func compile(
+    _ policy: UnsafePointer<ltp_policy>, state: UInt8, actionClass: Int
+  ) -> CompiledRule {
+    let described = policy.classDescription(actionClass)
+    if described.name.0 == 0 { return .unknownClass }
+    let rule = policy.rule(state: state, actionClass: actionClass)
+    let attributes = described.attributes
+    let waived = rule.flags & LTP_RULE_WAIVE_CONTINUITY != 0
+    let requires = attributes & LTP_CLASS_REQUIRES_CONTINUITY != 0 && !waived
+    let belowVerdict =
+      rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0 ? LTP_VERDICT_DEFER : LTP_VERDICT_DENY
+    return CompiledRule(
+      outcome: Outcome(verdict: rule.verdict, reason: rule.reason),
+      below: Outcome(verdict: belowVerdict, reason: LTP_REASON_PRIORITY_BELOW_THRESHOLD),
+      priorityMin: rule.priority_min,
+      // Never list, 2: while RECOVERING nothing is EXECUTEd without valid continuity.
+      needsContinuity: requires || state == LTP_STATE_RECOVERING,
+      exempt: attributes & LTP_CLASS_EXEMPT != 0,
+      retryAfterMilliseconds: rule.retry_after_ms)
+  }
+}
+
+extension UnsafePointer<ltp_policy> {
+  /// The class's description. `actionClass` is 0 to LTP_CLASS_COUNT - 1.
+  public func classDescription(_ actionClass: Int) -> ltp_policy_class {
+    UnsafeRawPointer(self).load(
+      fromByteOffset: Int(LTP_POLICY_CLASSES_OFFSET)
+        + actionClass * MemoryLayout<ltp_policy_class>.stride, as: ltp_policy_class.self)
+  }
+
+  public func rule(state: UInt8, actionClass: Int) -> ltp_policy_rule {
+    UnsafeRawPointer(self).load(
+      fromByteOffset: Int(LTP_POLICY_RULES_OFFSET)
+        + (Int(state) * PolicyTable.classCount + actionClass) * MemoryLayout<ltp_policy_rule>.stride,
+      as: ltp_policy_rule.self)
+  }
+
+  public func threshold(state: UInt8) -> UInt8 {
+    UnsafeRawPointer(self).load(
+      fromByteOffset: Int(LTP_POLICY_THRESHOLDS_OFFSET) + Int(state),
+      as: UInt8.self)
+  }
+}
+
+extension UnsafeMutablePointer<ltp_policy> {
+  func setClass(_ actionClass: Int, _ value: ltp_policy_class) {
+    UnsafeMutableRawPointer(self).storeBytes(
+      of: value,
+      toByteOffset: Int(LTP_POLICY_CLASSES_OFFSET)
+        + actionClass * MemoryLayout<ltp_policy_class>.stride, as: ltp_policy_class.self)
+  }
+
+  func setRule(state: UInt8, actionClass: Int, _ value: ltp_policy_rule) {
+    UnsafeMutableRawPointer(self).storeBytes(
+      of: value,
+      toByteOffset: Int(LTP_POLICY_RULES_OFFSET)
+        + (Int(state) * PolicyTable.classCount + actionClass) * MemoryLayout<ltp_policy_rule>.stride,
+      as: ltp_policy_rule.self)
+  }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a policy may be loaded: its shape first, then the never list. A refusal names class, state and rule.
+
+public import CLTP
+
+/// Why a policy is refused. `actionClass` and `state` are LTP_CLASS_NONE and LTP_STATE_COUNT when none is to blame.
+public struct PolicyRefusal: Error, Equatable {
+  public let status: Int32
+  public let actionClass: UInt16
+  public let state: UInt8
+  let text: StaticString
+
+  init(
+    _ status: Int32, _ text: StaticString, actionClass: Int? = nil, state: UInt8 = UInt8(LTP_STATE_COUNT)
+  ) {
+    self.status = status
+    self.text = text
+    self.actionClass = actionClass.map { UInt16($0) } ?? LTP_CLASS_NONE
+    self.state = state
+  }
+
+  public static func == (one: PolicyRefusal, other: PolicyRefusal) -> Bool {
+    one.status == other.status && one.actionClass == other.actionClass && one.state == other.state
+  }
+
+  /// "class 12 ("payment") in FAILED: ..."
+  public func describe(in message: inout MessageBuffer, policy: UnsafePointer<ltp_policy>?) {
+    if actionClass != LTP_CLASS_NONE {
+      message.append("class ")
+      message.append(UInt64(actionClass))
+      if let policy {
+        message.append(" (\"")
+        withUnsafePointer(to: policy.classDescription(Int(actionClass)).name) { name in
+          name.withMemoryRebound(to: CChar.self, capacity: Int(LTP_CLASS_NAME_BYTES)) { characters in
+            message.append(characters, limit: Int(LTP_CLASS_NAME_BYTES))
+          }
+        }
+        message.append("\")")
+      }
+      if state < LTP_STATE_COUNT {
+        message.append(" in ")
+        message.append(stateName(state))
+      }
+      message.append(": ")
+    }
+    message.append(text)
+  }
+}
+
+public enum PolicyCheck {
+  /// Throws the first fault found; a policy that passes can be compiled and loaded.
+  public static func check(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
+    try checkEnvelope(policy)
+    for actionClass in 0..<PolicyTable.classCount {
+      let described = policy.classDescription(actionClass)
+      try checkClass(policy, actionClass, described)
+      for state in 0..<UInt8(LTP_STATE_COUNT) {
+        let rule = policy.rule(state: state, actionClass: actionClass)
+        if described.name.0 == 0 {
+          try checkUnnamed(rule, actionClass, state)
+        } else {
+          try checkRule(rule, described, actionClass, state)
+          try checkNever(rule, described, actionClass, state)
+        }
+      }
+    }
+  }
+
+  private static func checkEnvelope(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
+    guard Int(policy.pointee.struct_size) == MemoryLayout<ltp_policy>.size else {
+      throw PolicyRefusal(LTP_ERROR_STRUCT_SIZE, "struct_size is not sizeof(ltp_policy)")
+    }
+    guard policy.pointee.version == LTP_POLICY_VERSION else {
+      throw PolicyRefusal(LTP_ERROR_POLICY_VERSION, "version is not LTP_POLICY_VERSION")
+    }
+    let raw = UnsafeRawPointer(policy)
+    for offset in 8..<56 where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+      throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "reserved bytes are not zero")
+    }
+    guard policy.threshold(state: UInt8(LTP_STATE_COUNT)) == 0 else {
+      throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "priority_threshold[7] is not zero")
+    }
+  }
+
+  private static func checkClass(
+    _ policy: UnsafePointer<ltp_policy>, _ actionClass: Int, _ described: ltp_policy_class
+  ) throws(PolicyRefusal) {
+    guard described.attributes & ~LTP_CLASS_ATTRIBUTES_ALL == 0 else {
+      throw PolicyRefusal(LTP_ERROR_POLICY_CLASS, "unknown attribute", actionClass: actionClass)
+    }
+    var name = described.name
+    let wellNamed = withUnsafeBytes(of: &name) { bytes in isWellNamed(bytes) }
+    guard wellNamed else {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_CLASS,
+        "a name is up to 28 lower-case letters, digits, '_', '-' or '.', padded with zeros",
+        actionClass: actionClass)
+    }
+    guard described.name.0 != 0 || described.attributes == 0 else {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_CLASS, "attributes without a name", actionClass: actionClass)
+    }
+    guard described.name.0 != 0 else { return }
+    for other in 0..<actionClass {
+      var otherName = policy.classDescription(other).name
+      let same = withUnsafeBytes(of: &name) { one in
+        withUnsafeBytes(of: &otherName) { two in one.elementsEqual(two) }
+      }
+      if same {
+        throw PolicyRefusal(
+          LTP_ERROR_POLICY_CLASS, "the name is taken by a class before it", actionClass: actionClass)
+      }
+    }
+  }
+
+  private static func isWellNamed(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var ended = false
+    for byte in bytes {
+      if byte == 0 {
+        ended = true
+        continue
+      }
+      let allowed =
+        (97...122).contains(byte) || (48...57).contains(byte) || byte == 95 || byte == 45 || byte == 46
+      if ended || !allowed { return false }
+    }
+    return true
+  }
+
+  private static func checkUnnamed(
+    _ rule: ltp_policy_rule, _ actionClass: Int, _ state: UInt8
+  ) throws(PolicyRefusal) {
+    let empty =
+      rule.verdict == 0 && rule.reason == 0 && rule.priority_min == 0 && rule.flags == 0
+      && rule.retry_after_ms == 0
+    guard empty else {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_RULE, "a rule for a class without a name", actionClass: actionClass, state: state)
+    }
+  }
+
+  private static func checkRule(
+    _ rule: ltp_policy_rule, _ described: ltp_policy_class, _ actionClass: Int, _ state: UInt8
+  ) throws(PolicyRefusal) {
+    func refuse(_ text: StaticString) -> PolicyRefusal {
+      PolicyRefusal(LTP_ERROR_POLICY_RULE, text, actionClass: actionClass, state: state)
+    }
+    guard rule.verdict < LTP_VERDICT_COUNT else { throw refuse("unknown verdict") }
+    guard rule.reason > LTP_REASON_NONE, rule.reason < LTP_REASON_COUNT else {
+      throw refuse("unknown reason")
+    }
+    guard (rule.verdict == LTP_VERDICT_EXECUTE) == (rule.reason == LTP_REASON_ADMITTED) else {
+      throw refuse("the reason ADMITTED goes with EXECUTE, and with nothing else")
+    }
+    guard rule.flags & ~(LTP_RULE_WAIVE_CONTINUITY | LTP_RULE_DEFER_WHEN_BELOW) == 0 else {
+      throw refuse("unknown flag")
+    }
+    let defers = rule.verdict == LTP_VERDICT_DEFER || rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0
+    guard !defers || described.attributes & LTP_CLASS_DEFERRABLE != 0 else {
+      throw refuse("DEFER for a class without the attribute deferrable")
+    }
+    guard rule.retry_after_ms <= LTP_RETRY_AFTER_MS_MAX else {
+      throw refuse("retry_after_ms is more than an hour (LTP_RETRY_AFTER_MS_MAX)")
+    }
+  }
+
+  private static func checkNever(
+    _ rule: ltp_policy_rule, _ described: ltp_policy_class, _ actionClass: Int, _ state: UInt8
+  ) throws(PolicyRefusal) {
+    guard rule.verdict == LTP_VERDICT_EXECUTE else { return }
+    if state == LTP_STATE_FAILED, described.attributes & LTP_CLASS_CRITICAL != 0 {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_NEVER_1, "never list, 1: no critical action is EXECUTEd while FAILED",
+        actionClass: actionClass, state: state)
+    }
+    if state == LTP_STATE_RECOVERING, rule.flags & LTP_RULE_WAIVE_CONTINUITY != 0 {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_NEVER_2,
+        "never list, 2: while RECOVERING no action is EXECUTEd without valid continuity",
+        actionClass: actionClass, state: state)
+    }
+    if state == LTP_STATE_UNKNOWN, described.attributes & LTP_CLASS_RECOVERY == 0 {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_NEVER_3,
+        "never list, 3: UNKNOWN is not healthy; only recovery actions are EXECUTEd in it",
+        actionClass: actionClass, state: state)
+    }
+  }
+}

@@ -1,0 +1,1 @@
+@main struct Ltp { static func main() {} }
