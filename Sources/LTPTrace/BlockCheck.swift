@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether bytes are the block that should be here: the one check that recovery and `ltp inspect` share.
+// First the block by itself (shape and hashes), then its place (log, indices, chain).
+
+public import CLTP
+
+/// What differs, and where in the block.
+public struct BlockFault: Error, Equatable {
+  public enum Kind: UInt8, Sendable {
+    case short, magic, version, hashID, shape, reserved, padding, bodyHash, blockHash
+    case log, blockIndex, segmentIndex, previousHash, durableBlocks, hashing
+  }
+
+  public let kind: Kind
+  /// Byte offset of the field in the block.
+  public let offset: Int
+
+  public init(_ kind: Kind, at offset: Int) {
+    self.kind = kind
+    self.offset = offset
+  }
+
+  public var text: StaticString {
+    switch kind {
+    case .short: "the block runs past the end of the segment"
+    case .magic: "no block starts here (magic differs)"
+    case .version: "the block's version is not known"
+    case .hashID: "the block's hash is not one that is known"
+    case .shape: "size and slot count contradict each other"
+    case .reserved: "reserved bytes are not zero"
+    case .padding: "padding is not zero"
+    case .bodyHash: "the body's hash differs"
+    case .blockHash: "the block's hash differs"
+    case .log: "the block is of another log"
+    case .blockIndex: "the block's index is not the next one"
+    case .segmentIndex: "the block belongs to another segment"
+    case .previousHash: "the previous hash is not the block's before"
+    case .durableBlocks: "durable_blocks is more than the blocks before"
+    case .hashing: "the hash could not be computed (no memory)"
+    }
+  }
+}
+
+/// Where in the chain the next block belongs.
+public struct ChainPosition: Equatable, Sendable {
+  public var logID: LogID
+  public var segmentIndex: UInt64
+  public var blockIndex: UInt64
+  public var previousHash: Digest
+
+  public init(logID: LogID, segmentIndex: UInt64, blockIndex: UInt64, previousHash: Digest) {
+    self.logID = logID
+    self.segmentIndex = segmentIndex
+    self.blockIndex = blockIndex
+    self.previousHash = previousHash
+  }
+}
+
+extension BlockHeader {
+  public static let bytesMax = 1 << 20
+
+  /// Checks the header's shape, so that its sizes can be relied on. Needs 256 readable bytes.
+  public func checkShape() throws(BlockFault) {
+    guard magic == LTP_BLOCK_MAGIC else { throw BlockFault(.magic, at: 0) }
+    guard version == LTP_TRACE_VERSION else { throw BlockFault(.version, at: 8) }
+    guard hashID == LTP_HASH_SHA256 else { throw BlockFault(.hashID, at: 9) }
+    guard headerBytes == UInt16(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.shape, at: 10) }
+    let fits = slotCount >= 1 && slotCount <= Self.slotCountMax(blockBytes: Self.bytesMax)
+    guard fits, sizeBytes == Self.sizeBytes(slotCount: slotCount) else { throw BlockFault(.shape, at: 56) }
+    for offset in stride(from: 96, to: 160, by: 8) where field(offset, as: UInt64.self) != 0 {
+      throw BlockFault(.reserved, at: offset)
+    }
+    guard durableBlocks <= blockIndex else { throw BlockFault(.durableBlocks, at: 88) }
+  }
+
+  /// Checks the block by itself: shape, padding, hashes. `available` bytes can be read.
+  public func checkContent(available: Int) throws(BlockFault) {
+    guard available >= Int(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.short, at: 0) }
+    try checkShape()
+    guard available >= sizeBytes else { throw BlockFault(.short, at: 60) }
+    guard let expectedBlockHash = Digest(of: base, count: Int(LTP_BLOCK_HASHED_BYTES)) else {
+      throw BlockFault(.hashing, at: Int(LTP_BLOCK_HASHED_BYTES))
+    }
+    guard expectedBlockHash == blockHash else {
+      throw BlockFault(.blockHash, at: Int(LTP_BLOCK_HASHED_BYTES))
+    }
+    guard let expectedBodyHash = Digest(of: body, count: bodyBytes) else {
+      throw BlockFault(.hashing, at: 192)
+    }
+    guard expectedBodyHash == bodyHash else { throw BlockFault(.bodyHash, at: 192) }
+    let used = Int(LTP_BLOCK_HEADER_BYTES) + bodyBytes
+    if let offset = firstNonZero(base, from: used, to: sizeBytes) { throw BlockFault(.padding, at: offset) }
+  }
+
+  /// Checks that this block is the next one of the chain.
+  public func checkPlace(_ position: ChainPosition) throws(BlockFault) {
+    guard logID == position.logID else { throw BlockFault(.log, at: 16) }
+    guard segmentIndex == position.segmentIndex else { throw BlockFault(.segmentIndex, at: 40) }
+    guard blockIndex == position.blockIndex else { throw BlockFault(.blockIndex, at: 32) }
+    guard previousHash == position.previousHash else { throw BlockFault(.previousHash, at: 160) }
+  }
+}
+
+/// Offset of the first byte in `from ..< to` that is not zero.
+public func firstNonZero(_ base: UnsafeRawPointer, from: Int, to: Int) -> Int? {
+  var offset = from
+  while offset < to, offset % 8 != 0 {
+    if base.load(fromByteOffset: offset, as: UInt8.self) != 0 { return offset }
+    offset += 1
+  }
+  while offset + 8 <= to, base.loadUnaligned(fromByteOffset: offset, as: UInt64.self) == 0 { offset += 8 }
+  while offset < to {
+    if base.load(fromByteOffset: offset, as: UInt8.self) != 0 { return offset }
+    offset += 1
+  }
+  return nil
+}

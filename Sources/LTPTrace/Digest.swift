@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// SHA-256 digests as values.
+
+public import CLTP
+import CLTPSystem
+
+public struct Digest: Equatable, Sendable {
+  public var words: (UInt64, UInt64, UInt64, UInt64)
+
+  /// 32 zero bytes: the hash before the first block.
+  public init() { words = (0, 0, 0, 0) }
+
+  /// Reads 32 bytes.
+  public init(from bytes: UnsafeRawPointer) {
+    words = (
+      bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
+      bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
+      bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self),
+      bytes.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+    )
+  }
+
+  /// SHA-256 of `count` bytes, or nil when libcrypto fails (it has no memory).
+  public init?(of bytes: UnsafeRawPointer, count: Int) {
+    self.init()
+    let failed = withUnsafeMutableBytes(of: &words) { out in
+      ltp_system_sha256(bytes, count, out.baseAddress!.assumingMemoryBound(to: UInt8.self)) != 0
+    }
+    if failed { return nil }
+  }
+
+  public func store(to bytes: UnsafeMutableRawPointer) {
+    bytes.storeBytes(of: words.0, toByteOffset: 0, as: UInt64.self)
+    bytes.storeBytes(of: words.1, toByteOffset: 8, as: UInt64.self)
+    bytes.storeBytes(of: words.2, toByteOffset: 16, as: UInt64.self)
+    bytes.storeBytes(of: words.3, toByteOffset: 24, as: UInt64.self)
+  }
+
+  public static func == (one: Digest, other: Digest) -> Bool {
+    (one.words.0 ^ other.words.0) | (one.words.1 ^ other.words.1) | (one.words.2 ^ other.words.2)
+      | (one.words.3 ^ other.words.3) == 0
+  }
+}
+
+/// A log's 128-bit name.
+public struct LogID: Equatable, Sendable {
+  public var low: UInt64
+  public var high: UInt64
+
+  public init(low: UInt64, high: UInt64) {
+    self.low = low
+    self.high = high
+  }
+}
