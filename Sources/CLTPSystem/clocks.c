@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -14,6 +13,16 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+_Static_assert(LTP_SYSTEM_EINTR == EINTR && LTP_SYSTEM_EAGAIN == EAGAIN, "errno values");
+_Static_assert(LTP_SYSTEM_EIO == EIO && LTP_SYSTEM_ENOMEM == ENOMEM, "errno values");
+_Static_assert(LTP_SYSTEM_EBUSY == EBUSY && LTP_SYSTEM_EINVAL == EINVAL, "errno values");
+_Static_assert(LTP_SYSTEM_ENOENT == ENOENT && LTP_SYSTEM_EACCES == EACCES, "errno values");
+_Static_assert(LTP_SYSTEM_EEXIST == EEXIST && LTP_SYSTEM_ENOTDIR == ENOTDIR, "errno values");
+_Static_assert(LTP_SYSTEM_ENFILE == ENFILE && LTP_SYSTEM_EMFILE == EMFILE, "errno values");
+_Static_assert(LTP_SYSTEM_ENOSPC == ENOSPC && LTP_SYSTEM_EROFS == EROFS, "errno values");
+_Static_assert(LTP_SYSTEM_ETIME == ETIME && LTP_SYSTEM_ECANCELED == ECANCELED, "errno values");
+_Static_assert(LTP_SYSTEM_EFBIG == EFBIG && LTP_SYSTEM_EDQUOT == EDQUOT, "errno values");
 
 static uint64_t read_clock(clockid_t clock) {
   struct timespec now;
@@ -86,11 +95,4 @@ int ltp_system_sha256(const void *bytes, size_t count, uint8_t *digest) {
   unsigned length = 0;
   if (EVP_Digest(bytes, count, digest, &length, EVP_sha256(), NULL) != 1) return -ENOMEM;
   return length == 32 ? 0 : -EIO;
-}
-
-void ltp_system_format_place(
-  char *out, size_t capacity, const char *what, uint64_t segment, uint64_t offset, uint64_t block,
-  const char *detail) {
-  snprintf(out, capacity, "%s (segment %llu, offset %llu, block %llu): %s", what,
-           (unsigned long long)segment, (unsigned long long)offset, (unsigned long long)block, detail);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SHA-256 digests as values.
 
-public import CLTP
+import CLTP
 import CLTPSystem
 
 public struct Digest: Equatable, Sendable {

@@ -10,6 +10,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- errno values that callers tell apart ---- */
+#define LTP_SYSTEM_ENOENT 2
+#define LTP_SYSTEM_EINTR 4
+#define LTP_SYSTEM_EIO 5
+#define LTP_SYSTEM_EAGAIN 11
+#define LTP_SYSTEM_ENOMEM 12
+#define LTP_SYSTEM_EACCES 13
+#define LTP_SYSTEM_EBUSY 16
+#define LTP_SYSTEM_EEXIST 17
+#define LTP_SYSTEM_ENOTDIR 20
+#define LTP_SYSTEM_EINVAL 22
+#define LTP_SYSTEM_ENFILE 23
+#define LTP_SYSTEM_EMFILE 24
+#define LTP_SYSTEM_EFBIG 27
+#define LTP_SYSTEM_ENOSPC 28
+#define LTP_SYSTEM_EROFS 30
+#define LTP_SYSTEM_ETIME 62
+#define LTP_SYSTEM_ECANCELED 125
+#define LTP_SYSTEM_EDQUOT 122
+
 /* ---- clocks, randomness, waiting ---- */
 uint64_t ltp_system_monotonic_ns(void);
 uint64_t ltp_system_unix_ns(void);
@@ -111,11 +131,5 @@ unsigned ltp_system_ring_reap(
 /* ---- SHA-256 ---- */
 /* digest: 32 bytes. -ENOMEM or -EIO when libcrypto fails. */
 int ltp_system_sha256(const void *bytes, size_t count, uint8_t *digest);
-
-/* ---- text, for messages without the Swift runtime ---- */
-/* snprintf with the arguments that messages need; each %s and %llu is checked by the compiler here. */
-void ltp_system_format_place(
-  char *out, size_t capacity, const char *what, uint64_t segment, uint64_t offset, uint64_t block,
-  const char *detail);
 
 #endif /* LTP_SYSTEM_H */

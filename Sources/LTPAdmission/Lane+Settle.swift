@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a lane does when something changed under it: a new orientation word, a tick of the clock, a full block.
+// Off the fast path: a few thousand times a second at most. Nothing here allocates or locks either.
+
+import CLTP
+import CLTPSystem
+import Synchronization
+
+extension Lane {
+  /// Brings the lane up to date, with room for one slot. False: the trace can take no record now, or the core is
+  /// closing; the caller denies.
+  @inline(never)
+  @usableFromInline
+  func settle() -> Bool {
+    guard let word = copyRules() else { return false }
+    if state.pointee.cursor == state.pointee.end {
+      // A new block's header carries the time and the word that its first record was decided under.
+      guard openBlock(word: word) else { return false }
+    } else {
+      guard moveClock() else { return false }
+      if word.rawValue != state.pointee.word {
+        guard append(observed(word)) else { return false }
+      }
+    }
+    state.pointee.word = word.rawValue
+    if state.pointee.unrecorded > 0 {
+      guard append(unrecordedRecord()) else { return false }
+      state.pointee.unrecorded = 0
+    }
+    return state.pointee.cursor != state.pointee.end || openBlock(word: word)
+  }
+
+  /// Copies the current state's row, and what else depends on the word. Nil when the core is closing.
+  private func copyRules() -> OrientationWord? {
+    let orientation = state.pointee.orientation
+    while true {
+      let word = orientation.current
+      guard word.state < LTP_STATE_COUNT else { return nil }
+      guard word.rawValue != state.pointee.word else { return word }
+      let slot = orientation.slots + Int(word.policySlot)
+      let row = slot.pointee.rules + Int(word.state) * PolicyTable.classCount
+      for index in 0..<PolicyTable.classCount {
+        state.pointee.rules[index] = row[index].load(ordering: .acquiring)
+      }
+      let generation = slot.pointee.generation.load(ordering: .acquiring)
+      // Still current: then the slot was not overwritten while we copied it.
+      guard orientation.current == word else { continue }
+      state.pointee.policyGeneration = generation
+      state.pointee.stateCounters =
+        state.pointee.counters + Int(word.state) * LaneState.countersPerState
+      if word.continuityEpoch != state.pointee.continuityEpoch {
+        state.pointee.continuityEpoch = word.continuityEpoch
+        state.pointee.continuity = ContinuityKey(
+          coreKey: state.pointee.coreKey, continuityEpoch: word.continuityEpoch)
+      }
+      return word
+    }
+  }
+
+  /// Takes the next ring block, waiting for the writer as long as the options allow.
+  private func openBlock(word: OrientationWord) -> Bool {
+    let number = state.pointee.blockNumber &+ 1
+    let count = UInt64(state.pointee.blockCount)
+    if number &- state.pointee.releasedBlocks.load(ordering: .acquiring) >= count {
+      guard waitForBlock(number: number) else { return false }
+    }
+    let block = state.pointee.ring + Int(number % count) * state.pointee.blockBytes
+    let line = state.pointee.line
+    let now = line.pointee.monotonic.load(ordering: .acquiring)
+    var header = ltp_block_header()
+    header.base_monotonic_ns = now
+    header.base_unix_ns = line.pointee.unix.load(ordering: .relaxed)
+    header.orientation_word = word.rawValue
+    block.storeBytes(of: header, as: ltp_block_header.self)
+    state.pointee.blockNumber = number
+    state.pointee.baseMonotonic = now
+    state.pointee.clock = now
+    state.pointee.timeMicroseconds = 0
+    state.pointee.cursor = block + Int(LTP_BLOCK_HEADER_BYTES)
+    state.pointee.end =
+      state.pointee.cursor + Int(state.pointee.slotsPerBlock) * Int(LTP_SLOT_BYTES)
+    return true
+  }
+
+  private func waitForBlock(number: UInt64) -> Bool {
+    guard state.pointee.backpressureWaitNanoseconds > 0 else { return false }
+    let deadline = ltp_system_monotonic_ns() &+ state.pointee.backpressureWaitNanoseconds
+    var spins = 0
+    while true {
+      let released = state.pointee.releasedBlocks.load(ordering: .acquiring)
+      if number &- released < UInt64(state.pointee.blockCount) { return true }
+      guard state.pointee.orientation.current.state < LTP_STATE_COUNT else { return false }
+      guard ltp_system_monotonic_ns() < deadline else { return false }
+      spins += 1
+      if spins < 32 { ltp_system_pause() } else { ltp_system_sleep_ns(20_000) }
+    }
+  }
+
+  /// Takes over the clock's time; moves the block's base on before an offset would overflow.
+  private func moveClock() -> Bool {
+    let line = state.pointee.line
+    let now = line.pointee.monotonic.load(ordering: .acquiring)
+    guard now != state.pointee.clock else { return true }
+    var offset = (now &- state.pointee.baseMonotonic) / 1000
+    if offset > UInt64(UInt32.max / 2) {
+      var record = ltp_time_record()
+      record.kind = LTP_RECORD_TIME
+      record.base_monotonic_ns = now
+      record.base_unix_ns = line.pointee.unix.load(ordering: .relaxed)
+      guard append(record) else { return false }
+      state.pointee.baseMonotonic = now
+      offset = 0
+    }
+    state.pointee.clock = now
+    state.pointee.timeMicroseconds = UInt32(offset)
+    return true
+  }
+
+  func observed(_ word: OrientationWord) -> ltp_observed_record {
+    var record = ltp_observed_record()
+    record.kind = LTP_RECORD_OBSERVED
+    record.time_us = state.pointee.timeMicroseconds
+    record.policy_generation = state.pointee.policyGeneration
+    record.orientation_word = word.rawValue
+    return record
+  }
+
+  private func unrecordedRecord() -> ltp_unrecorded_record {
+    var record = ltp_unrecorded_record()
+    record.kind = LTP_RECORD_UNRECORDED
+    record.time_us = state.pointee.timeMicroseconds
+    record.denied_count = state.pointee.unrecorded
+    return record
+  }
+
+  /// Writes one slot of a rare kind and publishes it.
+  func append<Record: BitwiseCopyable>(_ record: Record) -> Bool {
+    if state.pointee.cursor == state.pointee.end {
+      guard openBlock(word: OrientationWord(rawValue: state.pointee.word)) else { return false }
+    }
+    countRareSlot()
+    state.pointee.cursor.storeBytes(of: record, as: Record.self)
+    state.pointee.cursor += Int(LTP_SLOT_BYTES)
+    let count = state.pointee.published.load(ordering: .relaxed)
+    state.pointee.published.store(count &+ 1, ordering: .releasing)
+    return true
+  }
+
+  /// Counts a slot that is no decision in its block's header, whose slot_count is free until the block is
+  /// sealed: so the writer knows how many decisions a full block holds without looking at each.
+  func countRareSlot() {
+    let block =
+      state.pointee.end - Int(state.pointee.slotsPerBlock) * Int(LTP_SLOT_BYTES)
+      - Int(LTP_BLOCK_HEADER_BYTES)
+    let field = (block + 56).assumingMemoryBound(to: UInt32.self)
+    field.pointee += 1
+  }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// One lane's memory: what its thread, the trace's writer and readers of counters each touch, a cache line apart.
+//
+// A lane's slots are numbered without a gap. Slot s lies in ring block (s / slotsPerBlock) % blockCount. The
+// lane publishes how many slots it has written; the writer takes them and says which ring blocks are free again.
+
+public import CLTP
+public import Synchronization
+
+public struct LaneState: ~Copyable {
+  /// `LaneState.live` while the handle is good. Zeroed memory (closed, or after fork) is not.
+  public var magic: UInt64
+
+  // The lane's thread only.
+  public var cursor: UnsafeMutableRawPointer
+  public var end: UnsafeMutableRawPointer
+  public var word: UInt64
+  public var clock: UInt64
+  public var timeMicroseconds: UInt32
+  public var policyGeneration: UInt32
+  public let line: UnsafeMutablePointer<SharedLine>
+  /// Counters of the current state: LTP_CLASS_COUNT + 1 classes by Outcome.count.
+  public var stateCounters: UnsafeMutablePointer<Atomic<UInt64>>
+  public var continuity: ContinuityKey
+  /// The current state's rules, LTP_CLASS_COUNT of them.
+  public let rules: UnsafeMutablePointer<UInt64>
+  var continuityEpoch: UInt32
+  var blockNumber: UInt64
+  var baseMonotonic: UInt64
+  var unrecorded: UInt64
+  let orientation: Orientation
+  let coreKey: SipKey
+  let backpressureWaitNanoseconds: UInt64
+  let counters: UnsafeMutablePointer<Atomic<UInt64>>
+  let gap1 = InlineArray<8, UInt64>(repeating: 0)
+
+  // Written by the lane's thread, read by the writer (rarely: reading it costs the lane a cache miss).
+  /// Slots written so far.
+  public let published = Atomic<UInt64>(0)
+  /// Decisions denied without a record, so far.
+  public let unrecordedTotal = Atomic<UInt64>(0)
+  /// 1: the lane was closed; its memory goes back once its slots are durable.
+  public let closing = Atomic<UInt32>(0)
+  let gap2 = InlineArray<8, UInt64>(repeating: 0)
+
+  // Written by the writer, read by the lane and by waiters.
+  /// Ring blocks given back so far.
+  public let releasedBlocks = Atomic<UInt64>(0)
+  /// Slots on disk.
+  public let durable = Atomic<UInt64>(0)
+  let gap3 = InlineArray<8, UInt64>(repeating: 0)
+
+  // Fixed.
+  public let id: UInt32
+  public let ring: UnsafeMutableRawPointer
+  public let blockBytes: Int
+  public let blockCount: Int
+  public let slotsPerBlock: UInt64
+  /// The core that the lane belongs to; for the C ABI.
+  public let owner: UnsafeMutableRawPointer
+
+  @inlinable
+  public static var live: UInt64 { 0x4C_414E_454C_4956 }
+
+  static var countersPerState: Int { (Int(LTP_CLASS_COUNT) + 1) * Outcome.count }
+  static var counterCount: Int { Int(LTP_STATE_COUNT) * countersPerState }
+}
+
+/// What a lane is made of.
+public struct LaneConfiguration {
+  public var id: UInt32
+  public var blockBytes: Int
+  public var blockCount: Int
+  public var backpressureWaitNanoseconds: UInt64
+  public var coreKey: SipKey
+
+  public init(
+    id: UInt32, blockBytes: Int, blockCount: Int, backpressureWaitNanoseconds: UInt64, coreKey: SipKey
+  ) {
+    self.id = id
+    self.blockBytes = blockBytes
+    self.blockCount = blockCount
+    self.backpressureWaitNanoseconds = backpressureWaitNanoseconds
+    self.coreKey = coreKey
+  }
+
+  public var ringBytes: Int { blockBytes * blockCount }
+}
+
+/// A handle: copies refer to the same lane.
+public struct Lane {
+  public let state: UnsafeMutablePointer<LaneState>
+
+  /// Zeroed memory that a lane takes beside its ring, in bytes: a multiple of a page.
+  public static var memoryBytes: Int {
+    (rulesOffset + Int(LTP_CLASS_COUNT) * 8 + LaneState.counterCount * 8 + 4095) / 4096 * 4096
+  }
+
+  private static var rulesOffset: Int { (MemoryLayout<LaneState>.size + 63) / 64 * 64 }
+
+  /// Refers to a lane that exists.
+  @inlinable
+  public init(_ state: UnsafeMutablePointer<LaneState>) { self.state = state }
+
+  /// Lays a lane out in `memoryBytes` zeroed bytes over a ring of `configuration.ringBytes`.
+  public init(
+    memory: UnsafeMutableRawPointer, ring: UnsafeMutableRawPointer, orientation: Orientation,
+    configuration: LaneConfiguration, owner: UnsafeMutableRawPointer
+  ) {
+    state = memory.bindMemory(to: LaneState.self, capacity: 1)
+    let rules = (memory + Self.rulesOffset).bindMemory(to: UInt64.self, capacity: Int(LTP_CLASS_COUNT))
+    let counters = (memory + Self.rulesOffset + Int(LTP_CLASS_COUNT) * 8)
+      .bindMemory(to: Atomic<UInt64>.self, capacity: LaneState.counterCount)
+    let slotsPerBlock =
+      (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
+    state.initialize(
+      to: LaneState(
+        magic: LaneState.live, cursor: ring, end: ring, word: UInt64.max, clock: 0, timeMicroseconds: 0,
+        policyGeneration: 0, line: orientation.line, stateCounters: counters,
+        continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,
+        continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0, unrecorded: 0,
+        orientation: orientation, coreKey: configuration.coreKey,
+        backpressureWaitNanoseconds: configuration.backpressureWaitNanoseconds, counters: counters,
+        id: configuration.id, ring: ring, blockBytes: configuration.blockBytes,
+        blockCount: configuration.blockCount, slotsPerBlock: UInt64(slotsPerBlock), owner: owner))
+  }
+
+  /// Adds this lane's counters to `totals`, which has `counterCount` entries. Any thread.
+  public func addCounters(to totals: UnsafeMutablePointer<UInt64>) {
+    for index in 0..<LaneState.counterCount {
+      totals[index] &+= state.pointee.counters[index].load(ordering: .relaxed)
+    }
+  }
+
+  public static var counterCount: Int { LaneState.counterCount }
+
+  /// What the counter at `index` counts.
+  public static func counterKey(_ index: Int) -> (state: UInt8, actionClass: UInt16, outcome: Outcome) {
+    let inState = index % LaneState.countersPerState
+    let actionClass = inState / Outcome.count
+    return (
+      UInt8(index / LaneState.countersPerState),
+      actionClass == Int(LTP_CLASS_COUNT) ? LTP_CLASS_NONE : UInt16(actionClass),
+      Outcome(rawValue: UInt8(inState % Outcome.count))
+    )
+  }
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// The orientation of one core: the word, the policy slots behind it, and the transitions that the trace has not
+// taken yet.
+//
+// Publishing is one compare-and-exchange on the word. Who wins an epoch owns the transition slot of that number,
+// fills in its evidence, and marks it filled; the trace's writer takes transitions in the order of their epochs.
+// So no lock, no lost transition, and a word in the trace always has its reason before it.
+
+public import CLTP
+public import CLTPSystem
+public import Synchronization
+
+/// Why a transition was not published. `status` is an LTP_ERROR_*.
+public struct PublishRefusal: Error, Equatable {
+  public let status: Int32
+}
+
+/// What changes with a transition.
+public struct TransitionChange {
+  public var to: UInt8
+  public var reason: UInt8
+  public var advancesContinuity = false
+  /// nil: the threshold that the policy has for the state.
+  public var threshold: UInt8?
+  /// nil: the policy stays.
+  public var policySlot: UInt8?
+
+  public init(to: UInt8, reason: UInt8) {
+    self.to = to
+    self.reason = reason
+  }
+}
+
+/// A handle: copies refer to the same orientation, whose memory the core owns.
+public struct Orientation {
+  /// How many transitions may wait for the trace. One more is let through to UNKNOWN, then publishing is refused.
+  public static let transitionsMax = 4096
+
+  public let line: UnsafeMutablePointer<SharedLine>
+  let slots: UnsafeMutablePointer<PolicySlot>
+  /// Transition e lies at e modulo transitionsMax, and is whole once its `filledEpochs` entry says e.
+  let transitions: UnsafeMutablePointer<ltp_transition_record>
+  let filledEpochs: UnsafeMutablePointer<Atomic<UInt32>>
+  let drained: UnsafeMutablePointer<Atomic<UInt32>>
+  public let controlMutex: UnsafeMutablePointer<ltp_system_mutex>
+
+  /// Zeroed memory that an orientation takes, in bytes.
+  public static var memoryBytes: Int {
+    4096 + PolicySlot.count * (slotBytes + PolicyTable.ruleCount * 8)
+      + transitionsMax * (MemoryLayout<ltp_transition_record>.stride + 4)
+  }
+
+  private static var slotBytes: Int { (MemoryLayout<PolicySlot>.size + 63) / 64 * 64 }
+
+  /// Lays an orientation out in `memoryBytes` zeroed bytes. `word` is where the log left off (0 for a new one):
+  /// the next transition gets its epoch plus one.
+  public init(memory: UnsafeMutableRawPointer, resuming word: OrientationWord) {
+    line = memory.bindMemory(to: SharedLine.self, capacity: 1)
+    line.initialize(to: SharedLine())
+    drained = (memory + 128).bindMemory(to: Atomic<UInt32>.self, capacity: 1)
+    drained.initialize(to: Atomic(word.epoch))
+    controlMutex = (memory + 256).bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(controlMutex)
+    var next = memory + 4096
+    transitions = next.bindMemory(to: ltp_transition_record.self, capacity: Self.transitionsMax)
+    next += Self.transitionsMax * MemoryLayout<ltp_transition_record>.stride
+    filledEpochs = next.bindMemory(to: Atomic<UInt32>.self, capacity: Self.transitionsMax)
+    next += Self.transitionsMax * 4
+    let rulesBase = next
+    let ruleBytes = PolicyTable.ruleCount * 8
+    next += PolicySlot.count * ruleBytes
+    slots = next.bindMemory(to: PolicySlot.self, capacity: PolicySlot.count)
+    for index in 0..<PolicySlot.count {
+      let rules = (rulesBase + index * ruleBytes).bindMemory(
+        to: Atomic<UInt64>.self, capacity: PolicyTable.ruleCount)
+      (slots + index).initialize(to: PolicySlot(rules: rules))
+    }
+    line.pointee.word.store(word.rawValue, ordering: .releasing)
+  }
+
+  public var current: OrientationWord {
+    OrientationWord(rawValue: line.pointee.word.load(ordering: .acquiring))
+  }
+
+  // MARK: Publishing
+
+  /// Publishes a transition; returns the new word. Lock-free. Any thread.
+  public func publish(
+    _ change: TransitionChange, evidence: UnsafePointer<ltp_evidence>? = nil, evidenceCount: Int = 0,
+    text: UnsafePointer<CChar>? = nil, now: UInt64
+  ) throws(PublishRefusal) -> OrientationWord {
+    while true {
+      let before = current
+      guard before.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }
+      let waiting = before.epoch &- drained.pointee.load(ordering: .acquiring)
+      guard waiting < UInt32(Self.transitionsMax) else {
+        throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
+      }
+      var change = change
+      // The last free slot goes to UNKNOWN: whatever comes after cannot be recorded, so nothing may be assumed.
+      let overrun = waiting == UInt32(Self.transitionsMax) - 1
+      let after = try word(after: before, change, overrun: overrun)
+      if overrun { change.reason = LTP_SIGNAL_ORIENTATION_OVERRUN }
+      let generation = slots[Int(after.policySlot)].generation.load(ordering: .acquiring)
+      let (won, _) = line.pointee.word.compareExchange(
+        expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
+      guard won else { continue }
+      fill(
+        before: before, after: after, reason: change.reason, generation: generation,
+        evidence: evidence, evidenceCount: evidenceCount, text: text, now: now)
+      guard !overrun else { throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE) }
+      return after
+    }
+  }
+
+  private func word(
+    after before: OrientationWord, _ change: TransitionChange, overrun: Bool
+  ) throws(PublishRefusal) -> OrientationWord {
+    let to = overrun ? LTP_STATE_UNKNOWN : change.to
+    let entersOutage =
+      (to == LTP_STATE_UNSTABLE || to == LTP_STATE_FAILED) && before.state != to
+    let advances = change.advancesContinuity || entersOutage
+    guard before.epoch < UInt32.max, !advances || before.continuityEpoch < UInt32(LTP_CONTINUITY_EPOCH_MAX)
+    else {
+      // No number is left to tell this change apart from an older one: nothing may be assumed any more.
+      close()
+      throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)
+    }
+    let slot = change.policySlot ?? before.policySlot
+    return OrientationWord(
+      state: to, policySlot: slot,
+      threshold: change.threshold ?? slots[Int(slot)].threshold(state: to),
+      continuityEpoch: before.continuityEpoch + (advances ? 1 : 0), epoch: before.epoch + 1)
+  }
+
+  private func fill(
+    before: OrientationWord, after: OrientationWord, reason: UInt8, generation: UInt32,
+    evidence: UnsafePointer<ltp_evidence>?, evidenceCount: Int, text: UnsafePointer<CChar>?, now: UInt64
+  ) {
+    let index = Int(after.epoch) % Self.transitionsMax
+    var record = ltp_transition_record()
+    record.header.kind = LTP_RECORD_TRANSITION
+    record.header.slot_count = UInt16(MemoryLayout<ltp_transition_record>.size / Int(LTP_SLOT_BYTES))
+    record.word_before = before.rawValue
+    record.word_after = after.rawValue
+    record.time_monotonic_ns = now
+    record.policy_generation = generation
+    record.reason = reason
+    record.evidence_count = UInt8(evidenceCount)
+    withUnsafeMutableBytes(of: &record.evidence) { bytes in
+      if let evidence, evidenceCount > 0 {
+        bytes.copyMemory(
+          from: UnsafeRawBufferPointer(
+            start: evidence, count: evidenceCount * MemoryLayout<ltp_evidence>.stride))
+      }
+    }
+    withUnsafeMutableBytes(of: &record.text) { bytes in
+      var index = 0
+      while let text, index < bytes.count - 1, text[index] != 0 {
+        bytes[index] = UInt8(bitPattern: text[index])
+        index += 1
+      }
+    }
+    transitions[index] = record
+    filledEpochs[index].store(after.epoch, ordering: .releasing)
+  }
+
+  /// From now on every lane denies without a record, and nothing is published.
+  public func close() {
+    while true {
+      let before = current
+      guard before.state != OrientationWord.closed else { return }
+      let after = OrientationWord(rawValue: before.rawValue | UInt64(OrientationWord.closed))
+      let (won, _) = line.pointee.word.compareExchange(
+        expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
+      if won { return }
+    }
+  }
+
+  // MARK: Policies
+
+  /// Puts a policy that passed `PolicyCheck` into a free slot and publishes it with the state unchanged.
+  /// Caller holds the control mutex. `first`: the policy that the core starts with, under UNKNOWN.
+  public func load(
+    _ policy: UnsafePointer<ltp_policy>, generation: UInt32, starting: Bool, now: UInt64
+  ) throws(PublishRefusal) {
+    let word = current
+    let drainedEpoch = drained.pointee.load(ordering: .acquiring)
+    guard let free = freeSlot(current: word, drainedEpoch: drainedEpoch) else {
+      throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
+    }
+    slots[Int(free)].load(policy, generation: generation)
+    while true {
+      let before = current
+      var change = TransitionChange(to: before.state, reason: LTP_SIGNAL_POLICY_CHANGED)
+      if starting {
+        change = TransitionChange(to: LTP_STATE_UNKNOWN, reason: LTP_SIGNAL_CORE_STARTED)
+        // Sessions of an earlier run are not this run's.
+        change.advancesContinuity = true
+      }
+      change.policySlot = free
+      // A state published meanwhile must not be undone: this one is published only against the word it read.
+      let waiting = before.epoch &- drained.pointee.load(ordering: .acquiring)
+      guard before.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }
+      guard waiting < UInt32(Self.transitionsMax) - 1 else {
+        throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
+      }
+      let after = try self.word(after: before, change, overrun: false)
+      // Set first: the writer may take the transition at once, and a later load must see this slot as in use.
+      slots[Int(free)].sinceEpoch = after.epoch
+      let (won, _) = line.pointee.word.compareExchange(
+        expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
+      guard won else { continue }
+      fill(
+        before: before, after: after, reason: change.reason, generation: generation, evidence: nil,
+        evidenceCount: 0, text: nil, now: now)
+      return
+    }
+  }
+
+  /// A slot that neither the current word nor any transition still to be drained refers to.
+  private func freeSlot(current: OrientationWord, drainedEpoch: UInt32) -> UInt8? {
+    // Policies become current one after the other: once the current one's transition is drained, so is every
+    // transition that refers to another slot.
+    let currentDrained = slots[Int(current.policySlot)].sinceEpoch <= drainedEpoch
+    for index in 0..<UInt8(PolicySlot.count) where index != current.policySlot {
+      if currentDrained || slots[Int(index)].generation.load(ordering: .relaxed) == 0 { return index }
+    }
+    return nil
+  }
+
+  /// The slot of a policy generation. Caller holds the control mutex.
+  public func policySlot(_ index: UInt8) -> UnsafeMutablePointer<PolicySlot> {
+    slots + Int(index)
+  }
+
+  // MARK: What the trace's writer takes
+
+  /// The next transition in epoch order, or nil when there is none, or its publisher is still filling it in.
+  public func nextTransition() -> UnsafePointer<ltp_transition_record>? {
+    let epoch = drained.pointee.load(ordering: .relaxed) &+ 1
+    guard epoch <= current.epoch else { return nil }
+    let index = Int(epoch) % Self.transitionsMax
+    guard filledEpochs[index].load(ordering: .acquiring) == epoch else { return nil }
+    return UnsafePointer(transitions + index)
+  }
+
+  /// The transition that `nextTransition` returned is in the trace; its slot may be used again.
+  public func markDrained(epoch: UInt32) { drained.pointee.store(epoch, ordering: .releasing) }
+
+  public var drainedEpoch: UInt32 { drained.pointee.load(ordering: .acquiring) }
+
+  /// A copy of the transition with this epoch, if its slot has not been used again.
+  public func transition(epoch: UInt32) -> ltp_transition_record? {
+    let index = Int(epoch) % Self.transitionsMax
+    guard filledEpochs[index].load(ordering: .acquiring) == epoch else { return nil }
+    let record = transitions[index]
+    return filledEpochs[index].load(ordering: .acquiring) == epoch ? record : nil
+  }
+}

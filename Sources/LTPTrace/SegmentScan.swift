@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks the blocks of one segment and gathers what a writer needs in order to go on after them.
+
+import CLTP
+import LTPAdmission
+
+/// What the blocks read so far say about the log.
+struct LogFacts {
+  var run: UInt32 = 0
+  var nextLaneID: UInt32 = 1
+  var controlSequence: UInt64 = 0
+  var word: UInt64 = 0
+  var policyGeneration: UInt32 = 0
+  /// Highest durable_blocks that any block claims.
+  var durableBlocks: UInt64 = 0
+}
+
+struct SegmentScan {
+  /// Where the next block belongs; its log id is nil until a first block has been believed.
+  var position: ChainPosition?
+  var facts = LogFacts()
+  var offset: UInt64 = 0
+  var blocks: UInt64 = 0
+  var decisions: UInt64 = 0
+  var isSealed = false
+  /// Why the scan stopped, unless it was at the end of the file.
+  var fault: BlockFault?
+
+  init(position: ChainPosition?, facts: LogFacts) {
+    self.position = position
+    self.facts = facts
+  }
+
+  /// Reads blocks from the start until one is not the next one. `index` is the segment's.
+  mutating func run<Storage: TraceStorage & ~Copyable>(
+    _ reader: inout SegmentReader, segment index: UInt64, _ storage: inout Storage
+  ) throws(StorageFault) {
+    while offset < reader.size {
+      let (base, count) = try reader.bytes(at: offset, wanted: BlockHeader.bytesMax, &storage)
+      let header = BlockHeader(base)
+      do throws(BlockFault) {
+        try header.checkContent(available: count)
+        // Without an earlier segment to go by, the first block is believed about its place in the chain.
+        let expected =
+          position
+          ?? ChainPosition(
+            logID: header.logID, segmentIndex: index, blockIndex: header.blockIndex,
+            previousHash: header.previousHash)
+        try header.checkPlace(expected)
+        position = ChainPosition(
+          logID: header.logID, segmentIndex: index, blockIndex: header.blockIndex + 1,
+          previousHash: header.blockHash)
+      } catch {
+        fault = error
+        return
+      }
+      take(header)
+      offset += UInt64(header.sizeBytes)
+      if isSealed { return }
+    }
+  }
+
+  private mutating func take(_ header: BlockHeader) {
+    blocks += 1
+    facts.durableBlocks = max(facts.durableBlocks, header.durableBlocks)
+    if header.laneID == UInt32(LTP_CONTROL_LANE) {
+      facts.controlSequence = header.firstSequence + UInt64(header.slotCount)
+      takeControl(header)
+    } else {
+      facts.nextLaneID = max(facts.nextLaneID, header.laneID &+ 1)
+      for slot in 0..<header.slotCount
+      where (header.body + slot * Int(LTP_SLOT_BYTES)).load(as: UInt8.self) == LTP_RECORD_DECISION {
+        decisions += 1
+      }
+    }
+  }
+
+  private mutating func takeControl(_ header: BlockHeader) {
+    var slot = 0
+    while slot < header.slotCount {
+      let record = header.body + slot * Int(LTP_SLOT_BYTES)
+      let kind = record.load(as: UInt8.self)
+      let slotCount = Int(record.load(fromByteOffset: 2, as: UInt16.self))
+      // The hash says that this library wrote it; still, never read past the body.
+      guard slotCount > 0, slot + slotCount <= header.slotCount else { return }
+      switch (kind, slotCount * Int(LTP_SLOT_BYTES)) {
+      case (LTP_RECORD_OPENED, MemoryLayout<ltp_opened_record>.size):
+        let opened = record.loadUnaligned(as: ltp_opened_record.self)
+        facts.run = max(facts.run, opened.run)
+        facts.nextLaneID = max(facts.nextLaneID, opened.next_lane_id)
+      case (LTP_RECORD_SEGMENT, MemoryLayout<ltp_segment_record>.size):
+        let segment = record.loadUnaligned(as: ltp_segment_record.self)
+        facts.run = max(facts.run, segment.run)
+        facts.nextLaneID = max(facts.nextLaneID, segment.next_lane_id)
+        facts.word = segment.orientation_word
+        facts.policyGeneration = max(facts.policyGeneration, segment.policy_generation)
+      case (LTP_RECORD_TRANSITION, MemoryLayout<ltp_transition_record>.size):
+        let transition = record.loadUnaligned(as: ltp_transition_record.self)
+        facts.word = transition.word_after
+        facts.policyGeneration = max(facts.policyGeneration, transition.policy_generation)
+      case (LTP_RECORD_SEALED, MemoryLayout<ltp_sealed_record>.size): isSealed = true
+      default: break
+      }
+      slot += slotCount
+    }
+  }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control lane: what the writer itself has to say. Openings, transitions, policies, texts, and the preamble
+// that each segment starts with.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+import Synchronization
+
+/// Control records being gathered into one block.
+struct ControlBlock {
+  var staging = -1
+  var slotCount = 0
+  var baseMonotonic: UInt64 = 0
+  var baseUnix: UInt64 = 0
+}
+
+/// How much of a segment's preamble has been said.
+struct Preamble {
+  var isDone = false
+  var saidSegment = false
+  var policySlots = 0
+  var texts = 0
+}
+
+/// The two blocks of control records that can be gathered at a time.
+enum Gathering: Int { case control, preamble }
+
+extension TraceWriter where Storage: ~Copyable {
+  private func slots<Record>(of type: Record.Type) -> Int {
+    MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES)
+  }
+
+  /// Where a record of `slotCount` slots goes in the block; nil when the block cannot be had or flushed now.
+  private mutating func place(
+    _ slotCount: Int, in gathering: Gathering
+  ) -> UnsafeMutableRawPointer? {
+    let slotCountMax = BlockHeader.slotCountMax(blockBytes: configuration.blockBytes)
+    let block = controlBlocks[gathering.rawValue]
+    if block.staging >= 0, block.slotCount + slotCount > slotCountMax {
+      guard flushControl(gathering) else { return nil }
+    }
+    if controlBlocks[gathering.rawValue].staging < 0 {
+      guard let staging = takeStaging() else { return nil }
+      controlBlocks[gathering.rawValue] = ControlBlock(
+        staging: staging, slotCount: 0, baseMonotonic: now, baseUnix: nowUnix)
+    }
+    let started = controlBlocks[gathering.rawValue]
+    controlBlocks[gathering.rawValue].slotCount += slotCount
+    return stagingMemory(started.staging) + Int(LTP_BLOCK_HEADER_BYTES)
+      + started.slotCount * Int(LTP_SLOT_BYTES)
+  }
+
+  mutating func say<Record: BitwiseCopyable>(_ record: Record, in gathering: Gathering) -> Bool {
+    guard let memory = place(slots(of: Record.self), in: gathering) else { return false }
+    memory.storeBytes(of: record, as: Record.self)
+    return true
+  }
+
+  private func header<Record>(_ kind: UInt8, _ type: Record.Type) -> ltp_control_header {
+    ltp_control_header(kind: kind, reserved: 0, slot_count: UInt16(slots(of: type)), time_us: 0)
+  }
+
+  /// Seals the block if it holds anything. False: there is no room now.
+  mutating func flushControl(_ gathering: Gathering) -> Bool {
+    let block = controlBlocks[gathering.rawValue]
+    guard block.staging >= 0 else { return true }
+    guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: block.slotCount)) else { return false }
+    controlBlocks[gathering.rawValue] = ControlBlock()
+    appendControl(block)
+    return !hasFailed
+  }
+
+  /// Seals without asking for room: the caller has made sure of it.
+  mutating func appendControl(_ block: ControlBlock) {
+    let first = controlSequence
+    controlSequence += UInt64(block.slotCount)
+    appendBlock(
+      stagingMemory(block.staging),
+      BlockOrigin(
+        laneIndex: -1, laneID: UInt32(LTP_CONTROL_LANE), firstSequence: first, slotCount: block.slotCount,
+        word: 0, baseMonotonic: block.baseMonotonic, baseUnix: block.baseUnix, decisions: 0,
+        staging: block.staging, bufferIndex: stagingBuffer))
+  }
+
+  // MARK: Transitions
+
+  /// Gathers every transition up to the current word. False: one is still being filled in, or there is no room.
+  mutating func drainTransitions() -> Bool {
+    if !saidOpened {
+      guard sayOpened() else { return false }
+      saidOpened = true
+    }
+    let target = orientation.current.epoch
+    while orientation.drainedEpoch < target {
+      guard let record = orientation.nextTransition() else { return false }
+      if record.pointee.policy_generation > saidGeneration {
+        let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
+        guard sayPolicy(slot: slot, in: .control) else { return false }
+        saidGeneration = record.pointee.policy_generation
+      }
+      guard say(record.pointee, in: .control) else { return false }
+      drainedWord = record.pointee.word_after
+      orientation.markDrained(epoch: OrientationWord(rawValue: drainedWord).epoch)
+      progressed = true
+    }
+    return true
+  }
+
+  private mutating func sayOpened() -> Bool {
+    var record = ltp_opened_record()
+    record.header = header(LTP_RECORD_OPENED, ltp_opened_record.self)
+    record.run = log.run
+    record.next_lane_id = log.nextLaneID
+    record.process_id = ltp_system_process_id()
+    record.cut_segment = log.cutSegment
+    record.cut_offset = log.cutOffset
+    record.cut_bytes = log.cutBytes
+    return say(record, in: .control)
+  }
+
+  private mutating func sayPolicy(slot: UInt8, in gathering: Gathering) -> Bool {
+    guard let memory = place(slots(of: ltp_policy_record.self), in: gathering) else { return false }
+    let policyOffset = MemoryLayout<ltp_policy_record>.size - MemoryLayout<ltp_policy>.size
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: policyOffset)
+    memory.storeBytes(of: header(LTP_RECORD_POLICY, ltp_policy_record.self), as: ltp_control_header.self)
+    ltp_system_mutex_lock(orientation.controlMutex)
+    let source = orientation.policySlot(slot)
+    memory.storeBytes(
+      of: source.pointee.generation.load(ordering: .relaxed), toByteOffset: 8, as: UInt32.self)
+    memory.storeBytes(of: UInt32(slot), toByteOffset: 12, as: UInt32.self)
+    withUnsafeBytes(of: &source.pointee.source) { bytes in
+      (memory + policyOffset).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+    }
+    ltp_system_mutex_unlock(orientation.controlMutex)
+    guard let digest = Digest(of: memory + policyOffset, count: MemoryLayout<ltp_policy>.size) else {
+      fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)
+      return false
+    }
+    digest.store(to: memory + 16)
+    return true
+  }
+
+  private mutating func sayText(id: Int, in gathering: Gathering) -> Bool {
+    var record = ltp_text_record()
+    record.header = header(LTP_RECORD_TEXT, ltp_text_record.self)
+    record.text_id = UInt32(id)
+    let text = texts.pointee.text(id: UInt32(id))
+    withUnsafeMutableBytes(of: &record.text) { bytes in
+      var index = 0
+      while index < bytes.count - 1, text[index] != 0 {
+        bytes[index] = UInt8(bitPattern: text[index])
+        index += 1
+      }
+    }
+    return say(record, in: gathering)
+  }
+
+  /// Gathers texts interned since the last call.
+  mutating func sayTexts() -> Bool {
+    let count = texts.pointee.count
+    while saidTexts < count {
+      guard sayText(id: saidTexts + 1, in: .control) else { return false }
+      saidTexts += 1
+    }
+    return true
+  }
+
+  // MARK: Preamble
+
+  /// Says what makes a segment readable by itself: its own record, the orientation, policies and texts.
+  mutating func sayPreamble() -> Bool {
+    guard !preamble.isDone else { return true }
+    guard sayPreambleRecords(in: .preamble), flushControl(.preamble) else { return false }
+    preamble.isDone = true
+    return true
+  }
+
+  private mutating func sayPreambleRecords(in gathering: Gathering) -> Bool {
+    if !preamble.saidSegment {
+      guard saySegment(in: gathering) else { return false }
+      preamble.saidSegment = true
+    }
+    // Before the first transition there is nothing to repeat: the log's start says it all by itself.
+    while saidOpened, preamble.policySlots < PolicySlot.count {
+      let slot = orientation.policySlot(UInt8(preamble.policySlots))
+      let generation = slot.pointee.generation.load(ordering: .acquiring)
+      if generation > 0, generation <= saidGeneration {
+        guard sayPolicy(slot: UInt8(preamble.policySlots), in: gathering) else { return false }
+      }
+      preamble.policySlots += 1
+    }
+    while preamble.texts < saidTexts {
+      guard sayText(id: preamble.texts + 1, in: gathering) else { return false }
+      preamble.texts += 1
+    }
+    return true
+  }
+
+  private mutating func saySegment(in gathering: Gathering) -> Bool {
+    var record = ltp_segment_record()
+    record.header = header(LTP_RECORD_SEGMENT, ltp_segment_record.self)
+    record.run = log.run
+    record.next_lane_id = progress.pointee.nextLaneID.load(ordering: .acquiring)
+    record.segment_bytes = configuration.segmentBytes
+    record.orientation_word = drainedWord
+    record.policy_generation = saidGeneration
+    record.block_bytes = UInt32(configuration.blockBytes)
+    guard say(record, in: gathering) else { return false }
+    guard saidOpened else { return true }
+    let drained = OrientationWord(rawValue: drainedWord)
+    guard var transition = orientation.transition(epoch: drained.epoch) else { return true }
+    transition.flags = LTP_TRANSITION_REPEATED
+    return say(transition, in: gathering)
+  }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Taking slots from lanes: a full ring block is sealed where it lies; what a lane has of a block when its time is
+// up is copied out, because the lane goes on filling that block.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+import Synchronization
+
+extension TraceWriter where Storage: ~Copyable {
+  /// How far each lane has come. Read before the transitions are drained: whatever these slots were decided
+  /// under is then in the log before them.
+  mutating func readHeads() {
+    for index in 0..<LaneTable.lanesMax {
+      guard let lane = lanes.lane(index), !lane.isDismissed else { continue }
+      if !cursors[index].isKnown { meet(lane, at: index) }
+      cursors[index].head = lane.state.pointee.published.load(ordering: .acquiring)
+    }
+  }
+
+  private mutating func meet(_ lane: Lane, at index: Int) {
+    cursors[index] = LaneCursor()
+    cursors[index].isKnown = true
+    cursors[index].isRegistered = storage.register(
+      memory: lane.state.pointee.ring,
+      bytes: lane.state.pointee.blockBytes * lane.state.pointee.blockCount, index: Int32(index))
+  }
+
+  /// True: everything that was due has been sealed.
+  mutating func takeLanes(flush: Bool) -> Bool {
+    var tookAll = true
+    for index in 0..<LaneTable.lanesMax {
+      guard cursors[index].isKnown, let lane = lanes.lane(index) else { continue }
+      tookAll = take(lane, at: index, flush: flush) && tookAll
+      if hasFailed { return false }
+      dismissIfClosed(lane, at: index)
+    }
+    return tookAll
+  }
+
+  /// Seals the lane's slots up to its head. False: no room, or a block is left over.
+  private mutating func take(_ lane: Lane, at index: Int, flush: Bool) -> Bool {
+    let slotsPerBlock = lane.state.pointee.slotsPerBlock
+    while cursors[index].taken < cursors[index].head {
+      let taken = cursors[index].taken
+      let blockStart = taken / slotsPerBlock * slotsPerBlock
+      let isFull = cursors[index].head >= blockStart + slotsPerBlock
+      let isDue =
+        flush || now &- cursors[index].takenAt >= configuration.commitIntervalNanoseconds
+        || lane.isClosing
+      guard isFull || isDue else { return true }
+      let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
+      let slotCount = Int(end - taken)
+      guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: slotCount)) else { return false }
+      if taken == blockStart && isFull {
+        sealInPlace(lane, at: index, slotCount: slotCount)
+      } else {
+        guard sealCopy(lane, at: index, slotCount: slotCount) else { return false }
+      }
+      if hasFailed { return false }
+      cursors[index].taken = end
+      cursors[index].takenAt = now
+    }
+    return true
+  }
+
+  private func ringBlock(_ lane: Lane, sequence: UInt64) -> UnsafeMutableRawPointer {
+    let number = sequence / lane.state.pointee.slotsPerBlock
+    let place = Int(number % UInt64(lane.state.pointee.blockCount))
+    return lane.state.pointee.ring + place * lane.state.pointee.blockBytes
+  }
+
+  private mutating func sealInPlace(_ lane: Lane, at index: Int, slotCount: Int) {
+    let block = ringBlock(lane, sequence: cursors[index].taken)
+    let started = BlockHeader(block)
+    appendBlock(
+      block,
+      BlockOrigin(
+        laneIndex: index, laneID: lane.state.pointee.id, firstSequence: cursors[index].taken,
+        slotCount: slotCount, word: started.orientationWord, baseMonotonic: started.baseMonotonicNanoseconds,
+        baseUnix: started.baseUnixNanoseconds,
+        // The lane counts its rare records in the header's slot_count until the block is sealed.
+        decisions: UInt64(slotCount - started.slotCount), staging: -1,
+        bufferIndex: cursors[index].isRegistered ? Int32(index) : -1))
+  }
+
+  private mutating func sealCopy(_ lane: Lane, at index: Int, slotCount: Int) -> Bool {
+    guard let staging = takeStaging() else { return false }
+    let block = ringBlock(lane, sequence: cursors[index].taken)
+    let offset = Int(cursors[index].taken % lane.state.pointee.slotsPerBlock)
+    if offset == 0 {
+      let started = BlockHeader(block)
+      cursors[index].word = started.orientationWord
+      cursors[index].baseMonotonic = started.baseMonotonicNanoseconds
+      cursors[index].baseUnix = started.baseUnixNanoseconds
+    }
+    let before = cursors[index]
+    let slots = block + Int(LTP_BLOCK_HEADER_BYTES) + offset * Int(LTP_SLOT_BYTES)
+    let copy = stagingMemory(staging)
+    (copy + Int(LTP_BLOCK_HEADER_BYTES)).copyMemory(
+      from: slots, byteCount: slotCount * Int(LTP_SLOT_BYTES))
+    let decisions = follow(slots, count: slotCount, at: index)
+    appendBlock(
+      copy,
+      BlockOrigin(
+        laneIndex: index, laneID: lane.state.pointee.id, firstSequence: before.taken,
+        slotCount: slotCount, word: before.word, baseMonotonic: before.baseMonotonic,
+        baseUnix: before.baseUnix, decisions: decisions, staging: staging, bufferIndex: stagingBuffer))
+    return true
+  }
+
+  /// Keeps the cursor's word and time base up with the slots that are passed over; counts decisions.
+  private mutating func follow(_ slots: UnsafeRawPointer, count: Int, at index: Int) -> UInt64 {
+    var decisions: UInt64 = 0
+    for slot in 0..<count {
+      let record = slots + slot * Int(LTP_SLOT_BYTES)
+      switch record.load(as: UInt8.self) {
+      case LTP_RECORD_DECISION: decisions += 1
+      case LTP_RECORD_OBSERVED:
+        cursors[index].word = record.load(as: ltp_observed_record.self).orientation_word
+      case LTP_RECORD_TIME:
+        let base = record.load(as: ltp_time_record.self)
+        cursors[index].baseMonotonic = base.base_monotonic_ns
+        cursors[index].baseUnix = base.base_unix_ns
+      default: break
+      }
+    }
+    return decisions
+  }
+
+  /// Takes a closed lane out once everything it wrote is durable. Its memory is then the owner's to give back.
+  private mutating func dismissIfClosed(_ lane: Lane, at index: Int) {
+    guard lane.isClosing else { return }
+    let head = lane.state.pointee.published.load(ordering: .acquiring)
+    guard cursors[index].durable == head else { return }
+    if cursors[index].isRegistered { storage.unregister(index: Int32(index)) }
+    cursors[index].isKnown = false
+    lane.dismiss()
+    progressed = true
+  }
+}
