@@ -6,7 +6,7 @@
 // when a field is refused: no layout is written twice. (`MemoryLayout.offset(of:)` would say the same, but
 // Embedded Swift refuses its key paths in the Swift 6 language mode.)
 
-internal import CLTP
+import CLTP
 
 /// The place of a field in a copy of its structure. Only good for its distance from the copy's start.
 func address<Value>(_ value: inout Value) -> UnsafeRawPointer {

@@ -4,7 +4,7 @@
 //
 // Invariant: FrameShape is the only place that says which flags a type knows and how long its frames are.
 
-internal import CLTP
+import CLTP
 
 #if _endian(big)
   #error("Frames are little-endian and read in place: this needs a little-endian processor.")

@@ -5,7 +5,7 @@
 // Invariants: the frame starts zeroed, so reserved bytes and unused entries need no thought; finish() runs
 // the check that a reader runs, and a frame that fails it is left without a header, so that nobody sends it.
 
-public import CLTP
+import CLTP
 
 /// An encoder of one frame. Set the fields, then `finish()`.
 public struct FrameWriter<View: TypedFrameView> {
