@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// hello: a session shakes hands and gets a continuity token for the current continuity epoch.
+//
+// Invariant: a hello that asks carries no token and no epoch; only the server's answer does.
+
+public import CLTP
+
+/// A hello, asking or answering.
+public struct HelloView: TypedFrameView {
+  public typealias Fields = ltp_hello
+  @inlinable public static var type: UInt8 { LTP_FRAME_HELLO }
+  public let bytes: UnsafeRawPointer
+
+  @inlinable
+  public init(checked bytes: UnsafeRawPointer) {
+    self.bytes = bytes
+  }
+
+  @inlinable public var fields: ltp_hello { bytes.loadUnaligned(as: ltp_hello.self) }
+
+  /// Whether this is the server's answer.
+  @inlinable public var isAnswer: Bool { flags & LTP_HELLO_ANSWER != 0 }
+  @inlinable public var frameID: UInt64 { fields.frame_id }
+  @inlinable public var sessionID: UInt64 { fields.session_id }
+  @inlinable public var continuityToken: UInt64 { fields.continuity_token }
+  @inlinable public var continuityEpoch: UInt32 { fields.continuity_epoch }
+  /// Text id, 0 for none.
+  @inlinable public var nodeID: UInt32 { fields.node_id }
+  @inlinable public var heartbeatIntervalMilliseconds: UInt32 { fields.heartbeat_interval_ms }
+  @inlinable public var versionMin: UInt8 { fields.version_min }
+  @inlinable public var versionMax: UInt8 { fields.version_max }
+
+  public func checkBody() throws(FrameError) {
+    let check = FrameCheck(fields, base: 0)
+    let hello = check.part
+    let isAnswer = hello.header.flags & LTP_HELLO_ANSWER != 0
+    try check.require(hello.session_id != 0, "hello.session_id") { address(&$0.session_id) }
+    try check.require(isAnswer || hello.continuity_token == 0, "hello.continuity_token") {
+      address(&$0.continuity_token)
+    }
+    try check.require(isAnswer || hello.continuity_epoch == 0, "hello.continuity_epoch") {
+      address(&$0.continuity_epoch)
+    }
+    try check.requireContinuityEpoch(hello.continuity_epoch, "hello.continuity_epoch") {
+      address(&$0.continuity_epoch)
+    }
+    try check.require(hello.version_min <= hello.version_max, "hello.version_min") {
+      address(&$0.version_min)
+    }
+    try check.requireZero(hello.reserved, "hello.reserved") { address(&$0.reserved) }
+  }
+
+  public func copyFields(to writer: FrameWriter<Self>) {
+    var copy = ltp_hello()
+    copy.frame_id = frameID
+    copy.session_id = sessionID
+    copy.continuity_token = continuityToken
+    copy.continuity_epoch = continuityEpoch
+    copy.node_id = nodeID
+    copy.heartbeat_interval_ms = heartbeatIntervalMilliseconds
+    copy.version_min = versionMin
+    copy.version_max = versionMax
+    writer.set(copy)
+  }
+}

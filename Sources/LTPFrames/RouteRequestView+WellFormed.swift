@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The check on the path that every decision takes: whether bytes are a valid route_request, and nothing more.
+//
+// Invariant: the answer equals that of the full check. A test compares the two over mutated frames, and the
+// fuzzer does so for every input.
+
+public import CLTP
+
+extension RouteRequestView {
+  /// A header as the word that a reader loads, so that one comparison checks all of it.
+  @inlinable
+  @inline(__always)
+  static func word(_ header: ltp_frame_header) -> UInt64 { unsafeBitCast(header, to: UInt64.self) }
+
+  /// Flags as they lie in a header's word.
+  @inlinable
+  @inline(__always)
+  static func word(flags: UInt16) -> UInt64 {
+    word(ltp_frame_header(magic: 0, version: 0, type: 0, size_bytes: 0, flags: flags))
+  }
+
+  /// The header of a 64-byte request without flags.
+  @inlinable
+  @inline(__always)
+  static var oneLineWord: UInt64 {
+    word(
+      ltp_frame_header(
+        magic: LTP_FRAME_MAGIC, version: UInt8(LTP_PROTOCOL_VERSION), type: LTP_FRAME_ROUTE_REQUEST,
+        size_bytes: UInt16(MemoryLayout<ltp_route_request>.size), flags: 0))
+  }
+
+  /// Where the reserved bytes lie: they end the line.
+  @inlinable
+  @inline(__always)
+  static var reservedOffset: Int { MemoryLayout<ltp_route_request>.size - MemoryLayout<UInt32>.size }
+
+  /// Whether `bytes`, of which `available` can be read, are a valid route_request. If so,
+  /// `RouteRequestView(checked:)` may look at them.
+  ///
+  /// One line, the common case, is decided here with three branches; a request with a goal, and anything that
+  /// is no request, goes to the full check.
+  @inlinable
+  @inline(__always)
+  public static func isWellFormed(_ bytes: UnsafeRawPointer, available: Int) -> Bool {
+    guard available >= MemoryLayout<ltp_route_request>.size else { return false }
+    let header = bytes.loadUnaligned(as: UInt64.self)
+    let freeFlags = word(flags: LTP_REQUEST_HAS_DEADLINE | LTP_REQUEST_REPLAY)
+    guard header & ~freeFlags == oneLineWord else {
+      return isWellFormedInFull(bytes, available: available)
+    }
+    return RouteRequestView(checked: bytes).contradictions(header) == 0
+  }
+
+  /// Zero when the fields of a one-line request agree with its flags and its reserved bytes are zero.
+  @inlinable
+  @inline(__always)
+  func contradictions(_ header: UInt64) -> UInt32 {
+    let lacksDeadline: UInt32 = header & Self.word(flags: LTP_REQUEST_HAS_DEADLINE) == 0 ? 1 : 0
+    let isReplay: UInt32 = header & Self.word(flags: LTP_REQUEST_REPLAY) != 0 ? 1 : 0
+    let givesDeadline: UInt32 = deadlineNanoseconds != 0 ? 1 : 0
+    let givesOriginal: UInt32 = originalFrameID != 0 ? 1 : 0
+    let reserved = bytes.loadUnaligned(fromByteOffset: Self.reservedOffset, as: UInt32.self)
+    return (lacksDeadline & givesDeadline) | (isReplay ^ givesOriginal) | reserved
+  }
+
+  /// The same by the full check, out of line.
+  @usableFromInline
+  @inline(never)
+  static func isWellFormedInFull(_ bytes: UnsafeRawPointer, available: Int) -> Bool {
+    do {
+      _ = try RouteRequestView(checking: bytes, available: available)
+      return true
+    } catch {
+      return false
+    }
+  }
+}

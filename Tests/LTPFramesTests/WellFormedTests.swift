@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The request path's check and the full check answer alike, over frames near the edge of validity.
+
+import CLTP
+import LTPFrames
+import Testing
+
+@Suite("fault 26: malformed frames, the request path")
+struct WellFormedTests {
+  static let framesPerSeed = 250_000
+
+  @Test("fault 26: isWellFormed equals the full check on mutated frames", arguments: 0..<8)
+  func equalsFullCheck(seed: Int) {
+    var random = SplitMix64(seed: UInt64(seed))
+    let kinds = FrameKind.all.filter { $0.type == LTP_FRAME_ROUTE_REQUEST }
+    var frames = kinds.map { $0.randomFrame(&random) + [UInt8](repeating: 0, count: 64) }
+    var accepted = 0
+    var different = 0
+    for count in 0..<Self.framesPerSeed {
+      let kind = count % frames.count
+      frames[kind].withUnsafeMutableBytes { bytes in
+        guard let base = bytes.baseAddress else { return }
+        let undo = Self.mutate(base, &random)
+        let available = random.below(64) == 0 ? random.below(130) : 128
+        let fast = RouteRequestView.isWellFormed(base, available: available)
+        let full = (try? RouteRequestView(checking: base, available: available)) != nil
+        if fast != full { different += 1 }
+        if full { accepted += 1 }
+        for change in undo { base.storeBytes(of: change.byte, toByteOffset: change.offset, as: UInt8.self) }
+      }
+    }
+    #expect(different == 0)
+    #expect(accepted > Self.framesPerSeed / 10, "the mutations must leave many frames valid")
+    #expect(accepted < Self.framesPerSeed * 9 / 10, "and spoil many")
+  }
+
+  /// Changes one to three bytes, mostly in the header and where fields depend on flags.
+  private static func mutate(
+    _ base: UnsafeMutableRawPointer, _ random: inout SplitMix64
+  ) -> [(offset: Int, byte: UInt8)] {
+    var undo: [(offset: Int, byte: UInt8)] = []
+    for _ in 0...random.below(3) {
+      let offset =
+        switch random.below(4) {
+        case 0: random.below(8)
+        case 1: 32 + random.below(16)
+        default: random.below(128)
+        }
+      let byte = base.load(fromByteOffset: offset, as: UInt8.self)
+      let value: UInt8 =
+        switch random.below(3) {
+        case 0: byte ^ (1 << UInt8(random.below(8)))
+        case 1: 0
+        default: UInt8(truncatingIfNeeded: random.next())
+        }
+      undo.insert((offset, byte), at: 0)
+      base.storeBytes(of: value, toByteOffset: offset, as: UInt8.self)
+    }
+    return undo
+  }
+
+  @Test("all flags against zero and non-zero deadline, original frame and reserved bytes")
+  func everyContradiction() {
+    for flags in UInt16(0)..<16 {
+      for fields in 0..<8 {
+        let hasGoal = flags & LTP_REQUEST_HAS_GOAL != 0
+        var request = ltp_route_request()
+        request.header = ltp_frame_header(
+          magic: LTP_FRAME_MAGIC, version: 1, type: LTP_FRAME_ROUTE_REQUEST, size_bytes: hasGoal ? 128 : 64,
+          flags: flags)
+        // Only the highest bit, so that a check that looks at half a field is found out.
+        request.deadline_ns = fields & 1 != 0 ? 1 << 63 : 0
+        request.original_frame_id = fields & 2 != 0 ? 1 << 63 : 0
+        request.reserved.3 = fields & 4 != 0 ? 0x80 : 0
+        let frame = [UInt8](repeating: 0, count: 128).setting(request, at: 0)
+        let valid =
+          flags < 8 && (flags & LTP_REQUEST_HAS_DEADLINE != 0 || fields & 1 == 0)
+          && (flags & LTP_REQUEST_REPLAY != 0) == (fields & 2 != 0) && fields & 4 == 0
+        let fast = frame.withUnsafeBytes { bytes in
+          bytes.baseAddress.map { RouteRequestView.isWellFormed($0, available: 128) }
+        }
+        #expect(fast == valid)
+        #expect((refusal(frame) == nil) == valid)
+      }
+    }
+  }
+}
