@@ -57,6 +57,21 @@ extension Lane {
     return verdict(decision, word: word)
   }
 
+  /// Decides `count` requests, `stride` bytes apart; returns how many say EXECUTE.
+  @inlinable
+  @inline(__always)
+  public func admitBatch(
+    _ frames: UnsafeRawPointer, stride: Int, count: Int, into verdicts: UnsafeMutablePointer<ltp_verdict>
+  ) -> Int {
+    var executed = 0
+    for index in 0..<count {
+      let verdict = admit(frames + index &* stride, available: stride)
+      verdicts[index] = verdict
+      executed &+= verdict.verdict == LTP_VERDICT_EXECUTE ? 1 : 0
+    }
+    return executed
+  }
+
   /// Writes and publishes the record. There is room for it.
   @inlinable
   @inline(__always)

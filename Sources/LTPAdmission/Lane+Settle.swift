@@ -134,7 +134,7 @@ extension Lane {
   }
 
   /// Writes one slot of a rare kind and publishes it.
-  func append<Record: BitwiseCopyable>(_ record: Record) -> Bool {
+  func append<Record>(_ record: Record) -> Bool {
     if state.pointee.cursor == state.pointee.end {
       guard openBlock(word: OrientationWord(rawValue: state.pointee.word)) else { return false }
     }

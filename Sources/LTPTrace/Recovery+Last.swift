@@ -193,7 +193,7 @@ extension Recovery {
   }
 
   /// A failed system call in the words of the contract.
-  static func openFault(_ fault: StorageFault, segment: UInt64 = 0) -> TraceOpenFault {
+  public static func openFault(_ fault: StorageFault, segment: UInt64 = 0) -> TraceOpenFault {
     switch fault.code {
     case LTP_SYSTEM_ENOENT, LTP_SYSTEM_ENOTDIR:
       TraceOpenFault(LTP_ERROR_TRACE_DIRECTORY, "no such directory; create it first", code: fault.code)

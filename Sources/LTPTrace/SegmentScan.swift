@@ -85,17 +85,17 @@ struct SegmentScan {
       guard slotCount > 0, slot + slotCount <= header.slotCount else { return }
       switch (kind, slotCount * Int(LTP_SLOT_BYTES)) {
       case (LTP_RECORD_OPENED, MemoryLayout<ltp_opened_record>.size):
-        let opened = record.loadUnaligned(as: ltp_opened_record.self)
+        let opened = loadRecord(ltp_opened_record.self, from: record)
         facts.run = max(facts.run, opened.run)
         facts.nextLaneID = max(facts.nextLaneID, opened.next_lane_id)
       case (LTP_RECORD_SEGMENT, MemoryLayout<ltp_segment_record>.size):
-        let segment = record.loadUnaligned(as: ltp_segment_record.self)
+        let segment = loadRecord(ltp_segment_record.self, from: record)
         facts.run = max(facts.run, segment.run)
         facts.nextLaneID = max(facts.nextLaneID, segment.next_lane_id)
         facts.word = segment.orientation_word
         facts.policyGeneration = max(facts.policyGeneration, segment.policy_generation)
       case (LTP_RECORD_TRANSITION, MemoryLayout<ltp_transition_record>.size):
-        let transition = record.loadUnaligned(as: ltp_transition_record.self)
+        let transition = loadRecord(ltp_transition_record.self, from: record)
         facts.word = transition.word_after
         facts.policyGeneration = max(facts.policyGeneration, transition.policy_generation)
       case (LTP_RECORD_SEALED, MemoryLayout<ltp_sealed_record>.size): isSealed = true

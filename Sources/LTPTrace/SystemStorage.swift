@@ -65,7 +65,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   public borrowing func freeBytes() -> UInt64 { ltp_system_free_bytes(directory) }
 
   /// The calling thread becomes the one that may start and complete blocks.
-  public mutating func attachToThread() throws(StorageFault) {
+  public mutating func attach() throws(StorageFault) {
     guard let ring, !ringIsEnabled else { return }
     let result = ltp_system_ring_enable(ring)
     guard result >= 0 else { throw StorageFault(.open, code: -result) }

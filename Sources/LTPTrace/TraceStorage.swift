@@ -94,6 +94,8 @@ public protocol TraceStorage: ~Copyable {
   mutating func remove(_ file: TraceFile) throws(StorageFault)
 
   // Blocks: asynchronous, completed in any order.
+  /// The calling thread is the one that starts and completes from now on.
+  mutating func attach() throws(StorageFault)
   /// False: the queue is full; reap first.
   mutating func start(_ write: StorageWrite) -> Bool
   mutating func startSync(_ handle: Int32, token: UInt64) -> Bool

@@ -136,6 +136,18 @@ extension TraceWriter where Storage: ~Copyable {
     }
   }
 
+  /// After the end: only that the device is done with the memory counts.
+  mutating func letGo(_ completion: StorageCompletion) {
+    switch completion.token {
+    case CompletionToken.zeroWrite: preparer.zeroWriteIsBusy = false
+    case CompletionToken.segmentSync: preparer.syncIsBusy = false
+    default:
+      for position in 0..<entryCount where entry(position).pointee.index == completion.token {
+        entry(position).pointee.isComplete = true
+      }
+    }
+  }
+
   private mutating func completedBlock(_ entry: UnsafeMutablePointer<BlockInFlight>, result: Int32) {
     if result > 0 {
       // A short write goes on at the exact offset; it made progress, so it is not counted as a try.

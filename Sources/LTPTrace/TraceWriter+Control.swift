@@ -51,9 +51,9 @@ extension TraceWriter where Storage: ~Copyable {
       + started.slotCount * Int(LTP_SLOT_BYTES)
   }
 
-  mutating func say<Record: BitwiseCopyable>(_ record: Record, in gathering: Gathering) -> Bool {
+  mutating func say<Record>(_ record: Record, in gathering: Gathering) -> Bool {
     guard let memory = place(slots(of: Record.self), in: gathering) else { return false }
-    memory.storeBytes(of: record, as: Record.self)
+    storeRecord(record, at: memory)
     return true
   }
 
@@ -123,7 +123,7 @@ extension TraceWriter where Storage: ~Copyable {
     guard let memory = place(slots(of: ltp_policy_record.self), in: gathering) else { return false }
     let policyOffset = MemoryLayout<ltp_policy_record>.size - MemoryLayout<ltp_policy>.size
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: policyOffset)
-    memory.storeBytes(of: header(LTP_RECORD_POLICY, ltp_policy_record.self), as: ltp_control_header.self)
+    storeRecord(header(LTP_RECORD_POLICY, ltp_policy_record.self), at: memory)
     ltp_system_mutex_lock(orientation.controlMutex)
     let source = orientation.policySlot(slot)
     memory.storeBytes(

@@ -117,9 +117,9 @@ extension TraceWriter where Storage: ~Copyable {
       switch record.load(as: UInt8.self) {
       case LTP_RECORD_DECISION: decisions += 1
       case LTP_RECORD_OBSERVED:
-        cursors[index].word = record.load(as: ltp_observed_record.self).orientation_word
+        cursors[index].word = loadRecord(ltp_observed_record.self, from: record).orientation_word
       case LTP_RECORD_TIME:
-        let base = record.load(as: ltp_time_record.self)
+        let base = loadRecord(ltp_time_record.self, from: record)
         cursors[index].baseMonotonic = base.base_monotonic_ns
         cursors[index].baseUnix = base.base_unix_ns
       default: break

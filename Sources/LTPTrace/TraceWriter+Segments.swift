@@ -69,8 +69,7 @@ extension TraceWriter where Storage: ~Copyable {
     record.header.slot_count = 2
     record.block_count = segment!.blocks + 1
     record.decision_count = segment!.decisions
-    (stagingMemory(staging) + Int(LTP_BLOCK_HEADER_BYTES)).storeBytes(
-      of: record, as: ltp_sealed_record.self)
+    storeRecord(record, at: stagingMemory(staging) + Int(LTP_BLOCK_HEADER_BYTES))
     appendControl(
       ControlBlock(staging: staging, slotCount: 2, baseMonotonic: now, baseUnix: nowUnix))
     guard !hasFailed else { return false }
@@ -258,6 +257,7 @@ extension TraceWriter where Storage: ~Copyable {
       return false
     }
     dropPrepared()
+    isFinished = true
     guard let current = segment else { return true }
     do throws(StorageFault) {
       try storage.truncate(current.handle, to: current.offset)

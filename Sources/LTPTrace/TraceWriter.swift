@@ -106,6 +106,8 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var saidTexts = 0
   var closedIsGathered = false
   var saidClosed = false
+  /// Everything that was handed over is durable, and the run's end is said.
+  public internal(set) var isFinished = false
   var drainedWord: UInt64
 
   var preparer = SegmentPreparer()
@@ -157,6 +159,32 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     entries.deallocate()
     freeStaging.deallocate()
     completions.deallocate()
+  }
+
+  /// The calling thread is the one that steps from now on.
+  public mutating func attachToThread() {
+    do throws(StorageFault) { try storage.attach() } catch { fail(error) }
+  }
+
+  /// Waits until the device has let go of every block, however it ended, so that their memory can be given back.
+  public mutating func settleInFlight() {
+    var rounds = 0
+    while entryCount > 0 || preparer.isBusy, rounds < 1000 {
+      var pending = preparer.isBusy
+      for position in 0..<entryCount {
+        let block = entry(position).pointee
+        pending = pending || (block.isStarted && !block.isComplete)
+      }
+      guard pending else { return }
+      do throws(StorageFault) {
+        let count = try storage.complete(
+          into: completions, capacity: Self.completionsMax, waitNanoseconds: 10_000_000)
+        for index in 0..<count { letGo(completions[index]) }
+      } catch {
+        return
+      }
+      rounds += 1
+    }
   }
 
   public var hasFailed: Bool { progress.pointee.failure.load(ordering: .relaxed) != LTP_OK }

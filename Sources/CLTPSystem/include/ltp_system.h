@@ -56,6 +56,13 @@ void *ltp_system_map(size_t bytes, int flags); /* NULL when there is no memory *
 void ltp_system_unmap(void *base, size_t bytes);
 void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the pages stay valid and read zero */
 
+/* Memory for handles. What is given back is zeroed but stays mapped, and is handed out again for the same kind
+ * only: a handle used after its close finds zeros, never somebody else's memory. */
+#define LTP_SYSTEM_HANDLE_CORE 0
+#define LTP_SYSTEM_HANDLE_LANE 1
+void *ltp_system_handle_take(int kind, size_t bytes);
+void ltp_system_handle_give(int kind, void *base, size_t bytes);
+
 /* ---- threads ---- */
 typedef struct ltp_system_thread {
   unsigned long handle;

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltp.h: opening and closing a core, its orientation, texts, counters and status.
+
+public import CLTP
+import CLTPSystem
+import LTPAdmission
+import LTPFrames
+import LTPTrace
+import Synchronization
+
+@c @implementation
+public func ltp_core_options_init(
+  _ options: UnsafeMutablePointer<ltp_core_options>!, _ structSize: Int
+) -> Int32 {
+  guard let options else { return LTP_ERROR_NULL_ARGUMENT }
+  let known = MemoryLayout<ltp_core_options>.size
+  // A caller built against a later header has more fields; they are zeroed for it.
+  guard structSize >= known, structSize <= 4096 else { return LTP_ERROR_STRUCT_SIZE }
+  UnsafeMutableRawPointer(options).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
+  options.pointee = CoreOptions.defaults()
+  options.pointee.struct_size = UInt32(structSize)
+  return LTP_OK
+}
+
+@c @implementation
+public func ltp_core_open(
+  _ options: UnsafePointer<ltp_core_options>!, _ core: UnsafeMutablePointer<OpaquePointer?>!,
+  _ details: UnsafeMutablePointer<ltp_error>!
+) -> Int32 {
+  guard let core, let options else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
+  core.pointee = nil
+  let given: ltp_core_options
+  let checked: CoreOptions
+  do throws(OptionFault) {
+    given = try readSized(options, least: MemoryLayout<ltp_core_options>.size)
+    checked = try CoreOptions(given)
+  } catch {
+    return report(details, fault: error)
+  }
+  guard let path = given.trace_directory else {
+    return report(details, LTP_ERROR_NULL_ARGUMENT, text: "trace_directory is NULL; name a directory")
+  }
+  guard let room = ltp_system_map(MemoryLayout<ltp_policy>.size, 0) else {
+    return report(details, LTP_ERROR_NO_MEMORY)
+  }
+  defer { ltp_system_unmap(room, MemoryLayout<ltp_policy>.size) }
+  let builtIn = room.bindMemory(to: ltp_policy.self, capacity: 1)
+  if given.policy == nil { DefaultPolicy.write(to: builtIn) }
+  let policy = given.policy ?? UnsafePointer(builtIn)
+  do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
+    return report(details, refusal: error, policy: policy)
+  }
+  do throws(OpenFault) {
+    core.pointee = try Core.open(path: path, options: checked, policy: policy).handle
+    return report(details, LTP_OK)
+  } catch {
+    return report(details, fault: error)
+  }
+}
+
+@c @implementation
+public func ltp_core_close(
+  _ core: OpaquePointer!, _ timeoutNanoseconds: UInt64, _ details: UnsafeMutablePointer<ltp_error>!
+) -> Int32 {
+  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
+  return core.close(timeoutNanoseconds: timeoutNanoseconds, error: details)
+}
+
+// MARK: Orientation
+
+@c @implementation
+public func ltp_orientation_publish(
+  _ core: OpaquePointer!, _ transition: UnsafePointer<ltp_transition>!, _ epoch: UnsafeMutablePointer<UInt32>!
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let transition else { return LTP_ERROR_NULL_ARGUMENT }
+  var given: ltp_transition
+  do throws(OptionFault) {
+    given = try readSized(transition, least: MemoryLayout<ltp_transition>.size)
+  } catch {
+    return error.status
+  }
+  guard given.to < LTP_STATE_COUNT else { return LTP_ERROR_UNKNOWN_STATE }
+  guard given.reason > LTP_SIGNAL_NONE, given.reason <= LTP_SIGNAL_OPERATOR else {
+    return LTP_ERROR_UNKNOWN_SIGNAL
+  }
+  guard given.evidence_count <= LTP_EVIDENCE_MAX else { return LTP_ERROR_EVIDENCE_COUNT }
+  guard given.flags & ~(LTP_TRANSITION_ADVANCE_CONTINUITY | LTP_TRANSITION_SET_THRESHOLD) == 0,
+    given.reserved.0 | given.reserved.1 | given.reserved.2 | given.reserved.3 == 0
+  else { return LTP_ERROR_OPTION_RANGE }
+  var change = TransitionChange(to: given.to, reason: given.reason)
+  change.advancesContinuity = given.flags & LTP_TRANSITION_ADVANCE_CONTINUITY != 0
+  change.threshold = given.flags & LTP_TRANSITION_SET_THRESHOLD != 0 ? given.priority_threshold : nil
+  return withUnsafeBytes(of: &given) { bytes in
+    let base = bytes.baseAddress!
+    let evidence = (base + 16).assumingMemoryBound(to: ltp_evidence.self)
+    for index in 0..<Int(bytes[11]) {
+      let signal = evidence[index].signal
+      guard signal > LTP_SIGNAL_NONE, signal < LTP_SIGNAL_COUNT else { return LTP_ERROR_UNKNOWN_SIGNAL }
+    }
+    let textOffset = MemoryLayout<ltp_transition>.size - Int(LTP_TRANSITION_TEXT_BYTES)
+    do throws(PublishRefusal) {
+      let word = try core.state.pointee.orientation.publish(
+        change, evidence: evidence, evidenceCount: Int(bytes[11]),
+        text: (base + textOffset).assumingMemoryBound(to: CChar.self), now: ltp_system_monotonic_ns())
+      epoch?.pointee = word.epoch
+      return LTP_OK
+    } catch {
+      return error.status
+    }
+  }
+}
+
+@c @implementation
+public func ltp_orientation_get(
+  _ core: OpaquePointer!, _ frame: UnsafeMutablePointer<ltp_orientation>!
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let frame else { return LTP_ERROR_NULL_ARGUMENT }
+  let orientation = core.state.pointee.orientation
+  let word = orientation.current
+  guard word.state < LTP_STATE_COUNT else { return LTP_ERROR_CLOSING }
+  var fields = ltp_orientation()
+  fields.frame_id = UInt64(word.epoch)
+  fields.time_unix_ns = orientation.line.pointee.unix.load(ordering: .relaxed)
+  fields.epoch = word.epoch
+  fields.continuity_epoch = word.continuityEpoch
+  fields.from = word.state
+  fields.to = word.state
+  fields.reason = LTP_SIGNAL_CORE_STARTED
+  fields.priority_threshold = word.threshold
+  if let record = orientation.transition(epoch: word.epoch) {
+    fields.from = OrientationWord(rawValue: record.word_before).state
+    fields.reason = record.reason
+    fields.policy_generation = record.policy_generation
+    fields.evidence_count = record.evidence_count
+    fields.evidence = record.evidence
+  }
+  do throws(FrameError) {
+    _ = try OrientationView.write(
+      fields, into: UnsafeMutableRawPointer(frame), capacity: MemoryLayout<ltp_orientation>.size)
+    return LTP_OK
+  } catch {
+    return error.status
+  }
+}
+
+@c @implementation
+public func ltp_text_intern(
+  _ core: OpaquePointer!, _ text: UnsafePointer<CChar>!, _ id: UnsafeMutablePointer<UInt32>!
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let text, let id else { return LTP_ERROR_NULL_ARGUMENT }
+  var length = 0
+  while text[length] != 0 {
+    length += 1
+    guard length <= Int(LTP_TEXT_BYTES_MAX) else { return LTP_ERROR_TEXT_TOO_LONG }
+  }
+  return core.withControlMutex {
+    guard let found = core.state.pointee.texts.pointee.intern(text, length: length) else {
+      return LTP_ERROR_TEXTS_MAX
+    }
+    id.pointee = found
+    return LTP_OK
+  }
+}
+
+// MARK: Counters and status
+
+@c @implementation
+public func ltp_counters_read(
+  _ core: OpaquePointer!, _ counters: UnsafeMutablePointer<ltp_counter>!, _ capacity: Int,
+  _ count: UnsafeMutablePointer<Int>!
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let count, counters != nil || capacity == 0 else { return LTP_ERROR_NULL_ARGUMENT }
+  let bytes = Lane.counterCount * 8
+  guard let memory = ltp_system_map(bytes, 0) else { return LTP_ERROR_NO_MEMORY }
+  defer { ltp_system_unmap(memory, bytes) }
+  let totals = memory.bindMemory(to: UInt64.self, capacity: Lane.counterCount)
+  core.withControlMutex {
+    for index in 0..<Lane.counterCount { totals[index] = core.state.pointee.closedCounters[index] }
+    for index in 0..<LaneTable.lanesMax {
+      core.state.pointee.lanes.lane(index)?.addCounters(to: totals)
+    }
+  }
+  var found = 0
+  for index in 0..<Lane.counterCount where totals[index] != 0 {
+    if found < capacity {
+      let key = Lane.counterKey(index)
+      counters[found] = ltp_counter(
+        count: totals[index], action_class: key.actionClass, state: key.state, verdict: key.outcome.verdict,
+        reason: key.outcome.reason, reserved: (0, 0, 0))
+    }
+    found += 1
+  }
+  count.pointee = found
+  return found > capacity ? LTP_ERROR_BUFFER_TOO_SMALL : LTP_OK
+}
+
+@c @implementation
+public func ltp_core_status(
+  _ core: OpaquePointer!, _ status: UnsafeMutablePointer<ltp_status>!, _ structSize: Int
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let status else { return LTP_ERROR_NULL_ARGUMENT }
+  let known = MemoryLayout<ltp_status>.size
+  guard structSize >= known, structSize <= 4096 else { return LTP_ERROR_STRUCT_SIZE }
+  UnsafeMutableRawPointer(status).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
+  let progress = core.state.pointee.progress
+  let choice = core.state.pointee.choice
+  let failure = progress.pointee.failure.load(ordering: .acquiring)
+  status.pointee.struct_size = UInt32(structSize)
+  status.pointee.trace_status =
+    failure != LTP_OK ? failure : progress.pointee.hindrance.load(ordering: .relaxed)
+  status.pointee.storage = choice.storage
+  status.pointee.lanes_open = progress.pointee.openLanes.load(ordering: .relaxed)
+  status.pointee.blocks_sealed = progress.pointee.sealedBlocks.load(ordering: .relaxed)
+  status.pointee.blocks_durable = progress.pointee.durableBlocks.load(ordering: .relaxed)
+  status.pointee.bytes_written = progress.pointee.writtenBytes.load(ordering: .relaxed)
+  status.pointee.records_written = progress.pointee.decisions.load(ordering: .relaxed)
+  status.pointee.writer_cpu_ns = progress.pointee.writerCPU.load(ordering: .relaxed)
+  status.pointee.backpressure_denied = core.unrecordedCount()
+  status.pointee.segment_index = progress.pointee.segmentIndex.load(ordering: .relaxed)
+  status.pointee.direct_io = choice.direct ? 1 : 0
+  status.pointee.registered_buffers = choice.registersBuffers ? 1 : 0
+  withUnsafeMutableBytes(of: &status.pointee.storage_reason) { bytes in
+    guard choice.ringFault != 0 else { return }
+    var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)
+    message.append("io_uring cannot be had: ")
+    message.append(ltp_system_error_text(choice.ringFault))
+  }
+  return LTP_OK
+}
+
+extension Core {
+  fileprivate func unrecordedCount() -> UInt64 {
+    withControlMutex {
+      var total = state.pointee.progress.pointee.unrecorded.load(ordering: .relaxed)
+      for index in 0..<LaneTable.lanesMax {
+        if let lane = state.pointee.lanes.lane(index) {
+          total += lane.state.pointee.unrecordedTotal.load(ordering: .relaxed)
+        }
+      }
+      return total
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltp.h: lanes and verdicts.
+
+public import CLTP
+import CLTPSystem
+import LTPAdmission
+import LTPFrames
+import LTPTrace
+import Synchronization
+
+/// The lane of a handle, or nil when it is not a live one.
+@inline(__always)
+private func live(_ handle: OpaquePointer?) -> Lane? {
+  guard let handle, UInt(bitPattern: handle) & 4095 == 0 else { return nil }
+  let lane = Lane(UnsafeMutablePointer<LaneState>(handle))
+  return lane.isLive ? lane : nil
+}
+
+/// What a caller without a lane gets: no record can be made, so nothing is admitted.
+private let refused = ltp_verdict(
+  epoch: 0, retry_after_ms: 0, policy_generation: 0, verdict: LTP_VERDICT_DENY,
+  reason: LTP_REASON_TRACE_BACKPRESSURE, state: LTP_STATE_UNKNOWN, commitment: LTP_COMMITMENT_NONE)
+
+@c @implementation
+public func ltp_admit(
+  _ lane: OpaquePointer!, _ frame: UnsafeRawPointer!, _ available: Int
+) -> ltp_verdict {
+  guard let lane = live(lane) else { return refused }
+  return lane.admit(frame, available: available)
+}
+
+@c @implementation
+public func ltp_admit_batch(
+  _ lane: OpaquePointer!, _ frames: UnsafeRawPointer!, _ stride: Int, _ count: Int,
+  _ verdicts: UnsafeMutablePointer<ltp_verdict>!
+) -> Int {
+  guard let verdicts, count > 0 else { return 0 }
+  guard let lane = live(lane), let frames, stride >= Int(LTP_FRAME_LINE_BYTES) else {
+    for index in 0..<count { verdicts[index] = refused }
+    return 0
+  }
+  return lane.admitBatch(frames, stride: stride, count: count, into: verdicts)
+}
+
+@c @implementation
+public func ltp_lane_open(
+  _ core: OpaquePointer!, _ lane: UnsafeMutablePointer<OpaquePointer?>!,
+  _ details: UnsafeMutablePointer<ltp_error>!
+) -> Int32 {
+  guard let lane else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
+  lane.pointee = nil
+  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
+  switch core.openLane() {
+  case .success(let opened):
+    lane.pointee = OpaquePointer(opened.state)
+    return report(details, LTP_OK)
+  case .failure(let fault): return report(details, fault: fault)
+  }
+}
+
+@c @implementation
+public func ltp_lane_close(_ lane: OpaquePointer!) -> Int32 {
+  guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  Core.closeLane(lane)
+  return LTP_OK
+}
+
+@c @implementation
+public func ltp_hello_answer(
+  _ lane: OpaquePointer!, _ hello: UnsafeRawPointer!, _ available: Int,
+  _ answer: UnsafeMutablePointer<ltp_hello>!
+) -> Int32 {
+  guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  guard let answer else { return LTP_ERROR_NULL_ARGUMENT }
+  let fields: ltp_hello
+  do throws(FrameError) {
+    let asked = try HelloView(checking: hello, available: available)
+    guard asked.flags & LTP_HELLO_ANSWER == 0 else { return LTP_ERROR_FRAME_FLAGS }
+    fields = asked.fields
+  } catch {
+    return error.status
+  }
+  return lane.answer(hello: fields, into: &answer.pointee) ? LTP_OK : LTP_ERROR_BACKPRESSURE
+}
+
+@c @implementation
+public func ltp_lane_sequence(_ lane: OpaquePointer!) -> UInt64 {
+  live(lane)?.state.pointee.published.load(ordering: .acquiring) ?? 0
+}
+
+@c @implementation
+public func ltp_lane_durable(_ lane: OpaquePointer!) -> UInt64 {
+  live(lane)?.state.pointee.durable.load(ordering: .acquiring) ?? 0
+}
+
+@c @implementation
+public func ltp_lane_wait_durable(
+  _ lane: OpaquePointer!, _ sequence: UInt64, _ timeoutNanoseconds: UInt64
+) -> Int32 {
+  guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  guard sequence <= lane.state.pointee.published.load(ordering: .acquiring) else {
+    return LTP_ERROR_SEQUENCE_AHEAD
+  }
+  if lane.state.pointee.durable.load(ordering: .acquiring) >= sequence { return LTP_OK }
+  let core = Core(lane.state.pointee.owner)
+  let progress = core.state.pointee.progress
+  let started = ltp_system_monotonic_ns()
+  while true {
+    let signal = progress.pointee.durableSignal.pointee.load(ordering: .sequentiallyConsistent)
+    guard lane.isLive else { return LTP_ERROR_BAD_HANDLE }
+    if lane.state.pointee.durable.load(ordering: .acquiring) >= sequence { return LTP_OK }
+    let failure = progress.pointee.failure.load(ordering: .acquiring)
+    guard failure == LTP_OK else { return failure }
+    let waited = ltp_system_monotonic_ns() &- started
+    guard waited < timeoutNanoseconds else { return LTP_ERROR_TIMED_OUT }
+    progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
+    progress.pointee.flushWanted.store(1, ordering: .releasing)
+    core.callWriter()
+    FutexWord.wait(
+      progress.pointee.durableSignal, expected: signal,
+      timeoutNanoseconds: min(timeoutNanoseconds - waited, 1_000_000_000))
+    progress.pointee.waiters.subtract(1, ordering: .sequentiallyConsistent)
+  }
+}

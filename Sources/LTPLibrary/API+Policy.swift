@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltp.h: policies.
+
+public import CLTP
+import CLTPSystem
+import LTPAdmission
+
+@c @implementation
+public func ltp_policy_default(_ policy: UnsafeMutablePointer<ltp_policy>!) -> Int32 {
+  guard let policy else { return LTP_ERROR_NULL_ARGUMENT }
+  DefaultPolicy.write(to: policy)
+  return LTP_OK
+}
+
+@c @implementation
+public func ltp_policy_check(
+  _ policy: UnsafePointer<ltp_policy>!, _ details: UnsafeMutablePointer<ltp_policy_error>!
+) -> Int32 {
+  guard let policy else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
+  do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
+    return report(details, refusal: error, policy: policy)
+  }
+  return report(details, LTP_OK)
+}
+
+@c @implementation
+public func ltp_policy_load(
+  _ core: OpaquePointer!, _ policy: UnsafePointer<ltp_policy>!, _ generation: UnsafeMutablePointer<UInt32>!,
+  _ details: UnsafeMutablePointer<ltp_policy_error>!
+) -> Int32 {
+  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
+  guard let policy else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
+  do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
+    return report(details, refusal: error, policy: policy)
+  }
+  // Four policies can be on their way into the trace at once; the writer makes room within a commit.
+  var status = LTP_ERROR_BACKPRESSURE
+  for _ in 0..<100 {
+    status = core.load(policy)
+    guard status == LTP_ERROR_BACKPRESSURE else { break }
+    core.callWriter()
+    ltp_system_sleep_ns(1_000_000)
+  }
+  if status == LTP_OK { generation?.pointee = core.state.pointee.policyGeneration }
+  return report(details, status)
+}
+
+extension Core {
+  fileprivate func load(_ policy: UnsafePointer<ltp_policy>) -> Int32 {
+    withControlMutex {
+      let next = state.pointee.policyGeneration + 1
+      do throws(PublishRefusal) {
+        try state.pointee.orientation.load(
+          policy, generation: next, starting: false, now: ltp_system_monotonic_ns())
+      } catch {
+        return error.status
+      }
+      state.pointee.policyGeneration = next
+      return LTP_OK
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltp_core_options, checked: every range that the contract names, and the rule for structures that grow.
+
+import CLTP
+import LTPAdmission
+import LTPTrace
+
+/// A caller's mistake: a status and what to do about it.
+struct OptionFault: Error {
+  let status: Int32
+  let text: StaticString
+
+  init(_ text: StaticString) {
+    status = LTP_ERROR_OPTION_RANGE
+    self.text = text
+  }
+
+  init(status: Int32, _ text: StaticString) {
+    self.status = status
+    self.text = text
+  }
+}
+
+struct CoreOptions {
+  var trace = TraceConfiguration()
+  var storage: UInt32 = LTP_STORAGE_AUTO
+  var laneBlocks = 16
+  var lanesMax = 16
+  var clockIntervalNanoseconds: UInt64 = 1_000_000
+  var backpressureWaitNanoseconds: UInt64 = 0
+  var key: SipKey?
+
+  static func defaults() -> ltp_core_options {
+    var options = ltp_core_options()
+    options.struct_size = UInt32(MemoryLayout<ltp_core_options>.size)
+    options.storage = LTP_STORAGE_AUTO
+    options.segment_bytes = 64 << 20
+    options.block_bytes = 256 << 10
+    options.lane_blocks = 16
+    options.lanes_max = 16
+    options.inflight_blocks_max = 8
+    options.commit_interval_ns = 1_000_000
+    options.clock_interval_ns = 1_000_000
+    options.lock_wait_ns = 500_000_000
+    return options
+  }
+
+  init(_ options: ltp_core_options) throws(OptionFault) {
+    guard options.storage <= LTP_STORAGE_PWRITEV else {
+      throw OptionFault("storage is not one of LTP_STORAGE_*")
+    }
+    guard options.flags & ~LTP_OPEN_VERIFY_TAIL == 0 else { throw OptionFault("unknown bit in flags") }
+    let block = options.block_bytes
+    guard (16 << 10...1 << 20).contains(block), block & (block - 1) == 0 else {
+      throw OptionFault("block_bytes is not a power of two from 16 KiB to 1 MiB")
+    }
+    guard (256 << 10...1 << 30).contains(options.segment_bytes), options.segment_bytes % 4096 == 0,
+      options.segment_bytes >= 4 * UInt64(block)
+    else {
+      throw OptionFault("segment_bytes is not whole pages from 256 KiB to 1 GiB, at least 4 blocks")
+    }
+    guard (2...1024).contains(options.lane_blocks) else {
+      throw OptionFault("lane_blocks is not from 2 to 1024")
+    }
+    guard (1...64).contains(options.lanes_max) else { throw OptionFault("lanes_max is not from 1 to 64") }
+    guard (1...64).contains(options.inflight_blocks_max) else {
+      throw OptionFault("inflight_blocks_max is not from 1 to 64")
+    }
+    guard (50_000...1_000_000_000).contains(options.commit_interval_ns) else {
+      throw OptionFault("commit_interval_ns is not from 50 us to 1 s")
+    }
+    guard (50_000...1_000_000_000).contains(options.clock_interval_ns) else {
+      throw OptionFault("clock_interval_ns is not from 50 us to 1 s")
+    }
+    guard options.backpressure_wait_ns <= 3_600_000_000_000 else {
+      throw OptionFault("backpressure_wait_ns is more than an hour")
+    }
+    guard options.lock_wait_ns <= 60_000_000_000 else {
+      throw OptionFault("lock_wait_ns is more than 60 s")
+    }
+    storage = options.storage
+    trace.segmentBytes = options.segment_bytes
+    trace.blockBytes = Int(block)
+    trace.inflightMax = Int(options.inflight_blocks_max)
+    trace.retainSegments = UInt64(options.retain_segments)
+    trace.retainBytes = options.retain_bytes
+    trace.commitIntervalNanoseconds = options.commit_interval_ns
+    trace.lockWaitNanoseconds = options.lock_wait_ns
+    trace.verifiesTailOnly = options.flags & LTP_OPEN_VERIFY_TAIL != 0
+    laneBlocks = Int(options.lane_blocks)
+    lanesMax = Int(options.lanes_max)
+    clockIntervalNanoseconds = options.clock_interval_ns
+    backpressureWaitNanoseconds = options.backpressure_wait_ns
+    if let key = options.continuity_key {
+      let bytes = UnsafeRawPointer(key)
+      self.key = SipKey(
+        low: bytes.loadUnaligned(as: UInt64.self),
+        high: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    }
+  }
+}
+
+/// Reads a structure that starts with struct_size: too small is refused, only the known part is read, and what
+/// this library does not know must be zero.
+func readSized<Structure>(
+  _ pointer: UnsafePointer<Structure>, least: Int
+) throws(OptionFault) -> Structure {
+  let raw = UnsafeRawPointer(pointer)
+  let size = Int(raw.loadUnaligned(as: UInt32.self))
+  let known = MemoryLayout<Structure>.size
+  guard size >= least, size <= 4096 else {
+    throw OptionFault(status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
+  }
+  for offset in min(known, size)..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+    throw OptionFault(
+      status: LTP_ERROR_STRUCT_SIZE, "a field that this library does not know is not zero; update the library")
+  }
+  return withUnsafeTemporaryAllocation(byteCount: known, alignment: 16) { buffer in
+    let base = buffer.baseAddress!
+    base.initializeMemory(as: UInt8.self, repeating: 0, count: known)
+    base.copyMemory(from: raw, byteCount: min(known, size))
+    return base.load(as: Structure.self)
+  }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A core: the rooms of one admission core put together in memory, and its life from open to close.
+//
+// The handle that callers hold is the address of `CoreState`. Its memory, and that of lanes, reads as zeros after
+// close and in a child after fork, so that a stale handle is told by its magic.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+import LTPTrace
+import Synchronization
+
+struct CoreState: ~Copyable {
+  var magic: UInt64
+  let orientation: Orientation
+  let lanes: LaneTable
+  let texts: UnsafeMutablePointer<TextRegistry>
+  let progress: UnsafeMutablePointer<TraceProgress>
+  let writer: UnsafeMutablePointer<TraceWriter<SystemStorage>>
+  /// Futex word: not 0 when the clock's thread is to end.
+  let clockStop: UnsafeMutablePointer<Atomic<UInt32>>
+  /// Counters of lanes that are closed. Guarded by the control mutex.
+  let closedCounters: UnsafeMutablePointer<UInt64>
+  let staging: UnsafeMutableRawPointer
+  let options: CoreOptions
+  let choice: StorageChoice
+  let coreKey: SipKey
+  /// Number of the newest policy. Guarded by the control mutex.
+  var policyGeneration: UInt32
+  var writerThread = ltp_system_thread()
+  var clockThread = ltp_system_thread()
+
+  static var live: UInt64 { 0x434F_5245_4C49_5645 }
+}
+
+/// A handle: copies refer to the same core.
+struct Core {
+  let state: UnsafeMutablePointer<CoreState>
+
+  /// Nil when the handle is not a core's, or was closed, or comes from before a fork.
+  init?(_ handle: OpaquePointer?) {
+    guard let handle, UInt(bitPattern: handle) % 4096 == 0 else { return nil }
+    state = UnsafeMutablePointer(handle)
+    guard state.pointee.magic == CoreState.live else { return nil }
+  }
+
+  init(_ pointer: UnsafeMutableRawPointer) { state = pointer.assumingMemoryBound(to: CoreState.self) }
+
+  var handle: OpaquePointer { OpaquePointer(state) }
+
+  func withControlMutex<R>(_ body: () -> R) -> R {
+    ltp_system_mutex_lock(state.pointee.orientation.controlMutex)
+    defer { ltp_system_mutex_unlock(state.pointee.orientation.controlMutex) }
+    return body()
+  }
+
+  var isClosing: Bool { state.pointee.progress.pointee.stop.load(ordering: .acquiring) != 0 }
+
+  /// Wakes the writer's thread.
+  func callWriter() {
+    state.pointee.progress.pointee.attention.pointee.add(1, ordering: .sequentiallyConsistent)
+    FutexWord.wakeAll(state.pointee.progress.pointee.attention)
+  }
+}
+
+/// How a core's memory is laid out behind its `CoreState`.
+struct CoreMemory {
+  static let headBytes = 4096
+
+  static var bytes: Int { countersOffset + Lane.counterCount * 8 }
+  static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
+
+  static var orientationOffset: Int { headBytes }
+  static var lanesOffset: Int { aligned(orientationOffset + Orientation.memoryBytes) }
+  static var progressOffset: Int { aligned(lanesOffset + LaneTable.memoryBytes) }
+  static var wordsOffset: Int { aligned(progressOffset + MemoryLayout<TraceProgress>.size) }
+  static var textsOffset: Int { aligned(wordsOffset + 64) }
+  static var textMemoryOffset: Int { aligned(textsOffset + MemoryLayout<TextRegistry>.size) }
+  static var countersOffset: Int { aligned(textMemoryOffset + TextRegistry.memoryBytes) }
+
+  private static func aligned(_ offset: Int) -> Int { (offset + 63) / 64 * 64 }
+}
