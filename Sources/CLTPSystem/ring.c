@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct ltp_system_ring {
   struct io_uring ring;
@@ -33,7 +35,12 @@ int ltp_system_ring_create(ltp_system_ring **out, unsigned entries) {
   return 0;
 }
 
-int ltp_system_ring_enable(ltp_system_ring *ring) { return io_uring_enable_rings(&ring->ring); }
+int ltp_system_ring_enable(ltp_system_ring *ring) {
+  // The system call itself: liburing 2.3's shared library declares io_uring_enable_rings without exporting it.
+  int result = (int)syscall(
+    SYS_io_uring_register, ring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+  return result < 0 ? -errno : result;
+}
 
 void ltp_system_ring_destroy(ltp_system_ring *ring) {
   io_uring_queue_exit(&ring->ring);
