@@ -33,7 +33,10 @@ int ltp_system_ring_create(ltp_system_ring **out, unsigned entries) {
   return 0;
 }
 
-int ltp_system_ring_enable(ltp_system_ring *ring) { return io_uring_enable_rings(&ring->ring); }
+// io_uring_enable_rings() is in liburing 2.3's header and archive but missing from its shared library.
+int ltp_system_ring_enable(ltp_system_ring *ring) {
+  return io_uring_register((unsigned)ring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
 
 void ltp_system_ring_destroy(ltp_system_ring *ring) {
   io_uring_queue_exit(&ring->ring);
