@@ -33,6 +33,22 @@ int ltp_system_is_writable(int directory) {
 int ltp_system_close(int descriptor) { return or_errno(close(descriptor)); }
 int ltp_system_lock(int descriptor) { return or_errno(flock(descriptor, LOCK_EX | LOCK_NB)); }
 
+int ltp_system_is_locked_at(int directory, const char *name) {
+  // Not to wait for a FIFO's writer: O_NONBLOCK.
+  int descriptor = openat(directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return -errno;
+  int result = flock(descriptor, LOCK_SH | LOCK_NB);
+  int locked = result != 0 ? (errno == EWOULDBLOCK ? 1 : -errno) : 0;
+  close(descriptor); // gives the lock back
+  return locked;
+}
+
+int ltp_system_is_regular_at(int directory, const char *name) {
+  struct stat status;
+  if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return -errno;
+  return S_ISREG(status.st_mode) ? 1 : 0;
+}
+
 int64_t ltp_system_size(int descriptor) {
   struct stat status;
   if (fstat(descriptor, &status) != 0) return -errno;

@@ -1,1 +1,13 @@
-@main struct Ltp { static func main() {} }
+// SPDX-License-Identifier: Apache-2.0
+// The command `ltp`: everything that a person does with a trace from a shell.
+
+import ArgumentParser
+
+@main
+struct LTPTool: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ltp",
+    abstract: "Decide and prove: tools around the LTP admission core.",
+    version: "0.1.0",
+    subcommands: [InspectCommand.self])
+}

@@ -94,6 +94,10 @@ int ltp_system_open_at(int directory, const char *name, int flags);
 int ltp_system_is_writable(int directory); /* 0, or -EROFS, -EACCES, ... */
 int ltp_system_close(int descriptor);
 int ltp_system_lock(int descriptor); /* exclusive, without waiting: -EWOULDBLOCK when it is taken */
+/* 1 when another process holds the lock, else 0. Takes a shared lock for a moment, on a descriptor of its own. */
+int ltp_system_is_locked_at(int directory, const char *name);
+/* 1 when the entry is a regular file itself, 0 when it is something else (links are not followed). */
+int ltp_system_is_regular_at(int directory, const char *name);
 int64_t ltp_system_size(int descriptor);
 int64_t ltp_system_read_at(int descriptor, void *bytes, size_t count, uint64_t offset);
 /* One pwritev2 call. durable: with RWF_DSYNC. May be short. */

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transitions and policies: each transition takes up where the one before it ended, each policy is the bytes that
+// its digest says and passes the check that every policy passes before it is loaded.
+
+import CLTP
+import LTPAdmission
+import LTPTrace
+
+/// Field offsets in ltp_transition_record.
+enum TransitionLayout {
+  static let wordBefore = 8
+  static let wordAfter = 16
+  static let monotonic = 24
+  static let generation = 32
+  static let reason = 36
+  static let evidenceCount = 37
+  static let flags = 38
+  static let evidence = 40
+  static let text = 136
+}
+
+extension LogState {
+  func takeTransition(_ record: UnsafeRawPointer, _ place: Place) {
+    let before = OrientationWord(rawValue: record.u64(TransitionLayout.wordBefore))
+    let after = OrientationWord(rawValue: record.u64(TransitionLayout.wordAfter))
+    let generation = record.u32(TransitionLayout.generation)
+    let flags = record.u8(TransitionLayout.flags)
+    checkFields(record, before, after, place)
+    if flags & LTP_TRANSITION_REPEATED != 0 {
+      checkRepeated(after, generation, place)
+      return
+    }
+    totals.transitions += 1
+    if let current = history.current, current.word != before {
+      findings.add(
+        .transition, at: place,
+        "the transition starts from \(describe(before)), and the one before it ended at "
+          + describe(current.word))
+    }
+    checkStep(before, after, reason: record.u8(TransitionLayout.reason), place)
+    checkPolicy(after, generation, place)
+    history.record(PublishedOrientation(word: after, policyGeneration: generation))
+  }
+
+  private func checkRepeated(_ after: OrientationWord, _ generation: UInt32, _ place: Place) {
+    guard let current = history.current else {
+      history.beginAt(PublishedOrientation(word: after, policyGeneration: generation))
+      return
+    }
+    if current.word != after || current.policyGeneration != generation {
+      findings.add(
+        .transition, at: place,
+        "the repeated transition says \(describe(after)) and policy \(generation), and the last one brought "
+          + "\(describe(current.word)) and policy \(current.policyGeneration)")
+    }
+  }
+
+  private func checkFields(
+    _ record: UnsafeRawPointer, _ before: OrientationWord, _ after: OrientationWord, _ place: Place
+  ) {
+    let reason = record.u8(TransitionLayout.reason)
+    let evidenceCount = Int(record.u8(TransitionLayout.evidenceCount))
+    if before.state >= LTP_STATE_COUNT || after.state >= LTP_STATE_COUNT {
+      findings.add(.transition, at: place, "the transition names a state that the protocol does not have")
+    }
+    if reason == LTP_SIGNAL_NONE || reason >= LTP_SIGNAL_COUNT {
+      findings.add(.transition, at: place, "the transition's reason \(reason) is not a signal")
+    }
+    if record.u8(TransitionLayout.flags) & ~LTP_TRANSITION_REPEATED != 0 {
+      findings.add(.transition, at: place, "the transition has a flag that is not known")
+    }
+    guard evidenceCount <= Int(LTP_EVIDENCE_MAX) else {
+      findings.add(.transition, at: place, "\(evidenceCount) pieces of evidence, and there is room for 3")
+      return
+    }
+    for index in 0..<Int(LTP_EVIDENCE_MAX) {
+      let entry = record + TransitionLayout.evidence + index * MemoryLayout<ltp_evidence>.size
+      let signal = entry.u8(4)
+      let isGiven = index < evidenceCount
+      let isFit = signal != LTP_SIGNAL_NONE && signal < LTP_SIGNAL_COUNT && firstNonZero(entry, from: 5, to: 8) == nil
+      if isGiven ? !isFit : firstNonZero(entry, from: 0, to: 24) != nil {
+        findings.add(.transition, at: place, "evidence \(index + 1) is malformed")
+      }
+    }
+    let text = RecordLayout.text(record + TransitionLayout.text, count: Int(LTP_TRANSITION_TEXT_BYTES))
+    if text == nil { findings.add(.transition, at: place, "the transition's text is not ended by zeros") }
+  }
+
+  /// What a step of the orientation may do.
+  private func checkStep(
+    _ before: OrientationWord, _ after: OrientationWord, reason: UInt8, _ place: Place
+  ) {
+    if UInt64(after.epoch) != UInt64(before.epoch) + 1 {
+      findings.add(
+        .transition, at: place, "the epoch goes from \(before.epoch) to \(after.epoch), and not up by one")
+    }
+    let advanced = Int(after.continuityEpoch) - Int(before.continuityEpoch)
+    if advanced != 0 && advanced != 1 {
+      findings.add(
+        .transition, at: place,
+        "the continuity epoch goes from \(before.continuityEpoch) to \(after.continuityEpoch)")
+    }
+    let isOutage = after.state == LTP_STATE_UNSTABLE || after.state == LTP_STATE_FAILED
+    if isOutage, before.state != after.state, advanced == 0 {
+      findings.add(
+        .transition, at: place, "going to \(stateName(after.state)) did not advance the continuity epoch")
+    }
+    if reason == LTP_SIGNAL_POLICY_CHANGED, before.state != after.state {
+      findings.add(.transition, at: place, "a change of policy changed the state")
+    }
+  }
+
+  private func checkPolicy(_ after: OrientationWord, _ generation: UInt32, _ place: Place) {
+    guard let policy = shelf.policy(generation: generation) else {
+      findings.add(
+        .policy, at: place, "the transition names policy \(generation), which the trace does not hold before it")
+      return
+    }
+    if policy.slot != UInt32(after.policySlot) {
+      findings.add(
+        .policy, at: place,
+        "policy \(generation) is in slot \(policy.slot), and the transition's word names slot "
+          + "\(after.policySlot)")
+    }
+  }
+
+  func takePolicy(_ record: UnsafeRawPointer, _ place: Place) {
+    let generation = record.u32(8)
+    let slot = record.u32(12)
+    let digest = Digest(from: record + 16)
+    let bytes = record + 64
+    if slot > 3 { findings.add(.policy, at: place, "policy slot \(slot) does not exist") }
+    if let known = shelf.policy(generation: generation), known.digest == digest, known.slot == slot,
+      Digest(of: bytes, count: MemoryLayout<ltp_policy>.size) == digest
+    {
+      return  // said again
+    }
+    if Digest(of: bytes, count: MemoryLayout<ltp_policy>.size) != digest {
+      findings.add(.policy, at: place, "the digest is not the SHA-256 of policy \(generation)")
+    }
+    if let known = shelf.policy(generation: generation), known.run == totals.runs {
+      findings.add(.policy, at: place, "policy \(generation) is said again, and it is another one")
+    }
+    let policy = RecordedPolicy(bytes, generation: generation, slot: slot, digest: digest, run: totals.runs)
+    if let refusal = policy.refusal {
+      findings.add(.policy, at: place, "policy \(generation) cannot have been loaded: \(refusal)")
+    }
+    totals.policies += 1
+    shelf.add(policy)
+  }
+
+  /// Puts a word in force for the records to come, and finds its policy. `generation` is what the record says.
+  func enter(
+    _ word: OrientationWord, generation: UInt32?, slot: Int, _ context: inout RecordContext
+  ) {
+    if let lane = lanes[context.lane], word.epoch < OrientationWord(rawValue: lane.word).epoch {
+      findings.add(
+        .transition, at: context.place(slot: slot),
+        "the lane goes back to \(describe(word)) from \(describe(OrientationWord(rawValue: lane.word)))")
+    }
+    lanes.setWord(context.lane, word.rawValue)
+    context.policy = nil
+    switch history.look(up: word) {
+    case .known(let known):
+      context.policy = shelf.policy(generation: known)
+      if let generation, generation != known {
+        findings.add(
+          .policy, at: context.place(slot: slot),
+          "the lane saw policy \(generation) with epoch \(word.epoch), whose transition brought policy \(known)")
+      }
+    case .forgotten:
+      context.policy = generation.map { shelf.policy(generation: $0) } ?? shelf.policy(slot: word.policySlot)
+    case .ahead:
+      findings.add(
+        .transition, at: context.place(slot: slot),
+        "the lane decided under \(describe(word)), and no transition before it brought that")
+    case .differs(let other):
+      findings.add(
+        .transition, at: context.place(slot: slot),
+        "the lane decided under \(describe(word)), and the transition of that epoch brought "
+          + describe(OrientationWord(rawValue: other)))
+    }
+    guard word.state < LTP_STATE_COUNT else {
+      findings.add(
+        .transition, at: context.place(slot: slot),
+        "the lane decided under state \(word.state), which the protocol does not have")
+      context.word = OrientationWord(rawValue: 0)
+      context.policy = nil
+      return
+    }
+    context.word = word
+  }
+}

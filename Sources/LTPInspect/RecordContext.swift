@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a record's own bytes do not say: its place, the time it counts from, and the orientation it was decided
+// under.
+
+import CLTP
+import LTPAdmission
+import LTPTrace
+
+struct RecordContext {
+  let segment: UInt64
+  /// Where in the segment the block's first slot lies.
+  let bodyOffset: UInt64
+  let block: UInt64
+  let lane: UInt32
+  /// The lane's number of the block's first slot.
+  let firstSequence: UInt64
+  var baseUnixNanoseconds: UInt64
+  var baseMonotonicNanoseconds: UInt64
+  /// Of lanes: in force for the records to come. Its state is always one of the protocol.
+  var word = OrientationWord(rawValue: 0)
+  /// In force under `word`; nil when the trace does not hold it any more.
+  var policy: RecordedPolicy?
+
+  init(_ header: BlockHeader, segment: UInt64, offset: UInt64) {
+    self.segment = segment
+    bodyOffset = offset + UInt64(LTP_BLOCK_HEADER_BYTES)
+    block = header.blockIndex
+    lane = header.laneID
+    firstSequence = header.firstSequence
+    baseUnixNanoseconds = header.baseUnixNanoseconds
+    baseMonotonicNanoseconds = header.baseMonotonicNanoseconds
+  }
+
+  func place(slot: Int) -> Place {
+    Place(
+      segment: segment, offset: bodyOffset + UInt64(slot * RecordLayout.slotBytes), block: block, lane: lane,
+      sequence: firstSequence &+ UInt64(slot))
+  }
+
+  func unixNanoseconds(_ timeMicroseconds: UInt32) -> UInt64 {
+    baseUnixNanoseconds &+ UInt64(timeMicroseconds) &* 1000
+  }
+}
+
+extension RecordContext {
+  /// When a transition was published. Its record's own time is that of the block, and it lies before it.
+  func transitionTime(_ record: UnsafeRawPointer) -> UInt64 {
+    let dayNanoseconds: UInt64 = 86_400_000_000_000
+    let earlier = baseMonotonicNanoseconds &- record.u64(TransitionLayout.monotonic)
+    let later = 0 &- earlier
+    if earlier < dayNanoseconds { return baseUnixNanoseconds &- earlier }
+    if later < dayNanoseconds { return baseUnixNanoseconds &+ later }
+    // Clocks of different boots: only the block's time means something here.
+    return unixNanoseconds(record.u32(4))
+  }
+}
+
+/// Takes the records of a log, in log order, after the audit has looked at them.
+protocol RecordSink {
+  /// Nothing more is wanted.
+  var isDone: Bool { get }
+
+  /// Takes decision records from slot `from` on, at most up to `to`, as long as they follow one another; stops
+  /// after one whose inputs say that a REPLAY record follows. Slot `from` holds a decision. Returns how many.
+  mutating func decisions(
+    _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext, log: LogState
+  ) -> Int
+
+  /// Takes a record of any other kind, whose shape has been checked.
+  mutating func record(
+    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState)
+}
+
+extension RecordSink {
+  var isDone: Bool { false }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lines of `show`: aligned columns for people, one JSON object a line for programs. Identifiers of 64 bits
+// are strings in JSON, because many readers keep only 53 bits of a number.
+
+import CLTP
+import LTPAdmission
+
+enum ShowLine {
+  // Columns of the text form.
+  private static let lane = 29
+  private static let sequence = 35
+  private static let state = 48
+  private static let epoch = 60
+  private static let verdict = 69
+  private static let reason = 78
+  private static let actionClass = 103
+  private static let priority = 120
+  private static let session = 125
+  private static let frame = 146
+  private static let retry = 167
+  private static let facts = 177
+
+  static func header(_ out: inout TextBuffer) {
+    let start = out.count
+    let columns: [(String, Int)] = [
+      ("TIME (UTC)", lane), ("LANE", sequence), ("SEQUENCE", state), ("STATE", epoch), ("EPOCH", verdict),
+      ("VERDICT", reason), ("REASON", actionClass), ("CLASS", priority), ("PRIO", session), ("SESSION", frame),
+      ("FRAME", retry), ("RETRY_MS", facts),
+    ]
+    for (title, next) in columns {
+      out.append(title)
+      out.pad(to: next, since: start)
+    }
+    out.append("FACTS\n")
+  }
+
+  static func decision(
+    _ record: UnsafeRawPointer, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
+    _ out: inout TextBuffer
+  ) {
+    let start = out.count
+    Timestamp.append(context.unixNanoseconds(record.u32(8)), to: &out)
+    out.pad(to: lane, since: start)
+    out.append(UInt64(context.lane))
+    out.pad(to: sequence, since: start)
+    out.append(number)
+    out.pad(to: state, since: start)
+    out.append(stateName(context.word.state))
+    out.pad(to: epoch, since: start)
+    out.append(UInt64(context.word.epoch))
+    out.pad(to: verdict, since: start)
+    out.append(verdictName(record.u8(1)))
+    out.pad(to: reason, since: start)
+    out.append(reasonName(record.u8(2)))
+    out.pad(to: actionClass, since: start)
+    out.append(className)
+    out.pad(to: priority, since: start)
+    out.append(UInt64(record.u8(6)))
+    out.pad(to: session, since: start)
+    out.append(record.u64(24))
+    out.pad(to: frame, since: start)
+    out.append(record.u64(16))
+    out.pad(to: retry, since: start)
+    out.append(UInt64(record.u32(12)))
+    let inputs = record.u8(3)
+    guard inputs != 0 else { return }
+    out.pad(to: facts, since: start)
+    appendFacts(inputs, separator: " ", &out)
+  }
+
+  /// "token" is a valid continuity token, "no-token" one that was asked for and not there.
+  private static func appendFacts(_ inputs: UInt8, separator: StaticString, _ out: inout TextBuffer) {
+    var isFirst = true
+    func append(_ word: StaticString, _ out: inout TextBuffer) {
+      if !isFirst { out.append(separator) }
+      isFirst = false
+      out.append(word)
+    }
+    if inputs & LTP_INPUT_CONTINUITY_VALID != 0 {
+      append("token", &out)
+    } else if inputs & LTP_INPUT_CONTINUITY_CHECKED != 0 {
+      append("no-token", &out)
+    }
+    if inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0 { append("late", &out) }
+    if inputs & LTP_INPUT_MALFORMED != 0 { append("malformed", &out) }
+    if inputs & LTP_INPUT_REPLAY != 0 { append("replay", &out) }
+  }
+
+  static func decisionJSON(
+    _ record: UnsafeRawPointer, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
+    _ out: inout TextBuffer
+  ) {
+    out.append("{\"kind\":\"decision\",\"time\":\"")
+    Timestamp.append(context.unixNanoseconds(record.u32(8)), to: &out)
+    out.append("\",\"lane\":")
+    out.append(UInt64(context.lane))
+    out.append(",\"sequence\":")
+    out.append(number)
+    out.append(",\"state\":\"")
+    out.append(stateName(context.word.state))
+    out.append("\",\"epoch\":")
+    out.append(UInt64(context.word.epoch))
+    out.append(",\"policy_generation\":")
+    out.append(UInt64(context.policy?.generation ?? 0))
+    out.append(",\"verdict\":\"")
+    out.append(verdictName(record.u8(1)))
+    out.append("\",\"reason\":\"")
+    out.append(reasonName(record.u8(2)))
+    out.append("\",\"class\":")
+    out.append(json: className)
+    out.append(",\"priority\":")
+    out.append(UInt64(record.u8(6)))
+    out.append(",\"session\":\"")
+    out.append(record.u64(24))
+    out.append("\",\"frame\":\"")
+    out.append(record.u64(16))
+    out.append("\",\"retry_after_ms\":")
+    out.append(UInt64(record.u32(12)))
+    out.append(",\"facts\":[")
+    let inputs = record.u8(3)
+    if inputs != 0 {
+      out.append(byte: 34)
+      appendFacts(inputs, separator: "\",\"", &out)
+      out.append(byte: 34)
+    }
+    out.append("]}")
+  }
+
+  static func transition(_ view: TransitionView, _ out: inout TextBuffer) {
+    let start = out.count
+    Timestamp.append(view.unixNanoseconds, to: &out)
+    out.pad(to: lane, since: start)
+    out.append("== epoch ")
+    out.append(UInt64(view.epoch))
+    out.append("  ")
+    out.append(view.line)
+  }
+
+  static func transitionJSON(_ view: TransitionView, _ out: inout TextBuffer) {
+    out.append("{\"kind\":\"transition\",\"time\":\"")
+    Timestamp.append(view.unixNanoseconds, to: &out)
+    out.append("\",\"epoch\":\(view.epoch),\"from\":\"\(view.from)\",\"to\":\"\(view.to)\"")
+    out.append(",\"reason\":\"\(view.reason)\",\"continuity_epoch\":\(view.continuityEpoch)")
+    out.append(",\"priority_threshold\":\(view.priorityThreshold)")
+    out.append(",\"policy_generation\":\(view.policyGeneration),\"evidence\":[")
+    for (index, fact) in view.evidence.enumerated() {
+      if index > 0 { out.append(byte: 44) }
+      out.append("{\"name\":")
+      out.append(json: fact.name)
+      out.append(",\"signal\":\"\(fact.signal)\",\"value\":\(fact.value),\"threshold\":\(fact.threshold)}")
+    }
+    out.append("],\"text\":")
+    out.append(json: view.text)
+    out.append("}")
+  }
+
+  static func hello(
+    _ record: UnsafeRawPointer, _ time: UInt64, _ context: borrowing RecordContext, _ slot: Int, json: Bool,
+    _ out: inout TextBuffer
+  ) {
+    let number = context.firstSequence &+ UInt64(slot)
+    if json {
+      out.append("{\"kind\":\"hello\",\"time\":\"")
+      Timestamp.append(time, to: &out)
+      out.append("\",\"lane\":\(context.lane),\"sequence\":\(number),\"session\":\"\(record.u64(24))\"")
+      out.append(",\"frame\":\"\(record.u64(16))\",\"continuity_epoch\":\(record.u32(4))}")
+      return
+    }
+    let start = out.count
+    Timestamp.append(time, to: &out)
+    out.pad(to: lane, since: start)
+    out.append(UInt64(context.lane))
+    out.pad(to: sequence, since: start)
+    out.append(number)
+    out.pad(to: state, since: start)
+    out.append("HELLO, continuity epoch ")
+    out.append(UInt64(record.u32(4)))
+    out.pad(to: session, since: start)
+    out.append(record.u64(24))
+    out.pad(to: frame, since: start)
+    out.append(record.u64(16))
+  }
+
+  static func event(
+    _ name: String, _ time: UInt64, _ fields: [(name: String, value: UInt64)], _ json: Bool,
+    _ out: inout TextBuffer
+  ) {
+    if json {
+      out.append("{\"kind\":\"\(name)\",\"time\":\"")
+      Timestamp.append(time, to: &out)
+      out.append(byte: 34)
+      for field in fields { out.append(",\"\(field.name)\":\(field.value)") }
+      out.append("}")
+      return
+    }
+    let start = out.count
+    Timestamp.append(time, to: &out)
+    out.pad(to: lane, since: start)
+    out.append("-- \(name)")
+    for field in fields { out.append("  \(field.name) \(field.value)") }
+  }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a directory to checked blocks, in log order: each block's own bytes, its place in the chain, and what
+// follows the last one. What the blocks hold is the visitor's business. Streams: memory does not grow.
+
+import CLTP
+import CLTPSystem
+import LTPTrace
+
+/// Takes the blocks of a log, each checked by itself and in its place.
+protocol BlockVisitor {
+  mutating func segmentBegins(_ segment: UInt64)
+  mutating func block(_ header: BlockHeader, segment: UInt64, offset: UInt64)
+  /// The chain broke and goes on somewhere behind: what was remembered may not fit what comes.
+  mutating func chainResumes()
+  /// The segment's last record said that it is full.
+  var isSealed: Bool { get }
+  /// Nothing more is wanted.
+  var isDone: Bool { get }
+}
+
+/// What a scan came to, beside what the visitor made of it.
+public struct ScanResult: Sendable {
+  public var segmentCount: UInt64 = 0
+  public var blockCount: UInt64 = 0
+  /// Bytes of whole, checked blocks.
+  public var blockBytes: UInt64 = 0
+  public var bytesRead: UInt64 = 0
+  /// The log's 128-bit name, as 32 hexadecimal digits; empty when there is no block.
+  public var logID = ""
+  public var firstSegment: UInt64 = 0
+  public var lastSegment: UInt64 = 0
+  /// Where the last checked block ends.
+  public var endOffset: UInt64 = 0
+  /// The chain holds from the first block to the last.
+  public var isWhole = true
+  /// The visitor had enough before the end.
+  public var isCutShort = false
+  /// Another process has the log open for writing.
+  public var isLive = false
+  /// The last segment holds bytes that no checked block explains.
+  public var hasTornTail = false
+  public var acknowledgedBlocks: UInt64?
+}
+
+/// How far a scan has come.
+public struct ScanProgress: Sendable {
+  public var segmentsDone: UInt64
+  public var segmentCount: UInt64
+  public var bytes: UInt64
+}
+
+final class TraceScanner {
+  let directory: TraceDirectory
+  let findings: Findings
+  /// Go on behind a broken place (summary, show) instead of stopping there (verify, redecide).
+  let salvages: Bool
+  let progress: ((ScanProgress) -> Void)?
+  var result = ScanResult()
+
+  private let reader: ReadAhead
+  var stream: SegmentStream
+  var position: ChainPosition?
+  var watermark: AcknowledgedMark.Reading = .absent
+  var log: LogID?
+  var stopped = false
+  /// The segment before this one ended without its SEALED record, here.
+  var unsealed: Place?
+
+  init(
+    _ directory: TraceDirectory, findings: Findings, salvages: Bool, direct: Bool,
+    progress: ((ScanProgress) -> Void)?
+  ) throws(InspectFailure) {
+    self.directory = directory
+    self.findings = findings
+    self.salvages = salvages
+    self.progress = progress
+    reader = try ReadAhead(directory, direct: direct)
+    stream = SegmentStream(reader)
+  }
+
+  func scan<Visitor: BlockVisitor>(_ visitor: inout Visitor) throws(InspectFailure) -> ScanResult {
+    // The watermark and the lock first: a writer at work only adds.
+    watermark = AcknowledgedMark.read(in: directory)
+    result.isLive = directory.isLocked(segment: directory.segments[directory.segments.count - 1])
+    result.firstSegment = directory.segments[0]
+    try reader.start()
+    defer { reader.stop() }
+    for ordinal in directory.segments.indices {
+      let segment = directory.segments[ordinal]
+      if ordinal > 0 { checkNeighbours(directory.segments[ordinal - 1], segment, &visitor) }
+      if stopped { break }
+      stream.beginSegment()
+      try checkReadable(segment)
+      visitor.segmentBegins(segment)
+      result.segmentCount += 1
+      result.lastSegment = segment
+      try scanSegment(segment, isLast: ordinal == directory.segments.count - 1, &visitor)
+      result.bytesRead += UInt64(stream.offset + stream.count)
+      if stopped { break }
+    }
+    if result.blockCount == 0, findings.violationCount == 0 {
+      throw InspectFailure("\(directory.path) holds no block: there is nothing to inspect in it yet")
+    }
+    if !result.isCutShort { checkWatermark() }
+    return result
+  }
+
+  // MARK: One segment
+
+  private func scanSegment<Visitor: BlockVisitor>(
+    _ segment: UInt64, isLast: Bool, _ visitor: inout Visitor
+  ) throws(InspectFailure) {
+    var used = 0
+    var blocksHere: UInt64 = 0
+    while true {
+      if stream.count - used < Int(LTP_TRACE_PAGE_BYTES), !stream.isAtEnd { try advance(&used, segment) }
+      let available = stream.count - used
+      let offset = UInt64(stream.offset + used)
+      if available == 0 || isZeroHere(used) {
+        let dirty = try firstNonZeroToEnd(&used, segment)
+        try endSegment(
+          segment, at: offset, dirty: dirty, used: &used, isLast: isLast, isEmpty: blocksHere == 0, &visitor)
+        guard let dirty, !stopped else { return }
+        try salvage(&used, from: dirty, segment)
+        visitor.chainResumes()
+        continue
+      }
+      let header = BlockHeader(stream.base + used)
+      if available >= Int(LTP_BLOCK_HEADER_BYTES), !stream.isAtEnd, (try? header.checkShape()) != nil,
+        header.sizeBytes > available
+      {
+        try advance(&used, segment)
+        continue
+      }
+      do {
+        try check(BlockHeader(stream.base + used), available: stream.count - used, segment)
+      } catch {
+        let fault = error
+        try breakChain(fault, segment: segment, offset: offset, used: &used, isLast: isLast, &visitor)
+        if stopped { return }
+        try salvage(&used, from: offset + UInt64(LTP_TRACE_PAGE_BYTES), segment)
+        visitor.chainResumes()
+        continue
+      }
+      accept(BlockHeader(stream.base + used), segment, offset, &visitor)
+      used += BlockHeader(stream.base + used).sizeBytes
+      blocksHere += 1
+      if visitor.isDone {
+        stopped = true
+        result.isCutShort = true
+        return
+      }
+    }
+  }
+
+  private func check(
+    _ header: BlockHeader, available: Int, _ segment: UInt64
+  ) throws(BlockFault) {
+    try header.checkContent(available: available)
+    var expected: ChainPosition
+    if let position {
+      expected = position
+    } else {
+      // The first block that is retained: what came before it is its own word, except at the log's beginning.
+      expected = ChainPosition(
+        logID: log ?? header.logID, segmentIndex: segment, blockIndex: header.blockIndex,
+        previousHash: header.previousHash)
+      if segment == 0 && result.isWhole {
+        expected.blockIndex = 0
+        expected.previousHash = Digest()
+      }
+    }
+    expected.segmentIndex = segment
+    try header.checkPlace(expected)
+  }
+
+  private func accept<Visitor: BlockVisitor>(
+    _ header: BlockHeader, _ segment: UInt64, _ offset: UInt64, _ visitor: inout Visitor
+  ) {
+    if let place = unsealed {
+      unsealed = nil
+      findings.add(.segment, at: place, "the segment is not sealed, but the next one has blocks")
+    }
+    if log == nil {
+      log = header.logID
+      result.logID = hexadecimal(header.logID)
+    }
+    visitor.block(header, segment: segment, offset: offset)
+    position = ChainPosition(
+      logID: header.logID, segmentIndex: segment, blockIndex: header.blockIndex &+ 1,
+      previousHash: header.blockHash)
+    result.blockCount += 1
+    result.blockBytes += UInt64(header.sizeBytes)
+    result.endOffset = offset + UInt64(header.sizeBytes)
+  }
+
+  // MARK: Moving on
+
+  func advance(_ used: inout Int, _ segment: UInt64) throws(InspectFailure) {
+    stream.advance(used: used)
+    used = 0
+    try checkReadable(segment)
+    progress?(
+      ScanProgress(
+        segmentsDone: result.segmentCount - 1, segmentCount: UInt64(directory.segments.count),
+        bytes: UInt64(stream.offset) + result.bytesRead))
+  }
+
+  private func checkReadable(_ segment: UInt64) throws(InspectFailure) {
+    let path = "\(directory.path)/\(SegmentName.text(segment))"
+    if stream.isForeign {
+      throw InspectFailure("\(path) is not a regular file; put the segment itself there, not a link to it")
+    }
+    guard stream.failure != 0 else { return }
+    if stream.failure == -LTP_SYSTEM_ENOENT {
+      throw InspectFailure(
+        "\(path) went away while the trace was read (retention deletes the oldest segments); run the command "
+          + "again")
+    }
+    throw InspectFailure("cannot read \(path): \(errorText(stream.failure)); make it readable and run again")
+  }
+
+  private func isZeroHere(_ used: Int) -> Bool {
+    firstNonZero(stream.base, from: used, to: min(used + 8, stream.count)) == nil
+  }
+
+  /// Offset in the segment of the first byte from here on that is not zero.
+  private func firstNonZeroToEnd(_ used: inout Int, _ segment: UInt64) throws(InspectFailure) -> UInt64? {
+    while true {
+      if let dirty = firstNonZero(stream.base, from: used, to: stream.count) {
+        used = dirty
+        return UInt64(stream.offset + dirty)
+      }
+      used = stream.count
+      if stream.isAtEnd { return nil }
+      try advance(&used, segment)
+    }
+  }
+
+  /// Moves to the next page, from `from` on, that starts a block of this log which is whole; or to the end.
+  private func salvage(_ used: inout Int, from: UInt64, _ segment: UInt64) throws(InspectFailure) {
+    let page = Int(LTP_TRACE_PAGE_BYTES)
+    used = (Int(from) + page - 1) / page * page - stream.offset
+    position = nil
+    while true {
+      if used >= stream.count, !stream.isAtEnd {
+        let beyond = used - stream.count
+        var all = stream.count
+        try advance(&all, segment)
+        used = beyond
+        continue
+      }
+      if used >= stream.count {
+        used = stream.count
+        return
+      }
+      let header = BlockHeader(stream.base + used)
+      if stream.count - used >= page, (try? header.checkShape()) != nil {
+        if header.sizeBytes > stream.count - used, !stream.isAtEnd {
+          try advance(&used, segment)
+          continue
+        }
+        if (try? check(header, available: stream.count - used, segment)) != nil { return }
+      }
+      used += page
+    }
+  }
+}

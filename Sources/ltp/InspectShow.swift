@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ltp inspect show`: the records themselves, one line each.
+
+import ArgumentParser
+import Foundation
+import LTPInspect
+
+struct InspectShow: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show",
+    abstract: "Print records in log order, one line each, with transitions and their evidence between them.",
+    discussion: """
+      Lanes write in parallel, so a lane's lines are in its own order and blocks are in the log's. Times are \
+      RFC 3339 (2026-03-01T09:05:07Z) or Unix nanoseconds.
+      """)
+
+  @OptionGroup var arguments: InspectArguments
+
+  @Option(help: "From this time on.")
+  var from: String?
+
+  @Option(help: "Before this time.")
+  var to: String?
+
+  @Option(help: "Only decisions and hellos of this session (decimal, or 0x and hexadecimal).")
+  var session: String?
+
+  @Option(help: "Only decisions with this verdict: execute, deny or defer.")
+  var verdict: String?
+
+  @Option(help: "Stop after so many decisions and hellos.")
+  var limit: UInt64?
+
+  func validate() throws { _ = try filter() }
+
+  private func filter() throws -> ShowFilter {
+    var filter = ShowFilter()
+    filter.json = arguments.json
+    if let from { filter.from = try time(from, "--from") }
+    if let to { filter.to = try time(to, "--to") }
+    if let limit { filter.limit = limit }
+    if let session {
+      let isHexadecimal = session.lowercased().hasPrefix("0x")
+      guard let id = isHexadecimal ? UInt64(session.dropFirst(2), radix: 16) : UInt64(session) else {
+        throw ValidationError("--session is a number of 64 bits, decimal or 0x and hexadecimal")
+      }
+      filter.session = id
+    }
+    if let verdict {
+      guard let index = ["DENY", "DEFER", "EXECUTE"].firstIndex(of: verdict.uppercased()) else {
+        throw ValidationError("--verdict is execute, deny or defer")
+      }
+      filter.verdict = UInt8(index)
+    }
+    return filter
+  }
+
+  private func time(_ text: String, _ option: String) throws -> UInt64 {
+    guard let time = Timestamp.parse(text) else {
+      throw ValidationError("\(option) is a time like 2026-03-01T09:05:07Z, or Unix nanoseconds")
+    }
+    return time
+  }
+
+  func run() throws {
+    let filter = try filter()
+    let report = try arguments.run { inspector throws(InspectFailure) in
+      try inspector.show(filter) { bytes in writeAll(bytes) }
+    }
+    // What is wrong goes beside the records, not among them.
+    for violation in report.violations {
+      FileHandle.standardError.write(Data("VIOLATION [\(violation.kind.rawValue)] \(violation.text)\n".utf8))
+    }
+    if !report.isGood { throw ExitCode(1) }
+  }
+}
+
+/// Writes to standard output; ends quietly when the reader has gone.
+private func writeAll(_ bytes: UnsafeRawBufferPointer) {
+  var offset = 0
+  while offset < bytes.count {
+    let written = write(STDOUT_FILENO, bytes.baseAddress! + offset, bytes.count - offset)
+    if written < 0, errno == EINTR { continue }
+    guard written > 0 else { exit(0) }
+    offset += written
+  }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ltp inspect summary`: what happened, on one page.
+
+import ArgumentParser
+import LTPInspect
+
+struct InspectSummary: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "summary",
+    abstract: "Span, transitions with their evidence, and decisions by state, class, verdict and reason.")
+
+  @OptionGroup var arguments: InspectArguments
+
+  @Option(help: "How many transitions to list.")
+  var transitions = 50
+
+  private struct Output: Encodable {
+    var inspection: InspectionJSON
+    var transitions: [TransitionView]
+    var counters: [SummaryReport.Counter]
+  }
+
+  func validate() throws {
+    guard (0...Inspector.transitionsMax).contains(transitions) else {
+      throw ValidationError("--transitions is 0 to \(Inspector.transitionsMax)")
+    }
+  }
+
+  func run() throws {
+    let summary = try arguments.run { inspector throws(InspectFailure) in
+      try inspector.summary(transitionsMax: transitions)
+    }
+    if arguments.json {
+      try printJSON(
+        Output(
+          inspection: InspectionJSON(summary.inspection), transitions: summary.transitions,
+          counters: summary.counters))
+    } else {
+      printOverview(summary.inspection)
+      printTransitions(summary)
+      printCounters(summary)
+      print("")
+      printFindings(summary.inspection)
+    }
+    if !summary.inspection.isGood { throw ExitCode(1) }
+  }
+
+  private func printOverview(_ report: InspectReport) {
+    let totals = report.totals
+    print(
+      """
+      log          \(report.scan.logID)
+      span         \(spanText(totals))
+      runs         \(totals.runs.grouped)\(totals.isClosed ? ", the last one closed in order" : ", the last one not closed")
+      segments     \(report.scan.segmentCount.grouped)
+      blocks       \(report.scan.blockCount.grouped)
+      decisions    \(totals.decisions.grouped)
+      hellos       \(totals.hellos.grouped)
+      replays      \(totals.replays.grouped)
+      unrecorded   \(totals.unrecorded.grouped) (denied with TRACE_BACKPRESSURE)
+      policies     \(totals.policies.grouped)
+      torn tails   \(totals.tornTailsCut.grouped) cut, \(totals.bytesCut.grouped) bytes
+      transitions  \(totals.transitions.grouped)
+      """)
+  }
+
+  private func printTransitions(_ summary: SummaryReport) {
+    guard !summary.transitions.isEmpty else { return }
+    print("")
+    for view in summary.transitions {
+      print("  \(Timestamp.text(view.unixNanoseconds))  epoch \(view.epoch)  \(view.line)")
+    }
+    let more = summary.inspection.totals.transitions - UInt64(summary.transitions.count)
+    if more > 0 { print("  ... and \(more.grouped) more (--transitions N lists more)") }
+  }
+
+  private func printCounters(_ summary: SummaryReport) {
+    guard !summary.counters.isEmpty else { return }
+    print("")
+    printRow("STATE", "CLASS", "VERDICT", "REASON", "COUNT")
+    for counter in summary.counters {
+      printRow(counter.state, counter.actionClass, counter.verdict, counter.reason, counter.count.grouped)
+    }
+  }
+
+  private func printRow(
+    _ state: String, _ actionClass: String, _ verdict: String, _ reason: String, _ count: String
+  ) {
+    let right = String(repeating: " ", count: max(0, 16 - count.count)) + count
+    print(padded(state, 11), padded(actionClass, 28), padded(verdict, 7), padded(reason, 24), right)
+  }
+
+  private func padded(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(0, width - text.count))
+  }
+}
