@@ -2,8 +2,8 @@
 // Interned texts: names, node names, hints. Ids count from 1 and are never reused. Guarded by the core's control
 // mutex; the trace's writer reads the texts below `count` without it, because they never change.
 
-public import CLTP
-public import Synchronization
+import CLTP
+import Synchronization
 
 public struct TextRegistry: ~Copyable {
   public static let textBytes = 120
