@@ -6,7 +6,7 @@ import CLTP
 import Synchronization
 
 public struct TextRegistry: ~Copyable {
-  public static let textBytes = 120
+  public static let textBytes = Int(LTP_TEXT_BYTES_MAX) + 1
   public static let memoryBytes = Int(LTP_TEXT_COUNT_MAX) * textBytes
 
   private let base: UnsafeMutableRawPointer
