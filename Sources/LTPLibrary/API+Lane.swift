@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp.h: lanes and verdicts.
+// ltp.h: lanes and verdicts. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 public import CLTP
 import CLTPSystem
