@@ -56,6 +56,10 @@ let package = Package(
     .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
     .testTarget(name: "LTPTraceTests", dependencies: ["LTPTrace", "LTPInspect"]),
     .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary"]),
-    .testTarget(name: "LTPInspectTests", dependencies: ["LTPInspect", "LTPLibrary"]),
+    .testTarget(
+      name: "LTPInspectTests",
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect", "LTPLibrary", "ltp",
+      ]),
   ]
 )

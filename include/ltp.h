@@ -519,8 +519,8 @@ int32_t ltp_orientation_get(ltp_core *core, ltp_orientation *frame);
 /* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. */
 int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *generation, ltp_policy_error *error);
 
-/* Interns a text of at most 119 bytes: the same text gives the same id, and the trace holds it once a segment. */
-#define LTP_TEXT_BYTES_MAX 119
+/* Interns a text of at most 115 bytes: the same text gives the same id, and the trace holds it once a segment. */
+#define LTP_TEXT_BYTES_MAX 115
 #define LTP_TEXT_COUNT_MAX 1024
 int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
 

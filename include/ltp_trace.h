@@ -205,7 +205,7 @@ typedef struct ltp_policy_record {
 typedef struct ltp_text_record {
   ltp_control_header header;
   uint32_t text_id;
-  char text[LTP_TEXT_BYTES_MAX + 1 - 4];
+  char text[LTP_TEXT_BYTES_MAX + 1];
 } ltp_text_record;
 
 typedef struct ltp_sealed_record {

@@ -14,6 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
 _Static_assert(LTP_SYSTEM_EINTR == EINTR && LTP_SYSTEM_EAGAIN == EAGAIN, "errno values");
 _Static_assert(LTP_SYSTEM_EIO == EIO && LTP_SYSTEM_ENOMEM == ENOMEM, "errno values");
 _Static_assert(LTP_SYSTEM_EBUSY == EBUSY && LTP_SYSTEM_EINVAL == EINVAL, "errno values");
@@ -62,9 +66,27 @@ void ltp_system_futex_wake_all(uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+/* Maps bytes at a multiple of a huge page: maps more and cuts both ends off. */
+static void *map_aligned(size_t bytes) {
+  size_t more = bytes + HUGE_PAGE_BYTES;
+  char *base = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return MAP_FAILED;
+  size_t before = (HUGE_PAGE_BYTES - (size_t)base % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
+  if (before > 0) munmap(base, before);
+  if (more - before > bytes) munmap(base + before + bytes, more - before - bytes);
+  return base + before;
+}
+
 void *ltp_system_map(size_t bytes, int flags) {
-  void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int huge = (flags & LTP_SYSTEM_RESIDENT) && bytes >= HUGE_PAGE_BYTES;
+  void *base = huge ? map_aligned(bytes)
+                    : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return NULL;
+  // Huge pages spare page table walks and give the device few, long segments. Both calls are only wishes.
+  if (huge) madvise(base, bytes, MADV_HUGEPAGE);
+  if (flags & LTP_SYSTEM_RESIDENT) madvise(base, bytes, MADV_POPULATE_WRITE);
   int refused = 0;
   if (flags & LTP_SYSTEM_WIPE_ON_FORK) refused |= madvise(base, bytes, MADV_WIPEONFORK);
   if (flags & LTP_SYSTEM_NOT_IN_CHILD) refused |= madvise(base, bytes, MADV_DONTFORK);

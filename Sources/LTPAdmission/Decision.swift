@@ -27,8 +27,9 @@ public struct Outcome: Equatable, Sendable {
 
 /// One rule of a compiled policy, packed into 64 bits so that a row is copied and read atomically.
 ///
-/// From the lowest bit: outcome (8), outcome below the threshold (8), least priority (8), flags (8),
-/// retry_after in milliseconds (32).
+/// The four outcomes that a request of the class can have in the state lie side by side, a byte each, from the
+/// lowest: as ruled, below the threshold, without continuity, too late. A rule that denies has the same in all
+/// four. Above them: least priority (8 bits), needs continuity (1), exempt (1), retry_after in ms (22).
 public struct CompiledRule: Equatable, Sendable {
   public var rawValue: UInt64
 
@@ -39,34 +40,25 @@ public struct CompiledRule: Equatable, Sendable {
     outcome: Outcome, below: Outcome, priorityMin: UInt8, needsContinuity: Bool, exempt: Bool,
     retryAfterMilliseconds: UInt32
   ) {
+    let denies = outcome.verdict == LTP_VERDICT_DENY
+    let rehandshake = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_REHANDSHAKE_REQUIRED)
+    let late = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_DEADLINE_EXCEEDED)
     rawValue =
-      UInt64(outcome.rawValue) | UInt64(below.rawValue) << 8 | UInt64(priorityMin) << 16
-      | (needsContinuity ? 1 << 24 : 0) | (exempt ? 1 << 25 : 0) | UInt64(retryAfterMilliseconds) << 32
+      UInt64(outcome.rawValue) | UInt64((denies ? outcome : below).rawValue) << 8
+      | UInt64((denies ? outcome : rehandshake).rawValue) << 16
+      | UInt64((denies ? outcome : late).rawValue) << 24
+      | UInt64(priorityMin) << 32 | (needsContinuity ? 1 << 40 : 0) | (exempt ? 1 << 41 : 0)
+      | UInt64(retryAfterMilliseconds) << 42
   }
 
   /// The rule of every class that the policy does not name.
   @inlinable
   public static var unknownClass: CompiledRule {
-    CompiledRule(rawValue: UInt64(LTP_REASON_UNKNOWN_ACTION_CLASS))
+    CompiledRule(rawValue: UInt64(LTP_REASON_UNKNOWN_ACTION_CLASS) * 0x0101_0101)
   }
 
   @inlinable
-  public var outcome: Outcome { Outcome(rawValue: UInt8(truncatingIfNeeded: rawValue)) }
-
-  @inlinable
-  public var below: Outcome { Outcome(rawValue: UInt8(truncatingIfNeeded: rawValue >> 8)) }
-
-  @inlinable
-  public var priorityMin: UInt8 { UInt8(truncatingIfNeeded: rawValue >> 16) }
-
-  @inlinable
-  public var needsContinuity: Bool { rawValue & (1 << 24) != 0 }
-
-  @inlinable
-  public var exempt: Bool { rawValue & (1 << 25) != 0 }
-
-  @inlinable
-  public var retryAfterMilliseconds: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
+  public var needsContinuity: Bool { rawValue & (1 << 40) != 0 }
 }
 
 public struct Decision: Equatable, Sendable {
@@ -78,41 +70,61 @@ public struct Decision: Equatable, Sendable {
     self.outcome = outcome
     self.retryAfterMilliseconds = retryAfterMilliseconds
   }
+
+  /// What a frame that cannot be trusted gets, whatever the policy says.
+  @inlinable
+  public static var malformed: Decision {
+    Decision(
+      outcome: Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_MALFORMED_FRAME),
+      retryAfterMilliseconds: 0)
+  }
 }
 
 extension CompiledRule {
   /// Decides. `inputs` is a set of LTP_INPUT_* facts; `threshold` is the orientation's.
+  @inlinable
+  public func decide(threshold: UInt8, priority: UInt8, inputs: UInt8, sessionID: UInt64) -> Decision {
+    inputs & LTP_INPUT_MALFORMED != 0
+      ? .malformed
+      : decideWellFormed(
+        threshold: threshold, priority: priority, inputs: inputs, sessionID: sessionID)
+  }
+
+  /// The same for a request that is well formed. The deadline counts before continuity, continuity before the
+  /// threshold.
   ///
-  /// What counts first: a malformed frame, then the rule's own DENY, the deadline, continuity, the threshold.
-  /// Written as selections rather than branches: the mix of classes is random, and a mispredicted branch costs
-  /// more than the whole decision.
+  /// Arithmetic rather than branches: the mix of classes is random, and one mispredicted branch costs more than
+  /// all of this.
   @inlinable
   @inline(__always)
-  public func decide(threshold: UInt8, priority: UInt8, inputs: UInt8, sessionID: UInt64) -> Decision {
-    let ruled = outcome
-    let least = exempt ? priorityMin : max(priorityMin, threshold)
-    var chosen = priority < least ? below : ruled
-    let continuityMissing = needsContinuity && inputs & LTP_INPUT_CONTINUITY_VALID == 0
-    chosen =
-      continuityMissing
-      ? Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_REHANDSHAKE_REQUIRED) : chosen
-    chosen =
-      inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0
-      ? Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_DEADLINE_EXCEEDED) : chosen
-    chosen = ruled.verdict == LTP_VERDICT_DENY ? ruled : chosen
-    let malformed = inputs & LTP_INPUT_MALFORMED != 0
-    chosen = malformed ? Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_MALFORMED_FRAME) : chosen
-    let admitted = chosen.verdict == LTP_VERDICT_EXECUTE
-    let retry = admitted || malformed ? 0 : spreadRetryAfter(sessionID: sessionID)
-    return Decision(outcome: chosen, retryAfterMilliseconds: retry)
+  public func decideWellFormed(
+    threshold: UInt8, priority: UInt8, inputs: UInt8, sessionID: UInt64
+  ) -> Decision {
+    let rule = rawValue
+    let facts = UInt64(inputs)
+    let appliedThreshold = UInt64(threshold) & ((rule >> 41 & 1) &- 1)
+    let least = max(rule >> 32 & 0xFF, appliedThreshold)
+    let isBelow = (UInt64(priority) &- least) >> 63
+    let lacksContinuity = (rule >> 40) & ~(facts / UInt64(LTP_INPUT_CONTINUITY_VALID)) & 1
+    let isLate = facts / UInt64(LTP_INPUT_DEADLINE_EXCEEDED) & 1
+    // Which outcome counts, by the three conditions as a number: 0, 1, 2, 2, 3, 3, 3, 3.
+    let conditions = isBelow | lacksContinuity &<< 1 | isLate &<< 2
+    let place = UInt64(0x3333_2210) &>> (conditions &* 4) & 3
+    let outcome = UInt64(UInt8(truncatingIfNeeded: rule &>> (place &* 8)))
+    // EXECUTE is the verdict with the upper of the two verdict bits set.
+    let isRefused = (outcome >> 6 & 1) &- 1
+    let retry = spreadRetryAfter(sessionID: sessionID) & isRefused
+    return Decision(
+      outcome: Outcome(rawValue: UInt8(truncatingIfNeeded: outcome)),
+      retryAfterMilliseconds: UInt32(truncatingIfNeeded: retry))
   }
 
   /// Between once and twice the rule's wait, by session, so that refused clients do not come back together.
   @inlinable
   @inline(__always)
-  func spreadRetryAfter(sessionID: UInt64) -> UInt32 {
-    let base = rawValue >> 32
+  func spreadRetryAfter(sessionID: UInt64) -> UInt64 {
+    let base = rawValue >> 42
     let fraction = (sessionID &* 0x9E37_79B9_7F4A_7C15) >> 32
-    return UInt32(truncatingIfNeeded: base &+ (base &* fraction) >> 32)
+    return base &+ (base &* fraction) >> 32
   }
 }

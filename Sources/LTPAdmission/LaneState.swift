@@ -4,7 +4,7 @@
 // A lane's slots are numbered without a gap. Slot s lies in ring block (s / slotsPerBlock) % blockCount. The
 // lane publishes how many slots it has written; the writer takes them and says which ring blocks are free again.
 
-public import CLTP
+import CLTP
 public import Synchronization
 
 public struct LaneState: ~Copyable {

@@ -2,7 +2,7 @@
 // The lanes of a core, where its writer finds them. A lane is entered under the control mutex and taken out by
 // the writer once it is closed and all its slots are durable.
 
-public import Synchronization
+import Synchronization
 
 public struct LaneTable {
   public static let lanesMax = 64

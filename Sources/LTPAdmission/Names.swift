@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The protocol's words for states, verdicts, reasons and signals, in the order of their values in ltp.h.
 
-public import CLTP
+import CLTP
 
 public func stateName(_ state: UInt8) -> StaticString {
   switch state {

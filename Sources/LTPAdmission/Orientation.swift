@@ -8,7 +8,7 @@
 
 public import CLTP
 public import CLTPSystem
-public import Synchronization
+import Synchronization
 
 /// Why a transition was not published. `status` is an LTP_ERROR_*.
 public struct PublishRefusal: Error, Equatable {

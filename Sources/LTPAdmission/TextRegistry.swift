@@ -2,11 +2,11 @@
 // Interned texts: names, node names, hints. Ids count from 1 and are never reused. Guarded by the core's control
 // mutex; the trace's writer reads the texts below `count` without it, because they never change.
 
-public import CLTP
-public import Synchronization
+import CLTP
+import Synchronization
 
 public struct TextRegistry: ~Copyable {
-  public static let textBytes = 120
+  public static let textBytes = Int(LTP_TEXT_BYTES_MAX) + 1
   public static let memoryBytes = Int(LTP_TEXT_COUNT_MAX) * textBytes
 
   private let base: UnsafeMutableRawPointer

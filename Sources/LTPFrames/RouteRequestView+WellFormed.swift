@@ -52,6 +52,17 @@ extension RouteRequestView {
     return RouteRequestView(checked: bytes).contradictions(header) == 0
   }
 
+  /// Whether the bytes are a valid request of one line that is no replay: what nearly all requests are. False
+  /// says nothing: ask `isWellFormed`.
+  @inlinable
+  @inline(__always)
+  public static func isCommon(_ bytes: UnsafeRawPointer, available: Int) -> Bool {
+    guard available >= MemoryLayout<ltp_route_request>.size else { return false }
+    let header = bytes.loadUnaligned(as: UInt64.self)
+    return header & ~word(flags: LTP_REQUEST_HAS_DEADLINE) == oneLineWord
+      && RouteRequestView(checked: bytes).contradictions(header) == 0
+  }
+
   /// Zero when the fields of a one-line request agree with its flags and its reserved bytes are zero.
   @inlinable
   @inline(__always)

@@ -28,8 +28,8 @@ enum DecisionShape {
     if !isOutcome(verdict, reason) { return "verdict \(verdict) with reason \(reason) is no outcome" }
     if !isInputs(inputs) { return "inputs \(inputs) contradict each other" }
     if record.u8(7) != 0 { return "the reserved byte of a decision is not zero" }
-    if record.u16(4) == LTP_CLASS_NONE, inputs & LTP_INPUT_MALFORMED == 0 {
-      return "a decision without a class on a frame that was not malformed"
+    if inputs & LTP_INPUT_MALFORMED != 0, record.u16(4) != LTP_CLASS_NONE {
+      return "a malformed frame's decision names a class"
     }
     return nil
   }
@@ -124,7 +124,7 @@ struct CountSink: RecordSink {
       let odd =
         (verdict & ~3) | (reason & ~0x1F) | oddOutcome[outcome] | oddInputs[Int(inputs)]
         | UInt8(truncatingIfNeeded: word >> 56) | (required[column] & ~inputs & executes)
-        | (inputs & LTP_INPUT_REPLAY) | (column == RecordedPolicy.noneColumn ? 1 : 0)
+        | (inputs & (LTP_INPUT_REPLAY | LTP_INPUT_MALFORMED))
       if odd != 0 {
         stop = inputs & LTP_INPUT_REPLAY != 0 ? .replay : .odd
         break

@@ -39,12 +39,12 @@ extension LogState {
     }
     checkStep(before, after, reason: record.u8(TransitionLayout.reason), place)
     checkPolicy(after, generation, place)
-    history.record(Orientation(word: after, policyGeneration: generation))
+    history.record(PublishedOrientation(word: after, policyGeneration: generation))
   }
 
   private func checkRepeated(_ after: OrientationWord, _ generation: UInt32, _ place: Place) {
     guard let current = history.current else {
-      history.beginAt(Orientation(word: after, policyGeneration: generation))
+      history.beginAt(PublishedOrientation(word: after, policyGeneration: generation))
       return
     }
     if current.word != after || current.policyGeneration != generation {

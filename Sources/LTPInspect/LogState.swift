@@ -54,7 +54,7 @@ final class LogState {
   let findings: Findings
   var history = OrientationHistory()
   var shelf = PolicyShelf()
-  var lanes = LaneTable()
+  var lanes = LaneSequences()
   var totals = LogTotals()
   var segment = SegmentTotals()
   var run = RunTotals()
@@ -117,7 +117,7 @@ final class LogState {
     let word = lanes[lane]?.word ?? 0
     lanes.set(
       lane,
-      LaneTable.Lane(
+      LaneSequences.Lane(
         nextSequence: first &+ UInt64(header.slotCount), word: word, monotonicNanoseconds: monotonic,
         lastBlock: header.blockIndex))
   }
@@ -159,7 +159,7 @@ final class LogState {
     if !hasBegun, place.block == 0 {
       history.beginLog()
     } else if !hasBegun || isResuming {
-      resume(at: Orientation(word: word, policyGeneration: generation), run: number)
+      resume(at: PublishedOrientation(word: word, policyGeneration: generation), run: number)
       return
     }
     if let before = run.number, number != before, number != before + 1 {
@@ -175,7 +175,7 @@ final class LogState {
     }
   }
 
-  private func resume(at orientation: Orientation, run number: UInt64) {
+  private func resume(at orientation: PublishedOrientation, run number: UInt64) {
     isResuming = false
     history.beginAt(orientation)
     lanes.beginLate()
@@ -225,7 +225,12 @@ final class LogState {
     totals.isClosed = true
     guard run.isWhole else { return }
     compare(record.u64(8), run.decisions, "decisions in this run", place)
-    compare(record.u64(16), run.unrecorded, "unrecorded denials in this run", place)
+    // What a lane denied after its last record, or while the core was closing, is in this number only.
+    let unrecorded = record.u64(16)
+    if unrecorded < run.unrecorded {
+      compare(unrecorded, run.unrecorded, "unrecorded denials in this run", place)
+    }
+    totals.unrecorded &+= unrecorded &- min(unrecorded, run.unrecorded)
   }
 
   private func compare(_ said: UInt64, _ seen: UInt64, _ what: String, _ place: Place) {

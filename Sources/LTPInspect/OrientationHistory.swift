@@ -7,7 +7,7 @@ import CLTP
 import LTPAdmission
 
 /// One published orientation: what the word does not say about itself.
-struct Orientation {
+struct PublishedOrientation {
   var word: OrientationWord
   var policyGeneration: UInt32
 }
@@ -34,7 +34,7 @@ struct OrientationHistory: ~Copyable {
   // calloc'ed, so that a short trace touches only what it uses.
   private let entries: UnsafeMutablePointer<Entry>
   /// What the last transition brought; nil when the log's beginning is not at hand.
-  private(set) var current: Orientation?
+  private(set) var current: PublishedOrientation?
   /// Words of lower epochs cannot be looked up.
   private var floor: UInt64 = 0
 
@@ -49,11 +49,11 @@ struct OrientationHistory: ~Copyable {
   /// The log begins here: epoch 0, UNKNOWN, nothing published.
   mutating func beginLog() {
     floor = 1
-    current = Orientation(word: OrientationWord(rawValue: 0), policyGeneration: 0)
+    current = PublishedOrientation(word: OrientationWord(rawValue: 0), policyGeneration: 0)
   }
 
   /// Takes this as the orientation in force; epochs before it are forgotten.
-  mutating func beginAt(_ orientation: Orientation) {
+  mutating func beginAt(_ orientation: PublishedOrientation) {
     floor = UInt64(orientation.word.epoch)
     record(orientation)
   }
@@ -62,7 +62,7 @@ struct OrientationHistory: ~Copyable {
   mutating func forget() { current = nil }
 
   /// Takes in a transition. The caller has checked that its epoch is the next one.
-  mutating func record(_ orientation: Orientation) {
+  mutating func record(_ orientation: PublishedOrientation) {
     current = orientation
     entries[index(orientation.word.epoch)] = Entry(
       word: orientation.word.rawValue, policyGeneration: orientation.policyGeneration)

@@ -107,7 +107,7 @@ func className(_ actionClass: UInt16) -> String {
 struct PolicyShelf {
   static let policiesMax = 8
 
-  /// Newest last.
+  /// In ascending order of generation.
   private(set) var policies: [RecordedPolicy] = []
   private(set) var recordedCount: UInt64 = 0
 
@@ -116,12 +116,11 @@ struct PolicyShelf {
   /// The newest policy that was loaded into this slot of the core.
   func policy(slot: UInt8) -> RecordedPolicy? { policies.last { $0.slot == UInt32(slot) } }
 
-  var newest: RecordedPolicy? { policies.last }
-
   mutating func add(_ policy: RecordedPolicy) {
     recordedCount += 1
     policies.removeAll { $0.generation == policy.generation }
     if policies.count == Self.policiesMax { policies.removeFirst() }
-    policies.append(policy)
+    let place = policies.firstIndex { $0.generation > policy.generation } ?? policies.count
+    policies.insert(policy, at: place)
   }
 }

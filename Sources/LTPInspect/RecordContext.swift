@@ -42,6 +42,19 @@ struct RecordContext {
   }
 }
 
+extension RecordContext {
+  /// When a transition was published. Its record's own time is that of the block, and it lies before it.
+  func transitionTime(_ record: UnsafeRawPointer) -> UInt64 {
+    let dayNanoseconds: UInt64 = 86_400_000_000_000
+    let earlier = baseMonotonicNanoseconds &- record.u64(TransitionLayout.monotonic)
+    let later = 0 &- earlier
+    if earlier < dayNanoseconds { return baseUnixNanoseconds &- earlier }
+    if later < dayNanoseconds { return baseUnixNanoseconds &+ later }
+    // Clocks of different boots: only the block's time means something here.
+    return unixNanoseconds(record.u32(4))
+  }
+}
+
 /// Takes the records of a log, in log order, after the audit has looked at them.
 protocol RecordSink {
   /// Nothing more is wanted.

@@ -60,7 +60,9 @@ struct ShowSink: RecordSink {
     _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
   ) {
     let isLane = context.lane != LTP_CONTROL_LANE
-    let time = context.unixNanoseconds(record.u32(isLane ? 8 : 4))
+    let time =
+      kind == LTP_RECORD_TRANSITION
+      ? context.transitionTime(record) : context.unixNanoseconds(record.u32(isLane ? 8 : 4))
     guard isInSpan(time), !isDone else { return }
     switch kind {
     case LTP_RECORD_TRANSITION:

@@ -34,7 +34,7 @@ struct SummarySink: RecordSink {
     guard kind == LTP_RECORD_TRANSITION, transitions.count < transitionsMax,
       record.u8(TransitionLayout.flags) & LTP_TRANSITION_REPEATED == 0
     else { return }
-    let time = context.unixNanoseconds(record.u32(4))
+    let time = context.transitionTime(record)
     transitions.append(TransitionView(record, unixNanoseconds: time, texts: log.texts))
   }
 

@@ -136,9 +136,22 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
 
   // MARK: The control lane
 
+  /// Texts first: a transition's evidence may name one that its block says later.
+  private func takeTexts(_ body: UnsafeRawPointer, _ count: Int, _ context: borrowing RecordContext) {
+    var slot = 0
+    while slot < count {
+      let record = body + slot * RecordLayout.slotBytes
+      let slots = RecordLayout.controlSlotCount(record.u8(0))
+      guard slots > 0, slot + slots <= count else { return }
+      if record.u8(0) == LTP_RECORD_TEXT { log.takeText(record, context.place(slot: slot)) }
+      slot += slots
+    }
+  }
+
   private mutating func walkControl(
     _ body: UnsafeRawPointer, _ count: Int, _ context: borrowing RecordContext
   ) {
+    takeTexts(body, count, context)
     var slot = 0
     while slot < count {
       let record = body + slot * RecordLayout.slotBytes
@@ -162,7 +175,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       case LTP_RECORD_SEGMENT: log.takeSegment(record, place)
       case LTP_RECORD_TRANSITION: log.takeTransition(record, place)
       case LTP_RECORD_POLICY: log.takePolicy(record, place)
-      case LTP_RECORD_TEXT: log.takeText(record, place)
+      case LTP_RECORD_TEXT: break
       case LTP_RECORD_SEALED: log.takeSealed(record, place, isLastOfBlock: slot + slots == count)
       default: log.takeClosed(record, place)
       }

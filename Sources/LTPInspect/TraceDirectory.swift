@@ -4,29 +4,13 @@
 
 import CLTP
 import CLTPSystem
+import LTPTrace
 
 /// Names of segment files: sixteen lower-case hexadecimal digits and ".ltp".
 public enum SegmentName {
   public static func text(_ index: UInt64) -> String {
     let digits = String(index, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits + ".ltp"
-  }
-
-  /// The index, or nil when this is not a segment's name.
-  public static func index(_ name: String) -> UInt64? {
-    let bytes = Array(name.utf8)
-    guard bytes.count == Int(LTP_SEGMENT_NAME_BYTES), bytes[16...].elementsEqual(".ltp".utf8) else {
-      return nil
-    }
-    var index: UInt64 = 0
-    for byte in bytes[..<16] {
-      switch byte {
-      case 48...57: index = index << 4 | UInt64(byte - 48)
-      case 97...102: index = index << 4 | UInt64(byte - 87)
-      default: return nil
-      }
-    }
-    return index
   }
 }
 
@@ -72,8 +56,8 @@ public final class TraceDirectory {
     var stream: UnsafeMutableRawPointer?
     var failure: Int32 = 0
     while let entry = ltp_system_next_entry(descriptor, &stream, &failure) {
-      let name = String(cString: entry)
-      if let index = SegmentName.index(name) {
+      switch TraceFile(name: entry) {
+      case .segment(let index):
         guard segments.count < Self.segmentsMax else {
           ltp_system_end_entries(stream)
           throw InspectFailure(
@@ -81,8 +65,10 @@ public final class TraceDirectory {
               + "their own")
         }
         segments.append(index)
-      } else {
-        noteOther(name)
+      case .prepared, .preparedWatermark: preparedCount += 1
+      case .watermark: break
+      case .torn: tornCopyCount += 1
+      case nil: noteOther(String(cString: entry))
       }
     }
     guard failure == 0 else {
@@ -91,10 +77,8 @@ public final class TraceDirectory {
   }
 
   private func noteOther(_ name: String) {
-    if name == "." || name == ".." || name == LTP_WATERMARK_NAME { return }
-    if name.hasSuffix(".tmp") {
-      preparedCount += 1
-    } else if name.hasPrefix("torn-") {
+    if name == "." || name == ".." { return }
+    if name.hasPrefix("torn-") {
       tornCopyCount += 1
     } else {
       foreignCount += 1

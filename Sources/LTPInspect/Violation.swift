@@ -43,6 +43,8 @@ public struct Violation: Equatable, Sendable, Encodable {
     case tornTail = "torn_tail"
     /// Records that were acknowledged as durable are gone.
     case lost
+    /// The file that says what is durable cannot be believed.
+    case watermark
     /// A lane's sequence has a gap.
     case sequence
     /// A record's own fields are not what a writer can have put there.

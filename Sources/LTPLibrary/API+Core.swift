@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp.h: opening and closing a core, its orientation, texts, counters and status.
+// ltp.h: opening and closing a core, its orientation, texts, counters and status. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 public import CLTP
 import CLTPSystem

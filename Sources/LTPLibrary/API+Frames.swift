@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp.h: frames.
+// ltp.h: frames. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 public import CLTP
 import LTPFrames

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp.h: lanes and verdicts.
+// ltp.h: lanes and verdicts. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 public import CLTP
 import CLTPSystem
@@ -17,16 +18,14 @@ private func live(_ handle: OpaquePointer?) -> Lane? {
 }
 
 /// What a caller without a lane gets: no record can be made, so nothing is admitted.
-private let refused = ltp_verdict(
-  epoch: 0, retry_after_ms: 0, policy_generation: 0, verdict: LTP_VERDICT_DENY,
-  reason: LTP_REASON_TRACE_BACKPRESSURE, state: LTP_STATE_UNKNOWN, commitment: LTP_COMMITMENT_NONE)
+private let refused = Verdict(low: 0, high: UInt64(LTP_REASON_TRACE_BACKPRESSURE) << 40)
 
 @c @implementation
 public func ltp_admit(
   _ lane: OpaquePointer!, _ frame: UnsafeRawPointer!, _ available: Int
 ) -> ltp_verdict {
-  guard let lane = live(lane) else { return refused }
-  return lane.admit(frame, available: available)
+  let verdict = live(lane)?.admit(frame, available: available) ?? refused
+  return verdict.cValue
 }
 
 @c @implementation
@@ -36,7 +35,7 @@ public func ltp_admit_batch(
 ) -> Int {
   guard let verdicts, count > 0 else { return 0 }
   guard let lane = live(lane), let frames, stride >= Int(LTP_FRAME_LINE_BYTES) else {
-    for index in 0..<count { verdicts[index] = refused }
+    for index in 0..<count { verdicts[index] = refused.cValue }
     return 0
   }
   return lane.admitBatch(frames, stride: stride, count: count, into: verdicts)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp.h: versions, status texts, names.
+// ltp.h: versions, status texts, names. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 import CLTP
 import LTPAdmission

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp.h: policies.
+// ltp.h: policies. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 public import CLTP
 import CLTPSystem
@@ -36,17 +37,19 @@ public func ltp_policy_load(
   // Four policies can be on their way into the trace at once; the writer makes room within a commit.
   var status = LTP_ERROR_BACKPRESSURE
   for _ in 0..<100 {
-    status = core.load(policy)
+    status = core.load(policy, loaded: generation)
     guard status == LTP_ERROR_BACKPRESSURE else { break }
     core.callWriter()
     ltp_system_sleep_ns(1_000_000)
   }
-  if status == LTP_OK { generation?.pointee = core.state.pointee.policyGeneration }
   return report(details, status)
 }
 
 extension Core {
-  fileprivate func load(_ policy: UnsafePointer<ltp_policy>) -> Int32 {
+  /// `loaded` gets the policy's number; under the mutex, or a load by another thread could take its place.
+  fileprivate func load(
+    _ policy: UnsafePointer<ltp_policy>, loaded: UnsafeMutablePointer<UInt32>?
+  ) -> Int32 {
     withControlMutex {
       let next = state.pointee.policyGeneration + 1
       do throws(PublishRefusal) {
@@ -56,6 +59,7 @@ extension Core {
         return error.status
       }
       state.pointee.policyGeneration = next
+      loaded?.pointee = next
       return LTP_OK
     }
   }

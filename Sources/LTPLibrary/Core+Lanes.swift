@@ -17,7 +17,7 @@ extension Core {
       guard let index = state.pointee.lanes.freeIndex(limit: options.lanesMax) else {
         return .failure(OpenFault(LTP_ERROR_LANES_MAX, statusText(LTP_ERROR_LANES_MAX)))
       }
-      guard let ring = ltp_system_map(ringBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
+      guard let ring = ltp_system_map(ringBytes, LTP_SYSTEM_NOT_IN_CHILD | LTP_SYSTEM_RESIDENT) else {
         return .failure(noMemory)
       }
       guard let memory = ltp_system_handle_take(LTP_SYSTEM_HANDLE_LANE, Lane.memoryBytes) else {

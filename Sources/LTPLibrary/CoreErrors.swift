@@ -105,7 +105,7 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_TIMED_OUT: "timed out; the work goes on, wait again"
   case LTP_ERROR_NO_MEMORY: "out of memory"
   case LTP_ERROR_THREAD: "a background thread could not be started; raise the limit (ulimit -u)"
-  case LTP_ERROR_TEXT_TOO_LONG: "the text is longer than 119 bytes"
+  case LTP_ERROR_TEXT_TOO_LONG: "the text is longer than 115 bytes"
   case LTP_ERROR_TEXTS_MAX: "1,024 texts are interned already; intern names, not values"
   case LTP_ERROR_UNKNOWN_STATE: "not one of LTP_STATE_*"
   case LTP_ERROR_UNKNOWN_SIGNAL: "not a signal that a host may publish (LTP_SIGNAL_*)"

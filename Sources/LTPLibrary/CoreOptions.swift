@@ -109,11 +109,13 @@ func readSized<Structure>(
   let size = Int(raw.loadUnaligned(as: UInt32.self))
   let known = MemoryLayout<Structure>.size
   guard size >= least, size <= 4096 else {
-    throw OptionFault(status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
+    throw OptionFault(
+      status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
   }
   for offset in min(known, size)..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
     throw OptionFault(
-      status: LTP_ERROR_STRUCT_SIZE, "a field that this library does not know is not zero; update the library")
+      status: LTP_ERROR_STRUCT_SIZE, "a field that this library does not know is not zero; update the library"
+    )
   }
   return withUnsafeTemporaryAllocation(byteCount: known, alignment: 16) { buffer in
     let base = buffer.baseAddress!

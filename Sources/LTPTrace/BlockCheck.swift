@@ -2,7 +2,7 @@
 // Whether bytes are the block that should be here: the one check that recovery and `ltp inspect` share.
 // First the block by itself (shape and hashes), then its place (log, indices, chain).
 
-public import CLTP
+import CLTP
 
 /// What differs, and where in the block.
 public struct BlockFault: Error, Equatable {

@@ -2,7 +2,7 @@
 // A block's header as bytes: where each field of ltp_block_header lies, read in place. The offsets are those of
 // ltp_trace.h; LTPTraceTests compares every one of them with the C structure.
 
-public import CLTP
+import CLTP
 
 /// A view over the first 256 bytes of a block. The memory must outlive it.
 public struct BlockHeader {

@@ -2,7 +2,7 @@
 // The trace's storage on Linux: files through system calls, blocks through io_uring where it can be had, through
 // pwritev2 where it cannot. Both write the same bytes with the same meaning of "durable" (RWF_DSYNC).
 
-public import CLTP
+import CLTP
 import CLTPSystem
 
 /// What the host asked for, and what it got.
@@ -16,7 +16,7 @@ public struct StorageChoice {
 }
 
 public struct SystemStorage: TraceStorage, ~Copyable {
-  static let handlesMax = 64 // of `registered`
+  static let handlesMax = 64  // of `registered`
   private static let submitTriesMax = 1000
 
   public private(set) var choice: StorageChoice
@@ -124,7 +124,9 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   public mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool {
     let result = ltp_system_lock(handle ?? directory)
     if result == 0 { return true }
-    guard result == -LTP_SYSTEM_EAGAIN || result == -LTP_SYSTEM_EINTR else { throw StorageFault(.lock, code: -result) }
+    guard result == -LTP_SYSTEM_EAGAIN || result == -LTP_SYSTEM_EINTR else {
+      throw StorageFault(.lock, code: -result)
+    }
     return false
   }
 
@@ -241,7 +243,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
     }
   }
 
-  private static func isPassing(_ code: Int32) -> Bool { 
+  private static func isPassing(_ code: Int32) -> Bool {
     code == LTP_SYSTEM_EINTR || code == LTP_SYSTEM_EAGAIN || code == LTP_SYSTEM_EBUSY
   }
 

@@ -24,9 +24,10 @@ public struct TraceConfiguration: Sendable {
 
   /// Index of the staging memory among the registered buffers; lanes come before it.
   public static let stagingBufferIndex: Int32 = 64
-  public static let bufferCount = 65
+  static let zeroBufferIndex: Int32 = 65
+  public static let bufferCount = 66
   /// Unit in which segments are written with zeros ahead of their use.
-  static let zeroBytes = 1 << 20
+  static let zeroBytes = 2 << 20
 }
 
 /// What recovery found, and where the writer goes on.

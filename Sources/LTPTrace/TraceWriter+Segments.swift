@@ -24,6 +24,7 @@ struct SegmentPreparer {
   /// Not before this time: the last try failed.
   var retryAt: UInt64 = 0
   var memory: UnsafeMutableRawPointer?
+  var bufferIndex: Int32 = -1
 
   var isBusy: Bool { zeroWriteIsBusy || syncIsBusy }
 }
@@ -136,14 +137,24 @@ extension TraceWriter where Storage: ~Copyable {
   }
 
   private mutating func startZeros(handle: Int32, at offset: UInt64, current: Bool) {
-    if preparer.memory == nil { preparer.memory = ltp_system_map(TraceConfiguration.zeroBytes, 0) }
+    if preparer.memory == nil { mapZeros() }
     guard let zeros = preparer.memory else { return hinder(StorageFault(.write, code: LTP_SYSTEM_ENOMEM)) }
-    let count = min(UInt64(TraceConfiguration.zeroBytes), configuration.segmentBytes - offset)
+    // Opening waits for the start of a first segment: a small one will do, the rest follows while it is used.
+    let most = segment == nil ? 2 * configuration.blockBytes : TraceConfiguration.zeroBytes
+    let count = min(UInt64(most), configuration.segmentBytes - offset)
     preparer.zeroesCurrent = current
     preparer.zeroWriteIsBusy = storage.start(
       StorageWrite(
         file: handle, memory: UnsafeRawPointer(zeros), count: Int(count), offset: offset,
-        bufferIndex: -1, durable: false, token: CompletionToken.zeroWrite))
+        bufferIndex: preparer.bufferIndex, durable: false, token: CompletionToken.zeroWrite))
+  }
+
+  private mutating func mapZeros() {
+    preparer.memory = ltp_system_map(TraceConfiguration.zeroBytes, LTP_SYSTEM_RESIDENT)
+    guard let memory = preparer.memory else { return }
+    let known = storage.register(
+      memory: memory, bytes: TraceConfiguration.zeroBytes, index: TraceConfiguration.zeroBufferIndex)
+    preparer.bufferIndex = known ? TraceConfiguration.zeroBufferIndex : -1
   }
 
   private mutating func startSegmentSync() {

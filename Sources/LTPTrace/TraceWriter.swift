@@ -9,10 +9,10 @@
 //   - Any fault that could mean lost data is final: `fail` closes the orientation, so that lanes deny at once.
 //   - A segment begins with a preamble that makes it readable by itself.
 
-public import CLTP
+import CLTP
 import CLTPSystem
 public import LTPAdmission
-public import Synchronization
+import Synchronization
 
 /// A sealed block on its way to the device. Entries stand in the order of their block index.
 struct BlockInFlight {

@@ -49,9 +49,15 @@ static inline void ltp_system_pause(void) {
 #endif
 }
 
+/* Asks for the cache line in order to write it. Never faults. */
+static inline void ltp_system_prefetch_for_write(const void *address) {
+  __builtin_prefetch(address, 1, 3);
+}
+
 /* ---- memory: whole pages, zeroed, private ---- */
 #define LTP_SYSTEM_WIPE_ON_FORK 1 /* a child sees zeros */
 #define LTP_SYSTEM_NOT_IN_CHILD 2 /* a child does not have it */
+#define LTP_SYSTEM_RESIDENT 4     /* there from the start, in huge pages where the system has them */
 void *ltp_system_map(size_t bytes, int flags); /* NULL when there is no memory */
 void ltp_system_unmap(void *base, size_t bytes);
 void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the pages stay valid and read zero */

@@ -3,7 +3,7 @@
 // the table holds the lanes of one run, and no more than `lanesMax` of them: past that the ones that have been
 // silent longest are forgotten.
 
-struct LaneTable {
+struct LaneSequences {
   static let lanesMax = 1 << 16
 
   struct Lane {

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands of this project. Each is one script in scripts/, which CI calls too.
+
+.PHONY: help bench test check sanitize fuzz crash budget doctor clean
+.DEFAULT_GOAL := help
+
+help: ## this text
+	@echo 'make TARGET'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'bench and test install what is missing (liburing-dev, libssl-dev) by apt-get, with sudo where needed.'
+
+bench: ## the main job: decisions a second, latency, the machine's limits; verifies the trace it wrote
+	@scripts/bench $(ARGS)
+
+test: ## every test: Swift, C against both builds of the library, kills and reopens
+	@scripts/test
+
+check: ## format, lint, headers alone, warnings as errors in both builds
+	@scripts/check
+
+sanitize: ## the Swift tests under the thread and the address sanitizer
+	@scripts/sanitize all
+
+fuzz: ## every decoder under libFuzzer, and the planted bugs that it must find
+	@scripts/fuzz all
+	@scripts/fuzz canary
+
+crash: ## kill a writing process at random instants, reopen, compare with what was acknowledged
+	@scripts/crash
+
+budget: ## count instructions on the fast path under callgrind, compare with the committed budgets
+	@scripts/budget
+
+doctor: ## what this machine gives the core, and what to change
+	@swift run -c release ltp doctor
+
+clean: ## remove everything that was built
+	rm -rf .build .build-* build
