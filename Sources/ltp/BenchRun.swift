@@ -196,7 +196,9 @@ struct BenchRun {
 
 /// Progress goes to standard error, with the time since the start.
 func say(_ text: String) {
-  let seconds = Double(ltp_system_monotonic_ns() - benchBegan) / 1e9
+  // Read first: it is set when it is first read.
+  let began = benchBegan
+  let seconds = Double(ltp_system_monotonic_ns() - began) / 1e9
   FileHandle.standardError.write(Data(String(format: "[%6.1f s] %@\n", seconds, text).utf8))
 }
 
