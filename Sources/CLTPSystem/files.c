@@ -6,9 +6,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -102,6 +104,12 @@ const char *ltp_system_next_entry(int directory, void **stream, int *failure) {
 
 void ltp_system_end_entries(void *stream) {
   if (stream != NULL) closedir(stream);
+}
+
+int ltp_system_is_in_memory(int descriptor) {
+  struct statfs status;
+  if (fstatfs(descriptor, &status) != 0) return -errno;
+  return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
 }
 
 uint64_t ltp_system_free_bytes(int descriptor) {

@@ -9,5 +9,5 @@ struct LTPTool: ParsableCommand {
     commandName: "ltp",
     abstract: "Decide and prove: tools around the LTP admission core.",
     version: "0.1.0",
-    subcommands: [InspectCommand.self])
+    subcommands: [BenchCommand.self, InspectCommand.self])
 }

@@ -112,6 +112,7 @@ int ltp_system_unlink_at(int directory, const char *name);
 const char *ltp_system_next_entry(int directory, void **stream, int *failure);
 void ltp_system_end_entries(void *stream);
 uint64_t ltp_system_free_bytes(int descriptor);
+int ltp_system_is_in_memory(int descriptor); /* 1: on tmpfs or ramfs, where nothing is durable */
 uint64_t ltp_system_locked_memory_limit(void); /* bytes; UINT64_MAX: unlimited */
 const char *ltp_system_error_text(int error_number);
 
