@@ -223,7 +223,7 @@ public func ltp_core_status(
   status.pointee.writer_cpu_ns = progress.pointee.writerCPU.load(ordering: .relaxed)
   status.pointee.backpressure_denied = core.unrecordedCount()
   status.pointee.segment_index = progress.pointee.segmentIndex.load(ordering: .relaxed)
-  status.pointee.direct_io = choice.direct ? 1 : 0
+  status.pointee.direct_io = progress.pointee.directIO.load(ordering: .relaxed)
   status.pointee.registered_buffers = choice.registersBuffers ? 1 : 0
   withUnsafeMutableBytes(of: &status.pointee.storage_reason) { bytes in
     guard choice.ringFault != 0 else { return }

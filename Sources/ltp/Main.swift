@@ -2,6 +2,7 @@
 // The command `ltp`: everything that a person does with a trace from a shell.
 
 import ArgumentParser
+import Foundation
 
 @main
 struct LTPTool: ParsableCommand {
@@ -9,5 +10,5 @@ struct LTPTool: ParsableCommand {
     commandName: "ltp",
     abstract: "Decide and prove: tools around the LTP admission core.",
     version: "0.1.0",
-    subcommands: [BenchCommand.self, InspectCommand.self])
+    subcommands: [BenchCommand.self, InspectCommand.self, DoctorCommand.self])
 }
