@@ -82,6 +82,7 @@ extension Core {
       }
     }
     writer.pointee.settleInFlight()
+    writer.pointee.closeFiles()
   }
 
   private var allLanesAreGone: Bool {
