@@ -65,7 +65,7 @@ static void memory(void) {
     int32_t status = ltp_core_open(&options, &core, &error);
     int32_t lane_status = status == LTP_OK ? ltp_lane_open(core, &lane, &error) : LTP_OK;
     limit(RLIMIT_AS, hard);
-    refused += status != LTP_OK;
+    refused += status != LTP_OK || lane_status != LTP_OK;
     if (status != LTP_OK) {
       CHECK(status == LTP_ERROR_NO_MEMORY || status == LTP_ERROR_THREAD ||
             status == LTP_ERROR_STORAGE_UNAVAILABLE);
@@ -90,13 +90,13 @@ static void file_size(uint32_t storage) {
   ltp_core *core = NULL;
   ltp_error error;
   signal(SIGXFSZ, SIG_IGN);
-  limit(RLIMIT_FSIZE, (512 << 10) + 1000);
+  limit(RLIMIT_FSIZE, 512 << 10);
   int32_t status = ltp_core_open(&options, &core, &error);
   if (status != LTP_OK) {
     CHECK_EQUAL(status, LTP_ERROR_TRACE_NO_SPACE);
     limit(RLIMIT_FSIZE, RLIM_INFINITY);
     core = open_core(&options);
-    limit(RLIMIT_FSIZE, (512 << 10) + 1000);
+    limit(RLIMIT_FSIZE, 512 << 10);
   }
   ltp_lane *lane = open_lane(core);
   ltp_route_request asked = request(1, 1, CLASS_PING);
