@@ -98,6 +98,8 @@ public func ltp_orientation_publish(
     for index in 0..<Int(bytes[11]) {
       let signal = evidence[index].signal
       guard signal > LTP_SIGNAL_NONE, signal < LTP_SIGNAL_COUNT else { return LTP_ERROR_UNKNOWN_SIGNAL }
+      let reserved = evidence[index].reserved
+      guard reserved.0 | reserved.1 | reserved.2 == 0 else { return LTP_ERROR_OPTION_RANGE }
     }
     let textOffset = MemoryLayout<ltp_transition>.size - Int(LTP_TRANSITION_TEXT_BYTES)
     do throws(PublishRefusal) {

@@ -83,6 +83,7 @@ extension Core {
       }
     }
     writer.pointee.settleInFlight()
+    writer.pointee.closeFiles()
   }
 
   private var allLanesAreGone: Bool {
