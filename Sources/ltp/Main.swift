@@ -11,4 +11,16 @@ struct LTPTool: ParsableCommand {
     abstract: "Decide and prove: tools around the LTP admission core.",
     version: "0.1.0",
     subcommands: [BenchCommand.self, InspectCommand.self, DoctorCommand.self])
+
+  /// As the library's own `main`, but bad usage is exit status 2 (the library says 64).
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+      FileHandle.standardError.write(Data((fullMessage(for: error) + "\n").utf8))
+      exit(withError: ExitCode(2))
+    }
+  }
 }
