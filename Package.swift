@@ -54,7 +54,8 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
     .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
-    .testTarget(name: "LTPTraceTests", dependencies: ["LTPTrace", "LTPInspect"]),
+    .testTarget(
+      name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),
     .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary"]),
     .testTarget(
       name: "LTPInspectTests",

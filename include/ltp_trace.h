@@ -245,7 +245,7 @@ typedef struct ltp_watermark {
   uint64_t magic;
   uint8_t log_id[16];
   uint64_t durable_blocks; /* blocks 0 .. durable_blocks-1 */
-  uint8_t reserved[32];
+  uint8_t hash[LTP_HASH_BYTES]; /* of the bytes before: a power loss may leave garbage here */
 } ltp_watermark;
 LTP_STATIC_ASSERT(sizeof(ltp_watermark) == 64, watermark_size);
 

@@ -154,6 +154,7 @@ extension TraceScanner {
         .watermark, at: Place(segment: result.lastSegment, offset: result.endOffset),
         "the file \"\(LTP_WATERMARK_NAME)\" is damaged (\(why)): loss of acknowledged records cannot be told")
     case .read(let mark):
+      guard let log else { return }
       guard mark.logID == log else {
         findings.add(
           .watermark, at: Place(segment: result.lastSegment, offset: result.endOffset),

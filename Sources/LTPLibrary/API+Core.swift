@@ -98,6 +98,8 @@ public func ltp_orientation_publish(
     for index in 0..<Int(bytes[11]) {
       let signal = evidence[index].signal
       guard signal > LTP_SIGNAL_NONE, signal < LTP_SIGNAL_COUNT else { return LTP_ERROR_UNKNOWN_SIGNAL }
+      let reserved = evidence[index].reserved
+      guard reserved.0 | reserved.1 | reserved.2 == 0 else { return LTP_ERROR_OPTION_RANGE }
     }
     let textOffset = MemoryLayout<ltp_transition>.size - Int(LTP_TRANSITION_TEXT_BYTES)
     do throws(PublishRefusal) {
@@ -223,7 +225,7 @@ public func ltp_core_status(
   status.pointee.writer_cpu_ns = progress.pointee.writerCPU.load(ordering: .relaxed)
   status.pointee.backpressure_denied = core.unrecordedCount()
   status.pointee.segment_index = progress.pointee.segmentIndex.load(ordering: .relaxed)
-  status.pointee.direct_io = choice.direct ? 1 : 0
+  status.pointee.direct_io = progress.pointee.directIO.load(ordering: .relaxed)
   status.pointee.registered_buffers = choice.registersBuffers ? 1 : 0
   withUnsafeMutableBytes(of: &status.pointee.storage_reason) { bytes in
     guard choice.ringFault != 0 else { return }

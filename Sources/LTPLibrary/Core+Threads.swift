@@ -62,6 +62,7 @@ extension Core {
       let now = ltp_system_monotonic_ns()
       let result = writer.pointee.step(now: now, nowUnix: ltp_system_unix_ns(), waitNanoseconds: wait)
       reclaimDismissed()
+      progress.pointee.directIO.store(writer.pointee.writesDirect ? 1 : 0, ordering: .relaxed)
       progress.pointee.writerCPU.store(ltp_system_thread_cpu_ns(), ordering: .relaxed)
       let stop = progress.pointee.stop.load(ordering: .acquiring)
       if stop >= 2 {
@@ -82,6 +83,7 @@ extension Core {
       }
     }
     writer.pointee.settleInFlight()
+    writer.pointee.closeFiles()
   }
 
   private var allLanesAreGone: Bool {

@@ -4,6 +4,8 @@
 //   directory                         what is done
 //   no segments, no watermark         a new log
 //   no segments, watermark > 0        refused: acknowledged records are gone (LOST)
+//   no segments, watermark damaged    refused (CORRUPT)
+//   segments, no sound watermark      made anew; what blocks say about those before them remains
 //   a segment missing in between      refused (CORRUPT)
 //   a fault in a segment before the   refused (CORRUPT, or FOREIGN for another log's block)
 //   last one
@@ -27,7 +29,7 @@ public enum Recovery {
   ) throws(TraceOpenFault) -> RecoveredLog {
     try lock(&storage, handle: nil, configuration)
     let found = try survey(&storage)
-    let mark = try readWatermark(&storage, exists: found.hasWatermark)
+    let mark = try readWatermark(&storage, found)
     guard let last = found.last, let first = found.first else {
       return try begin(&storage, mark: mark, found)
     }
@@ -124,9 +126,9 @@ public enum Recovery {
   }
 
   private static func readWatermark<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, exists: Bool
+    _ storage: inout Storage, _ found: Survey
   ) throws(TraceOpenFault) -> (logID: LogID, durableBlocks: UInt64)? {
-    guard exists else { return nil }
+    guard found.hasWatermark else { return nil }
     do throws(StorageFault) {
       let handle = try storage.open(.watermark, create: false)
       defer { storage.close(handle) }
@@ -139,6 +141,8 @@ public enum Recovery {
       return mark
     } catch {
       guard error.code == 0 else { throw openFault(error) }
+      // A power loss while it was written can leave that. The blocks' own word about each other remains.
+      if found.last != nil { return nil }
       throw TraceOpenFault(
         LTP_ERROR_TRACE_CORRUPT,
         "the file \"durable\" is damaged; move it away to open the trace without its word")

@@ -290,3 +290,8 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   public mutating func sleep(nanoseconds: UInt64) { ltp_system_sleep_ns(nanoseconds) }
 }
+
+extension TraceWriter where Storage == SystemStorage {
+  /// Whether segments are written past the page cache.
+  public var writesDirect: Bool { storage.choice.direct }
+}

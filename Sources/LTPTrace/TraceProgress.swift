@@ -26,6 +26,8 @@ public struct TraceProgress: ~Copyable {
   public let decisions = Atomic<UInt64>(0)
   public let writerCPU = Atomic<UInt64>(0)
   public let segmentIndex = Atomic<UInt64>(0)
+  /// 1: writes bypass the page cache. Found out when the first segment is opened.
+  public let directIO = Atomic<UInt32>(0)
   public let openLanes = Atomic<UInt32>(0)
   /// Lanes that are opened from now on are numbered from here.
   public let nextLaneID = Atomic<UInt32>(0)

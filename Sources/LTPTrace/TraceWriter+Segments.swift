@@ -291,8 +291,11 @@ extension TraceWriter where Storage: ~Copyable {
     return true
   }
 
-  /// Closes every descriptor. The log's lock goes with them.
+  /// Closes every descriptor. The log's lock goes with them. To be called by the thread that stepped, if any did:
+  /// the ring lets go of files at once only for its own thread.
   public mutating func closeFiles() {
+    guard !filesAreClosed else { return }
+    filesAreClosed = true
     dropPrepared()
     for index in retiring.indices {
       if let old = retiring[index] { storage.close(old.handle) }

@@ -108,6 +108,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var saidClosed = false
   /// Everything that was handed over is durable, and the run's end is said.
   public internal(set) var isFinished = false
+  var filesAreClosed = false
   var drainedWord: UInt64
 
   var preparer = SegmentPreparer()

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Runs of a core on the same directory: what goes on, what ends with a run; rotation and retention. */
+#include "check.h"
+#include "support.h"
+
+#include <string.h>
+
+static void restart(void) {
+  static const uint8_t key[16] = "0123456789abcde";
+  ltp_core_options options = small_options(new_directory());
+  options.continuity_key = key;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+  ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
+  asked.continuity_token = shake_hands(lane, 5);
+  ltp_verdict before = admit(lane, &asked);
+  CHECK_EQUAL(before.verdict, LTP_VERDICT_EXECUTE);
+  CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+  close_core(core);
+  for (int run = 0; run < 5; run++) {
+    core = open_core(&options);
+    lane = open_lane(core);
+    ltp_orientation frame;
+    REQUIRE_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+    CHECK_EQUAL(frame.to, LTP_STATE_UNKNOWN);
+    CHECK(frame.epoch > before.epoch);
+    uint32_t epoch = publish(core, LTP_STATE_HEALTHY);
+    CHECK(epoch > frame.epoch);
+    ltp_verdict verdict = admit(lane, &asked);
+    CHECK_EQUAL(verdict.reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+    CHECK(verdict.policy_generation > before.policy_generation);
+    before = verdict;
+    CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+    close_core(core);
+  }
+}
+
+static void two_cores(void) {
+  ltp_core *one = open_small(new_directory()), *other = open_small(new_directory());
+  ltp_lane *lane_one = open_lane(one), *lane_other = open_lane(other);
+  publish(one, LTP_STATE_HEALTHY);
+  publish(other, LTP_STATE_HEALTHY);
+  ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
+  asked.continuity_token = shake_hands(lane_one, 5);
+  CHECK_EQUAL(admit(lane_one, &asked).verdict, LTP_VERDICT_EXECUTE);
+  /* Each core has keys of its own, and an orientation of its own. */
+  CHECK_EQUAL(admit(lane_other, &asked).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  publish(one, LTP_STATE_FAILED);
+  asked.action_class = CLASS_READ;
+  CHECK_EQUAL(admit(lane_one, &asked).verdict, LTP_VERDICT_DENY);
+  CHECK_EQUAL(admit(lane_other, &asked).verdict, LTP_VERDICT_EXECUTE);
+  ltp_lane_close(lane_one);
+  ltp_lane_close(lane_other);
+  close_core(one);
+  close_core(other);
+}
+
+/* Decides until the trace has come to this segment. */
+static void fill_segments(ltp_core *core, ltp_lane *lane, uint64_t segment) {
+  for (int round = 0; round < 5000 && status_of(core).segment_index < segment; round++) {
+    for (int index = 0; index < 500; index++) {
+      ltp_route_request asked = request((uint64_t)index, 1, CLASS_PING);
+      REQUIRE_EQUAL(admit(lane, &asked).verdict, LTP_VERDICT_EXECUTE);
+    }
+  }
+  CHECK(status_of(core).segment_index >= segment);
+  settle(lane);
+}
+
+static void rotation_and_retention(void) {
+  ltp_core_options options = small_options(new_directory());
+  options.segment_bytes = 256 << 10;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+  fill_segments(core, lane, 9);
+  CHECK(count_files(options.trace_directory, ".ltp") >= 10);
+  ltp_lane_close(lane);
+  close_core(core);
+  CHECK_EQUAL(count_files(options.trace_directory, ".tmp"), 0);
+  options.retain_segments = 3;
+  options.flags = LTP_OPEN_VERIFY_TAIL;
+  core = open_core(&options);
+  lane = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+  fill_segments(core, lane, 20);
+  ltp_lane_close(lane);
+  close_core(core);
+  CHECK(count_files(options.trace_directory, ".ltp") <= 4);
+  options.retain_segments = 0;
+  options.retain_bytes = 5 * options.segment_bytes;
+  options.flags = 0;
+  core = open_core(&options);
+  lane = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+  fill_segments(core, lane, 30);
+  ltp_lane_close(lane);
+  close_core(core);
+  CHECK(count_files(options.trace_directory, ".ltp") <= 6);
+  core = open_core(&options);
+  close_core(core);
+}
+
+static void many_lanes_one_after_the_other(void) {
+  ltp_core *core = open_small(new_directory());
+  publish(core, LTP_STATE_HEALTHY);
+  for (int round = 0; round < 200; round++) {
+    ltp_lane *lane = NULL;
+    int32_t status = LTP_ERROR_LANES_MAX;
+    for (int tries = 0; tries < 20000 && status == LTP_ERROR_LANES_MAX; tries++) {
+      status = ltp_lane_open(core, &lane, NULL);
+      if (status == LTP_ERROR_LANES_MAX) sleep_ns(MILLISECOND);
+    }
+    REQUIRE_EQUAL(status, LTP_OK);
+    ltp_route_request asked = request((uint64_t)round, 1, CLASS_PING);
+    CHECK_EQUAL(admit(lane, &asked).verdict, LTP_VERDICT_EXECUTE);
+    CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+  }
+  close_core(core);
+}
+
+static const struct test tests[] = {
+  {"epochs and generations grow over restarts, tokens end", restart},
+  {"two cores share nothing", two_cores},
+  {"segments rotate and the oldest go", rotation_and_retention},
+  {"lanes come and go", many_lanes_one_after_the_other},
+  {NULL, NULL},
+};
+const struct suite suite_run = {"run", tests};

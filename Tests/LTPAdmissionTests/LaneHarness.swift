@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// An orientation and lanes in plain memory, without a writer: the tests play its part.
+
+import CLTP
+import CLTPSystem
+import Synchronization
+
+@testable import LTPAdmission
+
+/// Owns the memory; everything in it lives as long as this.
+final class LaneHarness: @unchecked Sendable {
+  let orientation: Orientation
+  private let memory: UnsafeMutableRawPointer
+  private var mapped: [(UnsafeMutableRawPointer, Int)] = []
+
+  static let coreKey = SipKey(low: 7, high: 11)
+
+  /// Starts in `state` under the built-in policy, at time `now`.
+  init(state: UInt8 = LTP_STATE_HEALTHY, now: UInt64 = 1_000_000_000, resuming word: UInt64 = 0) {
+    memory = ltp_system_map(Orientation.memoryBytes, 0)!
+    mapped.append((memory, Orientation.memoryBytes))
+    orientation = Orientation(memory: memory, resuming: OrientationWord(rawValue: word))
+    orientation.line.pointee.tick(monotonic: now, unix: now + 5)
+    load(Self.builtInPolicy(), generation: 1, starting: true)
+    if state != LTP_STATE_UNKNOWN { publish(state) }
+  }
+
+  deinit { for (base, bytes) in mapped { ltp_system_unmap(base, bytes) } }
+
+  static func builtInPolicy() -> ltp_policy {
+    var policy = ltp_policy()
+    DefaultPolicy.write(to: &policy)
+    return policy
+  }
+
+  func load(_ policy: ltp_policy, generation: UInt32, starting: Bool = false) {
+    try! withUnsafePointer(to: policy) { try orientation.load($0, generation: generation, starting: starting, now: 1) }
+  }
+
+  @discardableResult
+  func publish(_ state: UInt8) -> OrientationWord {
+    try! orientation.publish(TransitionChange(to: state, reason: LTP_SIGNAL_OPERATOR), now: 2)
+  }
+
+  func drain() {
+    while let record = orientation.nextTransition() {
+      orientation.markDrained(epoch: OrientationWord(rawValue: record.pointee.word_after).epoch)
+    }
+  }
+
+  func lane(id: UInt32 = 1, blockBytes: Int = 4096, blockCount: Int = 4, wait: UInt64 = 0) -> Lane {
+    let configuration = LaneConfiguration(
+      id: id, blockBytes: blockBytes, blockCount: blockCount, backpressureWaitNanoseconds: wait,
+      coreKey: Self.coreKey)
+    let ring = ltp_system_map(configuration.ringBytes, 0)!
+    let state = ltp_system_map(Lane.memoryBytes, 0)!
+    mapped += [(ring, configuration.ringBytes), (state, Lane.memoryBytes)]
+    return Lane(
+      memory: state, ring: ring, orientation: orientation, configuration: configuration, owner: memory)
+  }
+
+  func tick(to now: UInt64) { orientation.line.pointee.tick(monotonic: now, unix: now + 5) }
+}
+
+extension Lane {
+  var issued: UInt64 { state.pointee.published.load(ordering: .acquiring) }
+
+  /// The slot with this sequence, while it is still in the ring.
+  func slot(_ sequence: UInt64) -> UnsafeRawPointer {
+    let perBlock = state.pointee.slotsPerBlock
+    let block = Int(sequence / perBlock) % state.pointee.blockCount
+    return UnsafeRawPointer(
+      state.pointee.ring + block * state.pointee.blockBytes + Int(LTP_BLOCK_HEADER_BYTES)
+        + Int(sequence % perBlock) * Int(LTP_SLOT_BYTES))
+  }
+
+  func kind(_ sequence: UInt64) -> UInt8 { slot(sequence).load(as: UInt8.self) }
+
+  func decision(_ sequence: UInt64) -> ltp_decision_record {
+    slot(sequence).loadUnaligned(as: ltp_decision_record.self)
+  }
+
+  /// Plays the writer: gives all full blocks back.
+  func release() {
+    state.pointee.releasedBlocks.store(issued / state.pointee.slotsPerBlock, ordering: .releasing)
+  }
+
+  func admit(_ request: ltp_route_request) -> ltp_verdict {
+    withUnsafeBytes(of: request) { admit($0.baseAddress, available: $0.count).cValue }
+  }
+}
+
+/// A valid request of class "read" unless told otherwise.
+func request(
+  _ actionClass: UInt16 = 8, frameID: UInt64 = 1, sessionID: UInt64 = 2, priority: UInt8 = 200,
+  token: UInt64 = 0, deadline: UInt64? = nil, original: UInt64? = nil
+) -> ltp_route_request {
+  var request = ltp_route_request()
+  request.header.magic = LTP_FRAME_MAGIC
+  request.header.version = UInt8(LTP_PROTOCOL_VERSION)
+  request.header.type = LTP_FRAME_ROUTE_REQUEST
+  request.header.size_bytes = 64
+  request.header.flags =
+    (deadline != nil ? LTP_REQUEST_HAS_DEADLINE : 0) | (original != nil ? LTP_REQUEST_REPLAY : 0)
+  request.frame_id = frameID
+  request.session_id = sessionID
+  request.continuity_token = token
+  request.deadline_ns = deadline ?? 0
+  request.original_frame_id = original ?? 0
+  request.action_class = actionClass
+  request.priority = priority
+  return request
+}
+
+/// SplitMix64.
+struct SeededRandom: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

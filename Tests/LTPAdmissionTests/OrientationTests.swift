@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publishing: no transition lost, epochs that only grow, and failing closed when the trace falls behind.
+
+import CLTP
+import Testing
+
+@testable import LTPAdmission
+
+@Suite struct OrientationTests {
+  @Test func concurrentPublishersLoseNoTransition() {
+    let harness = LaneHarness()
+    harness.drain()
+    let before = harness.orientation.current.epoch
+    let stop = Flag()
+    let drained = Tally()
+    runThreads(5) { worker in
+      if worker == 4 {
+        // The writer's part: epochs come one by one, each with its own evidence.
+        var expected = before
+        while !stop.isSet || harness.orientation.drainedEpoch != harness.orientation.current.epoch {
+          guard let record = harness.orientation.nextTransition() else { continue }
+          expected += 1
+          let word = OrientationWord(rawValue: record.pointee.word_after)
+          if word.epoch != expected || record.pointee.evidence.0.value != Int64(word.threshold) {
+            Issue.record("epoch \(word.epoch) instead of \(expected)")
+          }
+          drained.increment()
+          harness.orientation.markDrained(epoch: word.epoch)
+          if drained.count == 4000 { stop.set() }
+        }
+        return
+      }
+      for index in 0..<1000 {
+        var change = TransitionChange(to: LTP_STATE_DEGRADED, reason: LTP_SIGNAL_CPU_PRESSURE)
+        change.threshold = UInt8((worker * 60 + index) % 256)
+        var evidence = ltp_evidence()
+        evidence.signal = LTP_SIGNAL_CPU_PRESSURE
+        evidence.value = Int64(change.threshold!)
+        while true {
+          do throws(PublishRefusal) {
+            _ = try harness.orientation.publish(change, evidence: &evidence, evidenceCount: 1, now: 1)
+            break
+          } catch { continue }
+        }
+      }
+    }
+    #expect(drained.count == 4000)
+    #expect(harness.orientation.current.epoch == before + 4000)
+  }
+
+  @Test("fault 31: transitions that outrun the trace end in UNKNOWN, then are refused, and none is lost")
+  func overrun() {
+    let harness = LaneHarness()
+    harness.drain()
+    var accepted = 0
+    var refused: Int32 = LTP_OK
+    while refused == LTP_OK {
+      do throws(PublishRefusal) {
+        _ = try harness.orientation.publish(
+          TransitionChange(to: LTP_STATE_HEALTHY, reason: LTP_SIGNAL_OPERATOR), now: 1)
+        accepted += 1
+      } catch { refused = error.status }
+    }
+    #expect(refused == LTP_ERROR_BACKPRESSURE)
+    #expect(accepted == Orientation.transitionsMax - 1)
+    #expect(harness.orientation.current.state == LTP_STATE_UNKNOWN)
+    harness.drain()
+    #expect(harness.orientation.drainedEpoch == harness.orientation.current.epoch)
+    let last = harness.orientation.transition(epoch: harness.orientation.current.epoch)
+    #expect(last?.reason == LTP_SIGNAL_ORIENTATION_OVERRUN)
+    #expect(harness.publish(LTP_STATE_HEALTHY).state == LTP_STATE_HEALTHY)
+  }
+
+  @Test func outagesAdvanceContinuity() {
+    let harness = LaneHarness()
+    let start = harness.orientation.current.continuityEpoch
+    #expect(harness.publish(LTP_STATE_DEGRADED).continuityEpoch == start)
+    #expect(harness.publish(LTP_STATE_UNSTABLE).continuityEpoch == start + 1)
+    #expect(harness.publish(LTP_STATE_UNSTABLE).continuityEpoch == start + 1)
+    #expect(harness.publish(LTP_STATE_FAILED).continuityEpoch == start + 2)
+    #expect(harness.publish(LTP_STATE_RECOVERING).continuityEpoch == start + 2)
+  }
+
+  @Test func anExhaustedContinuityEpochFailsClosed() {
+    let nearEnd = OrientationWord(
+      state: LTP_STATE_HEALTHY, policySlot: 0, threshold: 0,
+      continuityEpoch: UInt32(LTP_CONTINUITY_EPOCH_MAX) - 1, epoch: 9)
+    let harness = LaneHarness(resuming: nearEnd.rawValue)
+    let lane = harness.lane()
+    #expect(throws: PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)) {
+      try harness.orientation.publish(
+        TransitionChange(to: LTP_STATE_FAILED, reason: LTP_SIGNAL_OPERATOR), now: 1)
+    }
+    #expect(lane.admit(request(8)).verdict == LTP_VERDICT_DENY)
+  }
+
+  @Test("a policy is swapped while lanes decide: each verdict is one policy's whole answer")
+  func policySwap() {
+    let harness = LaneHarness()
+    // Odd generations let class 8 in, even ones deny it; the generation in the verdict must agree.
+    var denying = LaneHarness.builtInPolicy()
+    PolicyTests.setRule(&denying, state: LTP_STATE_HEALTHY, 8) {
+      $0.verdict = LTP_VERDICT_DENY
+      $0.reason = LTP_REASON_POLICY_FORBIDS
+    }
+    let policies = [denying, LaneHarness.builtInPolicy()]
+    nonisolated(unsafe) let lanes = [harness.lane(id: 1, blockBytes: 65536), harness.lane(id: 2, blockBytes: 65536)]
+    let stop = Flag()
+    runThreads(3) { worker in
+      if worker == 2 {
+        for generation in UInt32(2)..<400 {
+          harness.load(policies[Int(generation % 2)], generation: generation)
+          harness.drain()
+        }
+        stop.set()
+        return
+      }
+      while !stop.isSet {
+        let verdict = lanes[worker].admit(request(8))
+        let lets = verdict.policy_generation % 2 == 1
+        if (verdict.verdict == LTP_VERDICT_EXECUTE) != lets {
+          Issue.record("generation \(verdict.policy_generation) said \(verdict.verdict)")
+          return
+        }
+        lanes[worker].release()
+      }
+    }
+    #expect(harness.orientation.current.epoch >= 400)
+  }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a policy may say: the built-in one against the protocol's table, and each refusal.
+
+import CLTP
+import Testing
+
+@testable import LTPAdmission
+
+@Suite struct PolicyTests {
+  static func refusal(_ change: (inout ltp_policy) -> Void) -> PolicyRefusal? {
+    var policy = LaneHarness.builtInPolicy()
+    change(&policy)
+    return withUnsafePointer(to: policy) { pointer in
+      do throws(PolicyRefusal) {
+        try PolicyCheck.check(pointer)
+        return nil
+      } catch {
+        return error
+      }
+    }
+  }
+
+  static func setRule(
+    _ policy: inout ltp_policy, state: UInt8, _ actionClass: Int, _ change: (inout ltp_policy_rule) -> Void
+  ) {
+    withUnsafeMutablePointer(to: &policy) { pointer in
+      var rule = UnsafePointer(pointer).rule(state: state, actionClass: actionClass)
+      change(&rule)
+      pointer.setRule(state: state, actionClass: actionClass, rule)
+    }
+  }
+
+  static func execute(_ rule: inout ltp_policy_rule) {
+    rule.verdict = LTP_VERDICT_EXECUTE
+    rule.reason = LTP_REASON_ADMITTED
+  }
+
+  @Test func builtInPolicyIsAccepted() { #expect(Self.refusal { _ in } == nil) }
+
+  @Test("never list, 1: no policy EXECUTEs a critical class while FAILED")
+  func neverOne() {
+    let refusal = Self.refusal { policy in
+      Self.setRule(&policy, state: LTP_STATE_FAILED, 56) { Self.execute(&$0) }
+    }
+    #expect(refusal?.status == LTP_ERROR_POLICY_NEVER_1)
+    #expect(refusal?.actionClass == 56)
+    #expect(refusal?.state == LTP_STATE_FAILED)
+  }
+
+  @Test("never list, 2: no policy waives continuity while RECOVERING, whatever the class")
+  func neverTwo() {
+    for actionClass in [0, 3, 8, 24, 40, 56] {
+      let refusal = Self.refusal { policy in
+        Self.setRule(&policy, state: LTP_STATE_RECOVERING, actionClass) {
+          Self.execute(&$0)
+          $0.flags |= LTP_RULE_WAIVE_CONTINUITY
+        }
+      }
+      #expect(refusal?.status == LTP_ERROR_POLICY_NEVER_2)
+      #expect(refusal?.actionClass == UInt16(actionClass))
+    }
+    withUnsafePointer(to: LaneHarness.builtInPolicy()) { policy in
+      for actionClass in 0..<PolicyTable.classCount
+      where policy.classDescription(actionClass).name.0 != 0 {
+        let rule = PolicyTable.compile(policy, state: LTP_STATE_RECOVERING, actionClass: actionClass)
+        #expect(rule.needsContinuity)
+      }
+    }
+  }
+
+  @Test("never list, 3: UNKNOWN lets only recovery classes in")
+  func neverThree() {
+    for actionClass in [8, 24, 40, 56] {
+      let refusal = Self.refusal { policy in
+        Self.setRule(&policy, state: LTP_STATE_UNKNOWN, actionClass) { Self.execute(&$0) }
+      }
+      #expect(refusal?.status == LTP_ERROR_POLICY_NEVER_3)
+      #expect(refusal?.state == LTP_STATE_UNKNOWN)
+    }
+  }
+
+  @Test func malformedPoliciesAreRefusedByName() {
+    let cases: [(Int32, (inout ltp_policy) -> Void)] = [
+      (LTP_ERROR_STRUCT_SIZE, { $0.struct_size = 8 }),
+      (LTP_ERROR_POLICY_VERSION, { $0.version = 2 }),
+      (LTP_ERROR_POLICY_RULE, { $0.reserved.5 = 1 }),
+      (LTP_ERROR_POLICY_RULE, { $0.priority_threshold.7 = 1 }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.8.attributes = 1 << 9 }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.8.name.0 = 65 }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.9.name = $0.classes.8.name }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.127.attributes = 1 }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 127) { $0.priority_min = 1 } }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.verdict = 3 } }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.reason = 20 } }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.verdict = LTP_VERDICT_DENY } }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.flags = 128 } }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.flags = LTP_RULE_DEFER_WHEN_BELOW } }),
+      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.retry_after_ms = 3_600_001 } }),
+    ]
+    for (index, (status, change)) in cases.enumerated() {
+      #expect(Self.refusal(change)?.status == status, "case \(index)")
+    }
+  }
+
+  @Test("the built-in policy is the protocol's state table")
+  func stateTable() {
+    let recovery = [0, 1, 2, 3, 4]
+    let reading = [8, 9, 10, 11, 12, 13, 14, 15]
+    withUnsafePointer(to: LaneHarness.builtInPolicy()) { policy in
+      func verdict(_ state: UInt8, _ actionClass: Int) -> UInt8 {
+        policy.rule(state: state, actionClass: actionClass).verdict
+      }
+      for actionClass in 0..<PolicyTable.classCount
+      where policy.classDescription(actionClass).name.0 != 0 {
+        let isRecovery = recovery.contains(actionClass)
+        #expect(verdict(LTP_STATE_HEALTHY, actionClass) == LTP_VERDICT_EXECUTE)
+        #expect((verdict(LTP_STATE_UNKNOWN, actionClass) == LTP_VERDICT_EXECUTE) == isRecovery)
+        #expect((verdict(LTP_STATE_FAILED, actionClass) == LTP_VERDICT_EXECUTE) == isRecovery)
+        let readsOn = isRecovery || reading.contains(actionClass)
+        #expect((verdict(LTP_STATE_UNSTABLE, actionClass) == LTP_VERDICT_EXECUTE) == readsOn)
+      }
+      #expect(verdict(LTP_STATE_UNSTABLE, 25) == LTP_VERDICT_DEFER)
+      #expect(verdict(LTP_STATE_UNSTABLE, 43) == LTP_VERDICT_DENY)
+    }
+  }
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records as bytes, through the C structures of the contract.
+
+import CLTP
+import LTPAdmission
+import LTPTrace
+
+enum Records {
+  static func bytes<Record>(_ record: Record) -> [UInt8] {
+    var record = record
+    return withUnsafeBytes(of: &record) { Array($0) }
+  }
+
+  static func header(_ kind: UInt8, slots: Int) -> ltp_control_header {
+    ltp_control_header(kind: kind, reserved: 0, slot_count: UInt16(slots), time_us: 3)
+  }
+
+  // MARK: Policy
+
+  static func defaultPolicy(change: (UnsafeMutablePointer<ltp_policy>) -> Void = { _ in }) -> [UInt8] {
+    let policy = UnsafeMutablePointer<ltp_policy>.allocate(capacity: 1)
+    defer { policy.deallocate() }
+    DefaultPolicy.write(to: policy)
+    change(policy)
+    return Array(UnsafeRawBufferPointer(start: policy, count: MemoryLayout<ltp_policy>.size))
+  }
+
+  /// Calls `body` with the policy that these bytes are.
+  static func with<R>(_ policy: [UInt8], _ body: (UnsafePointer<ltp_policy>) -> R) -> R {
+    policy.withUnsafeBytes { body($0.baseAddress!.assumingMemoryBound(to: ltp_policy.self)) }
+  }
+
+  static func threshold(_ policy: [UInt8], state: UInt8) -> UInt8 {
+    policy[Int(LTP_POLICY_THRESHOLDS_OFFSET) + Int(state)]
+  }
+
+  static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: 64)
+    bytes.withUnsafeMutableBytes { raw in
+      raw.storeBytes(of: header(LTP_RECORD_POLICY, slots: 356), as: ltp_control_header.self)
+      raw.storeBytes(of: generation, toByteOffset: 8, as: UInt32.self)
+      raw.storeBytes(of: slot, toByteOffset: 12, as: UInt32.self)
+      policy.withUnsafeBytes {
+        Digest(of: $0.baseAddress!, count: $0.count)!.store(to: raw.baseAddress! + 16)
+      }
+    }
+    return bytes + policy
+  }
+
+  // MARK: Control
+
+  static func opened(run: UInt32, nextLane: UInt32, cutBytes: UInt64 = 0) -> [UInt8] {
+    var record = ltp_opened_record()
+    record.header = header(LTP_RECORD_OPENED, slots: 4)
+    record.run = run
+    record.next_lane_id = nextLane
+    record.process_id = 4711
+    record.cut_bytes = cutBytes
+    return bytes(record)
+  }
+
+  static func segment(
+    run: UInt32, nextLane: UInt32, bytes size: UInt64, word: OrientationWord, generation: UInt32
+  ) -> [UInt8] {
+    var record = ltp_segment_record()
+    record.header = header(LTP_RECORD_SEGMENT, slots: 4)
+    record.run = run
+    record.next_lane_id = nextLane
+    record.segment_bytes = size
+    record.orientation_word = word.rawValue
+    record.policy_generation = generation
+    record.block_bytes = 16 << 10
+    return bytes(record)
+  }
+
+  static func transition(
+    from: OrientationWord, to: OrientationWord, reason: UInt8, generation: UInt32,
+    evidence: [ltp_evidence] = [], text: String = "", monotonic: UInt64 = TraceBuilder.startMonotonic
+  ) -> [UInt8] {
+    var record = ltp_transition_record()
+    record.header = header(LTP_RECORD_TRANSITION, slots: 8)
+    record.word_before = from.rawValue
+    record.word_after = to.rawValue
+    record.time_monotonic_ns = monotonic
+    record.policy_generation = generation
+    record.reason = reason
+    record.evidence_count = UInt8(evidence.count)
+    withUnsafeMutableBytes(of: &record.evidence) { raw in
+      for (index, entry) in evidence.enumerated() {
+        raw.storeBytes(of: entry, toByteOffset: index * 24, as: ltp_evidence.self)
+      }
+    }
+    withUnsafeMutableBytes(of: &record.text) { $0.copyBytes(from: text.utf8.prefix(119)) }
+    return bytes(record)
+  }
+
+  static func evidence(_ signal: UInt8, name: UInt32 = 0, _ value: Int64, _ threshold: Int64) -> ltp_evidence {
+    var entry = ltp_evidence()
+    entry.name_id = name
+    entry.signal = signal
+    entry.value = value
+    entry.threshold = threshold
+    return entry
+  }
+
+  static func text(id: UInt32, _ text: String) -> [UInt8] {
+    var record = ltp_text_record()
+    record.header = header(LTP_RECORD_TEXT, slots: 4)
+    record.text_id = id
+    withUnsafeMutableBytes(of: &record.text) { $0.copyBytes(from: text.utf8.prefix(115)) }
+    return bytes(record)
+  }
+
+  static func sealed(blocks: UInt64, decisions: UInt64) -> [UInt8] {
+    var record = ltp_sealed_record()
+    record.header = header(LTP_RECORD_SEALED, slots: 2)
+    record.block_count = blocks
+    record.decision_count = decisions
+    return bytes(record)
+  }
+
+  static func closed(decisions: UInt64, unrecorded: UInt64) -> [UInt8] {
+    var record = ltp_closed_record()
+    record.header = header(LTP_RECORD_CLOSED, slots: 2)
+    record.decision_count = decisions
+    record.unrecorded_count = unrecorded
+    return bytes(record)
+  }
+
+  static func watermark(_ log: LogID, _ durable: UInt64) -> [UInt8] {
+    var mark = ltp_watermark()
+    mark.magic = LTP_WATERMARK_MAGIC
+    withUnsafeMutableBytes(of: &mark.log_id) { raw in
+      raw.storeBytes(of: log.low, as: UInt64.self)
+      raw.storeBytes(of: log.high, toByteOffset: 8, as: UInt64.self)
+    }
+    mark.durable_blocks = durable
+    return bytes(mark)
+  }
+
+  // MARK: Lanes
+
+  static func decision(
+    _ verdict: UInt8, _ reason: UInt8, actionClass: UInt16, inputs: UInt8 = 0, priority: UInt8 = 128,
+    time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7, reserved: UInt8 = 0
+  ) -> [UInt8] {
+    bytes(
+      ltp_decision_record(
+        kind: LTP_RECORD_DECISION, verdict: verdict, reason: reason, inputs: inputs, action_class: actionClass,
+        priority: priority, reserved: reserved, time_us: time, retry_after_ms: retry, frame_id: frame,
+        session_id: session))
+  }
+
+  static func decide(
+    _ policy: [UInt8], _ word: OrientationWord, actionClass: UInt16, priority: UInt8, session: UInt64,
+    frame: UInt64, token: Bool, late: Bool, time: UInt32, replay: Bool = false
+  ) -> [UInt8] {
+    let rule =
+      actionClass < LTP_CLASS_COUNT
+      ? with(policy) { PolicyTable.compile($0, state: word.state, actionClass: Int(actionClass)) }
+      : CompiledRule.unknownClass
+    var inputs: UInt8 = late ? LTP_INPUT_DEADLINE_EXCEEDED : 0
+    if rule.needsContinuity {
+      inputs |= LTP_INPUT_CONTINUITY_CHECKED | (token ? LTP_INPUT_CONTINUITY_VALID : 0)
+    }
+    if replay { inputs |= LTP_INPUT_REPLAY }
+    let decision = rule.decide(
+      threshold: word.threshold, priority: priority, inputs: inputs, sessionID: session)
+    return self.decision(
+      decision.outcome.verdict, decision.outcome.reason, actionClass: actionClass, inputs: inputs,
+      priority: priority, time: time, retry: decision.retryAfterMilliseconds, frame: frame, session: session)
+  }
+
+  static func malformed() -> [UInt8] {
+    decision(
+      LTP_VERDICT_DENY, LTP_REASON_MALFORMED_FRAME, actionClass: LTP_CLASS_NONE, inputs: LTP_INPUT_MALFORMED,
+      priority: 0)
+  }
+
+  static func replay(original: UInt64, frame: UInt64) -> [UInt8] {
+    var record = ltp_replay_record()
+    record.kind = LTP_RECORD_REPLAY
+    record.original_frame_id = original
+    record.frame_id = frame
+    return bytes(record)
+  }
+
+  static func observed(_ word: OrientationWord, generation: UInt32, time: UInt32 = 6) -> [UInt8] {
+    var record = ltp_observed_record()
+    record.kind = LTP_RECORD_OBSERVED
+    record.time_us = time
+    record.policy_generation = generation
+    record.orientation_word = word.rawValue
+    return bytes(record)
+  }
+
+  static func unrecorded(_ count: UInt64) -> [UInt8] {
+    var record = ltp_unrecorded_record()
+    record.kind = LTP_RECORD_UNRECORDED
+    record.time_us = 7
+    record.denied_count = count
+    return bytes(record)
+  }
+
+  static func hello(session: UInt64, epoch: UInt32) -> [UInt8] {
+    var record = ltp_hello_record()
+    record.kind = LTP_RECORD_HELLO
+    record.continuity_epoch = epoch
+    record.time_us = 8
+    record.frame_id = 99
+    record.session_id = session
+    return bytes(record)
+  }
+
+  static func time(monotonic: UInt64, unix: UInt64) -> [UInt8] {
+    var record = ltp_time_record()
+    record.kind = LTP_RECORD_TIME
+    record.base_monotonic_ns = monotonic
+    record.base_unix_ns = unix
+    return bytes(record)
+  }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds traces byte by byte, right by default and wrong where a test wants it: bodies go in as bytes, so any
+// record can be put there and still be hashed. Independent of the writer, so that the two check each other.
+
+import CLTP
+import Foundation
+import LTPAdmission
+import LTPTrace
+
+final class TraceBuilder {
+  static let firstTime: UInt64 = 1_772_355_907_000_000_000
+  static let startMonotonic: UInt64 = 5_000_000_000
+
+  var logID = LogID(low: 0x1122_3344_5566_7788, high: 0x99AA_BBCC_DDEE_FF00)
+  var segmentBytes = 256 << 10
+  /// What SEALED and CLOSED say is this much too high.
+  var countError: UInt64 = 0
+  var policy = Records.defaultPolicy()
+  private(set) var segments: [(index: UInt64, bytes: [UInt8])] = []
+  private(set) var blockIndex: UInt64 = 0
+  private(set) var word = OrientationWord(rawValue: 0)
+  private(set) var generation: UInt32 = 0
+  private(set) var run: UInt32 = 0
+  private var previousHash = Digest()
+  private var sequences: [UInt32: UInt64] = [:]
+  private var nextLane: UInt32 = 1
+  private var lastTransition: [UInt8] = []
+  private var segmentBlocks: UInt64 = 0
+  private var segmentDecisions: UInt64 = 0
+  private var runDecisions: UInt64 = 0
+  private var runUnrecorded: UInt64 = 0
+  private var texts: [[UInt8]] = []
+  private var clock: UInt64 = 0
+  /// Where each block begins: segment index and offset.
+  private(set) var blockPlaces: [(segment: UInt64, offset: Int, size: Int, lane: UInt32)] = []
+
+  // MARK: Blocks
+
+  /// Appends a block. `word` and `firstSequence` as given, for tests that want them wrong.
+  func block(lane: UInt32, _ slots: [UInt8], word: UInt64, firstSequence: UInt64? = nil) {
+    precondition(slots.count % 32 == 0 && !slots.isEmpty)
+    let count = slots.count / 32
+    let size = BlockHeader.sizeBytes(slotCount: count)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    defer { memory.deallocate() }
+    slots.withUnsafeBytes { (memory + 256).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    let first = firstSequence ?? sequences[lane] ?? 0
+    clock += 1_000_000
+    let seal = BlockSeal(
+      logID: logID, laneID: lane, blockIndex: blockIndex, segmentIndex: segments.last!.index,
+      firstSequence: first, slotCount: count, baseMonotonicNanoseconds: Self.startMonotonic + clock,
+      baseUnixNanoseconds: Self.firstTime + clock, orientationWord: word,
+      durableBlocks: blockIndex > 2 ? blockIndex - 2 : 0, previousHash: previousHash)
+    previousHash = seal.seal(memory)!
+    blockPlaces.append((segments.last!.index, segments.last!.bytes.count, size, lane))
+    segments[segments.count - 1].bytes += UnsafeRawBufferPointer(start: memory, count: size)
+    sequences[lane] = first + UInt64(count)
+    blockIndex += 1
+    segmentBlocks += 1
+    nextLane = max(nextLane, lane + 1)
+    countRecords(slots, lane: lane)
+  }
+
+  private func countRecords(_ slots: [UInt8], lane: UInt32) {
+    guard lane != 0 else { return }
+    for slot in stride(from: 0, to: slots.count, by: 32) {
+      if slots[slot] == LTP_RECORD_DECISION {
+        segmentDecisions += 1
+        runDecisions += 1
+      } else if slots[slot] == LTP_RECORD_UNRECORDED {
+        runUnrecorded &+= slots[slot + 16..<slot + 24].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+      }
+    }
+  }
+
+  func control(_ records: [UInt8]...) { block(lane: 0, Array(records.joined()), word: 0) }
+
+  /// A lane's block, decided under the current word.
+  func lane(_ id: UInt32 = 1, _ records: [UInt8]...) {
+    block(lane: id, Array(records.joined()), word: word.rawValue)
+  }
+
+  // MARK: What a writer says
+
+  /// Begins a log, or another run of it.
+  func open(cutBytes: UInt64 = 0) {
+    run += 1
+    runDecisions = 0
+    runUnrecorded = 0
+    if segments.isEmpty { beginSegment() }
+    generation += 1
+    let before = word
+    word = OrientationWord(
+      state: LTP_STATE_UNKNOWN, policySlot: 0, threshold: 0, continuityEpoch: before.continuityEpoch + 1,
+      epoch: before.epoch + 1)
+    lastTransition = Records.transition(
+      from: before, to: word, reason: LTP_SIGNAL_CORE_STARTED, generation: generation)
+    control(
+      Records.opened(run: run, nextLane: nextLane, cutBytes: cutBytes),
+      Records.policy(policy, generation: generation, slot: UInt32(word.policySlot)), lastTransition)
+  }
+
+  func beginSegment() {
+    segments.append((segments.last.map { $0.index + 1 } ?? 0, []))
+    segmentBlocks = 0
+    segmentDecisions = 0
+    var records = Records.segment(
+      run: max(run, 1), nextLane: nextLane, bytes: UInt64(segmentBytes), word: word, generation: generation)
+    if generation > 0 {
+      var repeated = lastTransition
+      repeated[38] = LTP_TRANSITION_REPEATED
+      records += repeated
+      records += Records.policy(policy, generation: generation, slot: UInt32(word.policySlot))
+      for text in texts { records += text }
+    }
+    control(records)
+  }
+
+  /// A segment as a wrong writer begins it.
+  func beginSegmentWithoutPreamble() {
+    segments.append((segments.last!.index + 1, []))
+    segmentBlocks = 0
+    segmentDecisions = 0
+  }
+
+  /// A transition, recorded; the word is in force from here on.
+  func publish(
+    _ state: UInt8, reason: UInt8 = LTP_SIGNAL_OPERATOR, evidence: [ltp_evidence] = [], text: String = "",
+    record: Bool = true
+  ) {
+    let before = word
+    let outage = (state == LTP_STATE_UNSTABLE || state == LTP_STATE_FAILED) && state != before.state
+    word = OrientationWord(
+      state: state, policySlot: before.policySlot, threshold: Records.threshold(policy, state: state),
+      continuityEpoch: before.continuityEpoch + (outage ? 1 : 0), epoch: before.epoch + 1)
+    lastTransition = Records.transition(
+      from: before, to: word, reason: reason, generation: generation, evidence: evidence, text: text,
+      monotonic: Self.startMonotonic + clock)
+    if record { control(lastTransition) }
+  }
+
+  /// Another policy, in the next slot.
+  func load(_ newPolicy: [UInt8]) {
+    policy = newPolicy
+    generation += 1
+    let before = word
+    word = OrientationWord(
+      state: before.state, policySlot: (before.policySlot + 1) & 3,
+      threshold: Records.threshold(policy, state: before.state), continuityEpoch: before.continuityEpoch,
+      epoch: before.epoch + 1)
+    lastTransition = Records.transition(
+      from: before, to: word, reason: LTP_SIGNAL_POLICY_CHANGED, generation: generation)
+    control(
+      Records.policy(policy, generation: generation, slot: UInt32(word.policySlot)), lastTransition)
+  }
+
+  func intern(_ text: String) -> UInt32 {
+    let id = UInt32(texts.count + 1)
+    texts.append(Records.text(id: id, text))
+    control(texts.last!)
+    return id
+  }
+
+  func seal() {
+    control(Records.sealed(blocks: segmentBlocks + 1 + countError, decisions: segmentDecisions + countError))
+  }
+
+  func rotate() {
+    seal()
+    beginSegment()
+  }
+
+  func close() {
+    control(Records.closed(decisions: runDecisions + countError, unrecorded: runUnrecorded))
+  }
+
+  /// A request decided as the core does.
+  func decide(
+    _ actionClass: UInt16, priority: UInt8 = 128, session: UInt64 = 7, frame: UInt64 = 1, token: Bool = true,
+    late: Bool = false, time: UInt32 = 5
+  ) -> [UInt8] {
+    Records.decide(
+      policy, word, actionClass: actionClass, priority: priority, session: session, frame: frame, token: token,
+      late: late, time: time)
+  }
+
+  // MARK: Files
+
+  /// Writes the segments, filled up with zeros, and the watermark.
+  func write(to directory: TemporaryDirectory, durable: UInt64? = nil, fill: Bool = true) {
+    for segment in segments {
+      var bytes = segment.bytes
+      if fill, bytes.count < segmentBytes { bytes += [UInt8](repeating: 0, count: segmentBytes - bytes.count) }
+      directory.write(bytes, to: Self.name(segment.index))
+    }
+    directory.write(Records.watermark(logID, durable ?? blockIndex), to: LTP_WATERMARK_NAME)
+  }
+
+  static func name(_ index: UInt64) -> String {
+    let digits = String(index, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits + ".ltp"
+  }
+}

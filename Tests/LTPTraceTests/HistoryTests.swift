@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Thousands of histories with power losses, and the proof that the checker would see a bug in them.
+
+import Foundation
+import Testing
+
+@Suite("Histories")
+struct HistoryTests {
+  /// LTP_LONG_TESTS=1 swift test -c release --filter HistoryTests
+  static let isLong = ProcessInfo.processInfo.environment["LTP_LONG_TESTS"] == "1"
+  static var seedCount: UInt64 { isLong ? 100_000 : 3_000 }
+
+  @Test("fault 5: power loss with reordered, torn and garbage sectors, from many seeds")
+  func powerLoss() throws {
+    var total = HistoryFacts()
+    for seed in 0..<Self.seedCount {
+      total += try History.run(seed: seed)
+    }
+    print("\(Self.seedCount) histories: \(total)")
+    if !Self.isLong { print("100,000 of them: LTP_LONG_TESTS=1 swift test -c release --filter HistoryTests") }
+    #expect(total.rotations > 0 && total.cuts > 0 && total.failures > 0 && total.unrecorded > 0)
+    #expect(total.recoveriesInterrupted > 0 && total.opensRefused > 0)
+  }
+
+  @Test("a planted bug is found", arguments: PlantedBug.allCases)
+  func planted(_ bug: PlantedBug) {
+    var found: Violation?
+    for seed in 0..<2_000 where found == nil {
+      do throws(Violation) { _ = try History.run(seed: UInt64(seed), planted: bug) } catch { found = error }
+    }
+    #expect(found != nil, "2,000 histories with \(bug), and nothing was noticed")
+    if let found { print("\(bug): \(found)") }
+  }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// An admission core over simulated storage: the same rooms that the C library puts together, without threads. The
+// test is lanes, publishers, writer's thread and clock at once, in an order that it chooses.
+
+import CLTP
+import CLTPSystem
+import Synchronization
+
+@testable import LTPAdmission
+@testable import LTPTrace
+
+/// A lane and the host's book of it.
+final class SimulatedLane {
+  let lane: Lane
+  let index: Int
+  let id: UInt32
+  private var written: UInt64 = 0
+
+  init(lane: Lane, index: Int, id: UInt32) {
+    self.lane = lane
+    self.index = index
+    self.id = id
+  }
+
+  var published: UInt64 { lane.state.pointee.published.load(ordering: .acquiring) }
+  var durable: UInt64 { lane.state.pointee.durable.load(ordering: .acquiring) }
+
+  private func slot(_ sequence: UInt64) -> UnsafeRawPointer {
+    let state = lane.state
+    let number = sequence / state.pointee.slotsPerBlock
+    let offset = Int(sequence % state.pointee.slotsPerBlock) * 32 + 256
+    return UnsafeRawPointer(
+      state.pointee.ring + Int(number % UInt64(state.pointee.blockCount)) * state.pointee.blockBytes + offset)
+  }
+
+  /// Copies what was issued since the last call into the host's book.
+  func enterNewSlots(_ ledger: HostLedger) {
+    let end = published
+    while written < end {
+      ledger.lanes[id]!.slots.append(SlotBytes(slot(written)))
+      written += 1
+    }
+  }
+}
+
+final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
+  static var policy: UnsafePointer<ltp_policy> { sharedPolicy }
+
+  let clock: SimulatedClock
+  let ledger: HostLedger
+  let configuration: TraceConfiguration
+  let log: RecoveredLog
+  let orientation: Orientation
+  let lanes: LaneTable
+  let progress: UnsafeMutablePointer<TraceProgress>
+  let texts: UnsafeMutablePointer<TextRegistry>
+  let writer: UnsafeMutablePointer<TraceWriter<Storage>>
+  private let memory: UnsafeMutableRawPointer
+  private let staging: UnsafeMutableRawPointer
+  var openLanes: [SimulatedLane] = []
+  var laneBlocks = 3
+  var backpressureWaitNanoseconds: UInt64 = 0
+  private var generation: UInt32
+
+  private static var lanesOffset: Int { Orientation.memoryBytes }
+  private static var progressOffset: Int { lanesOffset + 4096 }
+  private static var textsOffset: Int { progressOffset + 4096 }
+  private static var bytes: Int { (textsOffset + 4096 + TextRegistry.memoryBytes + 4095) / 4096 * 4096 }
+
+  /// Recovers the log in `storage` and starts a run, as the C library does.
+  init(
+    _ storage: consuming Storage, clock: SimulatedClock, configuration: TraceConfiguration, ledger: HostLedger
+  ) throws(TraceOpenFault) {
+    let log = try Recovery.open(&storage, configuration: configuration)
+    self.clock = clock
+    self.ledger = ledger
+    self.configuration = configuration
+    self.log = log
+    memory = ltp_system_map(Self.bytes, 0)!
+    staging = ltp_system_map(configuration.stagingBytes, 0)!
+    orientation = Orientation(memory: memory, resuming: OrientationWord(rawValue: log.word))
+    lanes = LaneTable(memory: memory + Self.lanesOffset)
+    progress = (memory + Self.progressOffset).bindMemory(to: TraceProgress.self, capacity: 1)
+    progress.initialize(to: TraceProgress(words: memory + Self.progressOffset + 2048))
+    progress.pointee.nextLaneID.store(log.nextLaneID, ordering: .relaxed)
+    texts = (memory + Self.textsOffset).bindMemory(to: TextRegistry.self, capacity: 1)
+    texts.initialize(to: TextRegistry(memory: memory + Self.textsOffset + 4096))
+    writer = .allocate(capacity: 1)
+    writer.initialize(
+      to: TraceWriter(
+        storage: storage, configuration: configuration, log: log, progress: progress,
+        orientation: orientation, lanes: lanes, texts: texts, staging: staging))
+    generation = log.policyGeneration
+    tick()
+    loadPolicy(starting: true)
+    writer.pointee.attachToThread()
+  }
+
+  deinit {
+    writer.deinitialize(count: 1)
+    writer.deallocate()
+    for lane in openLanes { free(lane) }
+    texts.deinitialize(count: 1)
+    progress.deinitialize(count: 1)
+    ltp_system_unmap(staging, configuration.stagingBytes)
+    ltp_system_unmap(memory, Self.bytes)
+  }
+
+  // MARK: Publishers
+
+  func loadPolicy(starting: Bool = false) {
+    do throws(PublishRefusal) {
+      try orientation.load(
+        Self.policy, generation: generation + 1, starting: starting, now: clock.monotonic)
+      generation += 1
+      ledger.publishedWords.append(orientation.current.rawValue)
+    } catch {}
+  }
+
+  func publish(_ state: UInt8, reason: UInt8 = LTP_SIGNAL_CPU_PRESSURE, value: Int64 = 0) {
+    var evidence = ltp_evidence()
+    evidence.signal = reason
+    evidence.value = value
+    do throws(PublishRefusal) {
+      let word = try orientation.publish(
+        TransitionChange(to: state, reason: reason), evidence: &evidence, evidenceCount: 1, text: nil,
+        now: clock.monotonic)
+      ledger.publishedWords.append(word.rawValue)
+    } catch {}
+  }
+
+  func intern(_ text: String) {
+    _ = text.withCString { texts.pointee.intern($0, length: text.utf8.count) }
+  }
+
+  func tick() { orientation.line.pointee.tick(monotonic: clock.monotonic, unix: clock.unix) }
+
+  // MARK: Lanes
+
+  @discardableResult
+  func openLane() throws(Violation) -> SimulatedLane? {
+    guard let index = lanes.freeIndex(limit: 4) else { return nil }
+    let id = progress.pointee.nextLaneID.load(ordering: .relaxed)
+    guard ledger.lanes[id]?.acknowledged ?? 0 == 0 else { throw Violation("lane id \(id) is used again") }
+    progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
+    let ring = ltp_system_map(configuration.blockBytes * laneBlocks, 0)!
+    let lane = Lane(
+      memory: ltp_system_map(Lane.memoryBytes, 0)!, ring: ring, orientation: orientation,
+      configuration: LaneConfiguration(
+        id: id, blockBytes: configuration.blockBytes, blockCount: laneBlocks,
+        backpressureWaitNanoseconds: backpressureWaitNanoseconds, coreKey: SipKey(low: 1, high: 2)),
+      owner: memory)
+    lanes.enter(lane, at: index)
+    let opened = SimulatedLane(lane: lane, index: index, id: id)
+    ledger.lanes[id] = HostLedger.LaneBook()
+    openLanes.append(opened)
+    return opened
+  }
+
+  func close(_ lane: SimulatedLane) {
+    lane.lane.close()
+    lane.enterNewSlots(ledger)
+  }
+
+  private func free(_ lane: SimulatedLane) {
+    let state = lane.lane.state
+    ltp_system_unmap(state.pointee.ring, state.pointee.blockBytes * state.pointee.blockCount)
+    ltp_system_unmap(UnsafeMutableRawPointer(state), Lane.memoryBytes)
+  }
+
+  /// Decides one request and enters it in the host's book. Throws when the record does not say the verdict.
+  @discardableResult
+  func admit(_ lane: SimulatedLane, _ request: ltp_route_request) throws(Violation) -> ltp_verdict {
+    var request = request
+    let before = lane.published
+    let verdict = lane.lane.admit(&request, available: 64)
+    lane.enterNewSlots(ledger)
+    if verdict.reason == LTP_REASON_TRACE_BACKPRESSURE {
+      ledger.lanes[lane.id]!.unrecorded += 1
+      guard verdict.verdict == LTP_VERDICT_DENY else { throw Violation("EXECUTE without a record") }
+      return verdict
+    }
+    let slots = ledger.lanes[lane.id]!.slots
+    let place = slots.count - 1 - (request.header.flags & LTP_REQUEST_REPLAY != 0 ? 1 : 0)
+    guard lane.published > before, slots[place].kind == LTP_RECORD_DECISION else {
+      throw Violation("a verdict without a record in lane \(lane.id)")
+    }
+    let record = unsafeBitCast(slots[place].words, to: ltp_decision_record.self)
+    guard record.verdict == verdict.verdict, record.reason == verdict.reason,
+      record.frame_id == request.frame_id, record.session_id == request.session_id,
+      record.action_class == request.action_class, record.priority == request.priority,
+      record.retry_after_ms == verdict.retry_after_ms
+    else { throw Violation("the record differs from the verdict in lane \(lane.id)") }
+    return verdict
+  }
+
+  // MARK: The writer's thread
+
+  var failure: Int32 { progress.pointee.failure.load(ordering: .acquiring) }
+  var hindrance: Int32 { progress.pointee.hindrance.load(ordering: .acquiring) }
+
+  /// One turn of the writer after `nanoseconds`; then the host looks at the watermarks.
+  @discardableResult
+  func step(after nanoseconds: UInt64) throws(Violation) -> StepResult {
+    clock.advance(nanoseconds)
+    tick()
+    let result = writer.pointee.step(now: clock.monotonic, nowUnix: clock.unix, waitNanoseconds: 0)
+    try observe()
+    return result
+  }
+
+  /// Reads what is said to be durable, as a host that waits for it does.
+  private func observe() throws(Violation) {
+    for lane in openLanes {
+      let durable = Int(lane.durable)
+      guard durable <= ledger.lanes[lane.id]!.slots.count else {
+        throw Violation("lane \(lane.id): more is durable than was issued")
+      }
+      guard durable >= ledger.lanes[lane.id]!.acknowledged else {
+        throw Violation("lane \(lane.id): the durable watermark went back")
+      }
+      ledger.lanes[lane.id]!.acknowledged = durable
+    }
+    ledger.durableBlocks = max(ledger.durableBlocks, progress.pointee.durableBlocks.load(ordering: .acquiring))
+    openLanes.removeAll { lane in
+      guard lane.lane.isDismissed else { return false }
+      lanes.remove(lane.index)
+      free(lane)
+      return true
+    }
+  }
+
+  /// Steps until `done` says so; false after `limit` turns.
+  func run(limit: Int = 4000, until done: () -> Bool) throws(Violation) -> Bool {
+    for _ in 0..<limit {
+      if done() { return true }
+      try step(after: 500_000)
+    }
+    return done()
+  }
+
+  /// Everything issued so far is durable.
+  var isDrained: Bool {
+    openLanes.allSatisfy { $0.durable == $0.published }
+      && progress.pointee.sealedBlocks.load(ordering: .acquiring)
+        == progress.pointee.durableBlocks.load(ordering: .acquiring)
+      && orientation.drainedEpoch == orientation.current.epoch
+  }
+
+  /// Ends the run in order. False: the writer cannot finish.
+  func shutDown() throws(Violation) -> Bool {
+    orientation.close()
+    for lane in openLanes where !lane.lane.isClosing { close(lane) }
+    guard try run(until: { openLanes.isEmpty || failure != LTP_OK }), failure == LTP_OK else { return false }
+    for _ in 0..<4000 {
+      if writer.pointee.finish() { break }
+      if failure != LTP_OK { return false }
+      try step(after: 500_000)
+    }
+    guard writer.pointee.isFinished, failure == LTP_OK else { return false }
+    writer.pointee.closeFiles()
+    return true
+  }
+}
+
+/// Time in a test: of the simulated disk, or fixed steps over real storage.
+final class SimulatedClock {
+  private let disk: SimulatedDisk?
+  private var time: UInt64 = 1_000_000_000
+  /// What the realtime clock is ahead of the monotonic one.
+  var unixOffset: UInt64 = 1_700_000_000_000_000_000
+
+  init(_ disk: SimulatedDisk? = nil) { self.disk = disk }
+
+  var monotonic: UInt64 { disk?.now ?? time }
+  var unix: UInt64 { monotonic &+ unixOffset }
+
+  func advance(_ nanoseconds: UInt64) {
+    if let disk { disk.now += nanoseconds } else { time += nanoseconds }
+  }
+}
+
+/// The built-in policy, written once.
+nonisolated(unsafe) private let sharedPolicy: UnsafePointer<ltp_policy> = {
+  let policy = UnsafeMutablePointer<ltp_policy>.allocate(capacity: 1)
+  DefaultPolicy.write(to: policy)
+  return UnsafePointer(policy)
+}()

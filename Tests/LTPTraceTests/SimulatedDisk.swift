@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// A disk in memory, shared by the processes that open it one after the other: directory, files, the device's
+// queue, and its own clock. `losePower` and `kill` are the two ways in which a process ends without warning.
+
+import CLTP
+import CLTPSystem
+
+@testable import LTPTrace
+
+final class SimulatedDisk {
+  struct Entry {
+    var name: TraceFile
+    var file: SimulatedFile
+  }
+
+  enum DirectoryChange {
+    case enter(TraceFile, SimulatedFile)
+    case rename(TraceFile, TraceFile, SimulatedFile)
+    case remove(TraceFile)
+  }
+
+  struct Operation {
+    var token: UInt64
+    var handle: Int32
+    /// nil: a sync.
+    var write: StorageWrite?
+    var readyAt: UInt64
+  }
+
+  var random: SplitMix64
+  var faults = SimulatedFaults()
+  /// Nanoseconds; moved on by whoever drives the disk, and by sleeping.
+  var now: UInt64 = 1_000_000_000
+
+  var entries: [Entry] = []
+  private var durableEntries: [Entry] = []
+  private var unsyncedChanges: [DirectoryChange] = []
+
+  private var handles: [SimulatedFile?] = []
+  private var locks: [(file: SimulatedFile, owner: Int)] = []
+  private var directoryOwner: Int?
+  private(set) var ownersCount = 0
+  var queue: [Operation] = []
+
+  /// Dead: no call does anything any more, until the power comes back.
+  private(set) var isDead = false
+  private(set) var callCount = 0
+  private var counts = [Int](repeating: 0, count: SimulatedCall.allCases.count)
+  var logIDs: UInt64 = 0
+
+  init(seed: UInt64) { random = SplitMix64(seed: seed) }
+
+  func newOwner() -> Int {
+    ownersCount += 1
+    return ownersCount
+  }
+
+  /// Counts a call; throws when it is to fail. `countsAsCall`: death can strike before it.
+  func enter(_ call: SimulatedCall, _ operation: StorageFault.Operation) throws(StorageFault) {
+    callCount += 1
+    if faults.diesAtCall != 0, callCount == faults.diesAtCall { isDead = true }
+    if isDead { throw StorageFault(operation, code: LTP_SYSTEM_EIO) }
+    if let code = plannedCode(call) { throw StorageFault(operation, code: code) }
+  }
+
+  /// The error that this use of the call is to give, if any.
+  func plannedCode(_ call: SimulatedCall) -> Int32? {
+    counts[call.rawValue] += 1
+    guard !faults.planned.isEmpty else { return nil }
+    let count = counts[call.rawValue]
+    for fault in faults.planned
+    where fault.call == call && count >= fault.nth && count < fault.nth + fault.times {
+      return fault.code
+    }
+    return nil
+  }
+
+  /// Counts calls and their faults from 0 again.
+  func plan(_ faults: SimulatedFaults) {
+    self.faults = faults
+    callCount = 0
+    for index in counts.indices { counts[index] = 0 }
+  }
+
+  // MARK: Directory
+
+  func file(_ name: TraceFile) -> SimulatedFile? { entries.first { $0.name == name }?.file }
+
+  func segmentIndices() -> [UInt64] {
+    var found: [UInt64] = []
+    for entry in entries { if case .segment(let index) = entry.name { found.append(index) } }
+    return found.sorted()
+  }
+
+  func create(_ name: TraceFile) -> SimulatedFile {
+    let file = SimulatedFile()
+    entries.append(Entry(name: name, file: file))
+    unsyncedChanges.append(.enter(name, file))
+    return file
+  }
+
+  func rename(_ from: TraceFile, to: TraceFile) -> Bool {
+    guard let file = file(from) else { return false }
+    Self.apply(.rename(from, to, file), to: &entries)
+    unsyncedChanges.append(.rename(from, to, file))
+    return true
+  }
+
+  func remove(_ name: TraceFile) -> Bool {
+    guard file(name) != nil else { return false }
+    Self.apply(.remove(name), to: &entries)
+    unsyncedChanges.append(.remove(name))
+    return true
+  }
+
+  func syncDirectory() {
+    durableEntries = entries
+    unsyncedChanges.removeAll(keepingCapacity: true)
+  }
+
+  private static func apply(_ change: DirectoryChange, to entries: inout [Entry]) {
+    switch change {
+    case .enter(let name, let file):
+      entries.removeAll { $0.name == name }
+      entries.append(Entry(name: name, file: file))
+    case .rename(let from, let to, let file):
+      entries.removeAll { $0.name == from || $0.name == to }
+      entries.append(Entry(name: to, file: file))
+    case .remove(let name): entries.removeAll { $0.name == name }
+    }
+  }
+
+  // MARK: Handles and locks
+
+  func open(_ file: SimulatedFile) -> Int32 {
+    handles.append(file)
+    return Int32(handles.count - 1)
+  }
+
+  func close(_ handle: Int32) {
+    guard let file = handles[Int(handle)] else { return }
+    handles[Int(handle)] = nil
+    locks.removeAll { $0.file === file }
+  }
+
+  func opened(_ handle: Int32) -> SimulatedFile {
+    guard let file = handles[Int(handle)] else { fatalError("a closed handle is used") }
+    return file
+  }
+
+  var openHandleCount: Int { handles.count { $0 != nil } }
+
+  func lockDirectory(_ owner: Int) -> Bool {
+    guard directoryOwner == nil || directoryOwner == owner else { return false }
+    directoryOwner = owner
+    return true
+  }
+
+  func lock(_ file: SimulatedFile, _ owner: Int) -> Bool {
+    if let holder = locks.first(where: { $0.file === file }) { return holder.owner == owner }
+    locks.append((file, owner))
+    return true
+  }
+
+  /// The owner's storage is gone: the directory's descriptor is closed.
+  func leave(_ owner: Int) { if directoryOwner == owner { directoryOwner = nil } }
+
+  // MARK: Sudden ends
+
+  /// The process is gone; the machine runs on. What was under way ends one way or the other.
+  func kill() {
+    for operation in queue where !random.oneIn(3) { land(operation, whole: random.oneIn(2)) }
+    forgetProcess()
+  }
+
+  /// The power is gone: of what was not synced, each sector and each directory change is kept or lost.
+  func losePower() {
+    for operation in queue where !random.oneIn(4) { land(operation, whole: random.oneIn(2)) }
+    let fates: [SimulatedFile.Fate] = [.allKept, .allLost, .mixed, .mixed]
+    let fate = fates[random.below(4)]
+    let directoryFate = fates[random.below(4)]
+    // A file may hang in several entries, before and after a rename.
+    var seen: [SimulatedFile] = []
+    for change in unsyncedChanges where directoryFate == .allKept || (directoryFate == .mixed && random.oneIn(2)) {
+      Self.apply(change, to: &durableEntries)
+    }
+    for entry in durableEntries where !seen.contains(where: { $0 === entry.file }) {
+      seen.append(entry.file)
+      entry.file.losePower(fate, &random)
+    }
+    entries = durableEntries
+    unsyncedChanges.removeAll(keepingCapacity: true)
+    forgetProcess()
+  }
+
+  /// An operation that was under way left its bytes in the device's cache, or some of them.
+  private func land(_ operation: Operation, whole: Bool) {
+    guard let write = operation.write, let file = handles[Int(operation.handle)] else { return }
+    let count = whole ? write.count : random.below(write.count + 1)
+    file.write(write.memory, count: count, offset: Int(write.offset))
+  }
+
+  private func forgetProcess() {
+    queue.removeAll(keepingCapacity: true)
+    handles.removeAll(keepingCapacity: true)
+    locks.removeAll(keepingCapacity: true)
+    directoryOwner = nil
+    isDead = false
+    plan(SimulatedFaults())
+  }
+}
