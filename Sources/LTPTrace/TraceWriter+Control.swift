@@ -23,6 +23,13 @@ struct Preamble {
   var texts = 0
 }
 
+/// How far control records have come into sealed blocks.
+struct SealedControl {
+  var word: UInt64
+  var generation: UInt32
+  var texts: Int
+}
+
 /// The two blocks of control records that can be gathered at a time.
 enum Gathering: Int { case control, preamble }
 
@@ -68,6 +75,9 @@ extension TraceWriter where Storage: ~Copyable {
     guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: block.slotCount)) else { return false }
     controlBlocks[gathering.rawValue] = ControlBlock()
     appendControl(block)
+    if gathering == .control {
+      sealed = SealedControl(word: drainedWord, generation: saidGeneration, texts: saidTexts)
+    }
     return !hasFailed
   }
 
@@ -185,12 +195,12 @@ extension TraceWriter where Storage: ~Copyable {
     while saidOpened, preamble.policySlots < PolicySlot.count {
       let slot = orientation.policySlot(UInt8(preamble.policySlots))
       let generation = slot.pointee.generation.load(ordering: .acquiring)
-      if generation > 0, generation <= saidGeneration {
+      if generation > 0, generation <= sealed.generation {
         guard sayPolicy(slot: UInt8(preamble.policySlots), in: gathering) else { return false }
       }
       preamble.policySlots += 1
     }
-    while preamble.texts < saidTexts {
+    while preamble.texts < sealed.texts {
       guard sayText(id: preamble.texts + 1, in: gathering) else { return false }
       preamble.texts += 1
     }
@@ -203,13 +213,13 @@ extension TraceWriter where Storage: ~Copyable {
     record.run = log.run
     record.next_lane_id = progress.pointee.nextLaneID.load(ordering: .acquiring)
     record.segment_bytes = configuration.segmentBytes
-    record.orientation_word = drainedWord
-    record.policy_generation = saidGeneration
+    record.orientation_word = sealed.word
+    record.policy_generation = sealed.generation
     record.block_bytes = UInt32(configuration.blockBytes)
     guard say(record, in: gathering) else { return false }
     guard saidOpened else { return true }
-    let drained = OrientationWord(rawValue: drainedWord)
-    guard var transition = orientation.transition(epoch: drained.epoch) else { return true }
+    let epoch = OrientationWord(rawValue: sealed.word).epoch
+    guard var transition = orientation.transition(epoch: epoch) else { return true }
     transition.flags = LTP_TRANSITION_REPEATED
     return say(transition, in: gathering)
   }

@@ -110,6 +110,8 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   public internal(set) var isFinished = false
   var filesAreClosed = false
   var drainedWord: UInt64
+  /// What of all this is in sealed blocks. The rest is still being gathered, and a segment may begin before it.
+  var sealed: SealedControl
 
   var preparer = SegmentPreparer()
   var retiring = InlineArray<8, RetiringSegment?>(repeating: nil)
@@ -137,6 +139,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     controlSequence = log.controlSequence
     saidGeneration = log.policyGeneration
     drainedWord = log.word
+    sealed = SealedControl(word: log.word, generation: log.policyGeneration, texts: 0)
     oldestSegment = log.oldestSegment
     if let handle = log.handle {
       segment = OpenSegment(
