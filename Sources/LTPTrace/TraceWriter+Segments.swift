@@ -239,7 +239,12 @@ extension TraceWriter where Storage: ~Copyable {
   }
 
   private mutating func removeOldest() -> Bool {
-    do throws(StorageFault) { try storage.remove(.segment(oldestSegment)) } catch { return false }
+    do throws(StorageFault) { try storage.remove(.segment(oldestSegment)) } catch {
+      // Gone already, if only the sync below failed.
+      guard error.code == LTP_SYSTEM_ENOENT else { return false }
+    }
+    // One by one: a power loss that undid this removal and kept the next one would leave a hole.
+    do throws(StorageFault) { try storage.syncDirectory() } catch { return false }
     oldestSegment += 1
     return true
   }
