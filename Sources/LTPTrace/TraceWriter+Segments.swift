@@ -127,6 +127,8 @@ extension TraceWriter where Storage: ~Copyable {
     let index = segment.map { $0.index + 1 } ?? position.segmentIndex
     do throws(StorageFault) {
       preparer.handle = try storage.open(.prepared(index), create: true)
+      // An earlier try could not remove its file.
+      if error.code == LTP_SYSTEM_EEXIST { removePrepared(index) }
       preparer.phase = .zeroing
       preparer.zeroed = 0
       startZeros(handle: preparer.handle, at: 0, current: false)
@@ -198,9 +200,12 @@ extension TraceWriter where Storage: ~Copyable {
   mutating func dropPrepared() {
     guard preparer.handle >= 0 else { return }
     storage.close(preparer.handle)
-    let index = segment.map { $0.index + 1 } ?? position.segmentIndex
-    do throws(StorageFault) { try storage.remove(.prepared(index)) } catch {}
+    removePrepared(segment.map { $0.index + 1 } ?? position.segmentIndex)
     preparer.handle = -1
+  private mutating func removePrepared(_ index: UInt64) {
+    do throws(StorageFault) { try storage.remove(.prepared(index)) } catch {}
+  }
+
     preparer.zeroed = 0
     preparer.phase = .idle
   }
