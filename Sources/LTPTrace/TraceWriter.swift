@@ -58,6 +58,8 @@ struct OpenSegment {
   var zeroed: UInt64
   var blocks: UInt64 = 0
   var decisions: UInt64 = 0
+  /// Its last block has been said; the next segment comes once that is durable.
+  var isSealed = false
 }
 
 /// What a call of `step` did, for the thread that decides how long to sleep.
@@ -111,7 +113,6 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var drainedWord: UInt64
 
   var preparer = SegmentPreparer()
-  var retiring = InlineArray<8, RetiringSegment?>(repeating: nil)
   var oldestSegment: UInt64
   var now: UInt64 = 0
   var nowUnix: UInt64 = 0
