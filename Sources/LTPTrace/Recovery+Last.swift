@@ -119,10 +119,11 @@ extension Recovery {
       throw TraceOpenFault(LTP_ERROR_TRACE_VERSION, fault.text, segment: index, offset: place)
     }
     let damaged = garbage != nil
-    if damaged, scan.isSealed {
+    if let fault = scan.fault, fault.isOfPlace, scan.offset == 0 {
+      // A whole block that belongs elsewhere: a segment starts with zeros, so somebody put the file there.
       throw TraceOpenFault(
-        LTP_ERROR_TRACE_CORRUPT, "something was written after the segment's seal", segment: index,
-        offset: garbage ?? 0, block: next)
+        fault.kind == .log ? LTP_ERROR_TRACE_FOREIGN : LTP_ERROR_TRACE_CORRUPT, fault.text, segment: index,
+        offset: place, block: next)
     }
     if damaged, next < scan.facts.durableBlocks || (mark.map { next < $0.durableBlocks } ?? false) {
       throw TraceOpenFault(

@@ -9,6 +9,8 @@
 //   a segment missing in between      refused (CORRUPT)
 //   a fault in a segment before the   refused (CORRUPT, or FOREIGN for another log's block)
 //   last one
+//   last segment begins with a whole  refused (CORRUPT, or FOREIGN for another log's block)
+//   block that belongs elsewhere
 //   last segment sealed               go on in a new one
 //   last segment ends in zeros        go on after its last block ...
 //     ... but before the watermark    refused (LOST)
