@@ -176,12 +176,20 @@ extension Recovery {
     do throws(StorageFault) {
       let isNew = mark == nil
       let handle = try storage.open(isNew ? .preparedWatermark : .watermark, create: isNew)
-      try Watermark.write(
-        &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
-      try storage.sync(handle)
-      if isNew {
-        try storage.rename(.preparedWatermark, to: .watermark)
-        try storage.syncDirectory()
+      do throws(StorageFault) {
+        // What it says already is not said again: a power loss could take it, and with it an empty log's name.
+        if mark?.durableBlocks != position.blockIndex {
+          try Watermark.write(
+            &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
+        }
+        try storage.sync(handle)
+        if isNew {
+          try storage.rename(.preparedWatermark, to: .watermark)
+          try storage.syncDirectory()
+        }
+      } catch {
+        storage.close(handle)
+        throw error
       }
       return RecoveredLog(
         position: position, offset: 0, handle: nil, watermarkHandle: handle, run: facts.run + 1,
