@@ -35,7 +35,7 @@ public enum Recovery {
     guard let last = found.last, let first = found.first else {
       return try begin(&storage, mark: mark, found)
     }
-    guard found.count == last - first + 1 else {
+    guard found.count - 1 == last - first else {
       throw TraceOpenFault(
         LTP_ERROR_TRACE_CORRUPT, "a segment between the first and the last is missing",
         segment: try missingSegment(&storage, first: first))
