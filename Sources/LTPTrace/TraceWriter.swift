@@ -103,14 +103,14 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var controlBlocks = InlineArray<2, ControlBlock>(repeating: ControlBlock())
   var preamble = Preamble()
-  var saidOpened = false
-  var saidGeneration: UInt32
-  var saidTexts = 0
+  /// What control records say, with those that are still being gathered ...
+  var said: Said
+  /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
+  var sealed: Said
   var closedIsGathered = false
   var saidClosed = false
   /// Everything that was handed over is durable, and the run's end is said.
   public internal(set) var isFinished = false
-  var drainedWord: UInt64
 
   var preparer = SegmentPreparer()
   var oldestSegment: UInt64
@@ -135,14 +135,14 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     position = log.position
     durableBlocks = log.position.blockIndex
     controlSequence = log.controlSequence
-    saidGeneration = log.policyGeneration
-    drainedWord = log.word
+    said = Said(generation: log.policyGeneration, word: log.word)
+    sealed = said
     oldestSegment = log.oldestSegment
     if let handle = log.handle {
       segment = OpenSegment(
         index: log.position.segmentIndex, handle: handle, offset: log.offset, zeroed: log.offset,
         blocks: log.segmentBlocks, decisions: log.segmentDecisions)
-      preamble.isDone = true
+      preamble.isDone = log.offset > 0
     } else {
       segment = nil
     }
