@@ -20,6 +20,14 @@ public struct BlockFault: Error, Equatable {
     self.offset = offset
   }
 
+  /// The block is whole, but not the one that should be here.
+  public var isOfPlace: Bool {
+    switch kind {
+    case .log, .segmentIndex, .blockIndex, .previousHash: true
+    default: false
+    }
+  }
+
   public var text: StaticString {
     switch kind {
     case .short: "the block runs past the end of the segment"

@@ -119,10 +119,11 @@ extension Recovery {
       throw TraceOpenFault(LTP_ERROR_TRACE_VERSION, fault.text, segment: index, offset: place)
     }
     let damaged = garbage != nil
-    if damaged, scan.isSealed {
+    if let fault = scan.fault, fault.isOfPlace, scan.offset == 0 {
+      // A whole block that belongs elsewhere: a segment starts with zeros, so somebody put the file there.
       throw TraceOpenFault(
-        LTP_ERROR_TRACE_CORRUPT, "something was written after the segment's seal", segment: index,
-        offset: garbage ?? 0, block: next)
+        fault.kind == .log ? LTP_ERROR_TRACE_FOREIGN : LTP_ERROR_TRACE_CORRUPT, fault.text, segment: index,
+        offset: place, block: next)
     }
     if damaged, next < scan.facts.durableBlocks || (mark.map { next < $0.durableBlocks } ?? false) {
       throw TraceOpenFault(
@@ -175,12 +176,20 @@ extension Recovery {
     do throws(StorageFault) {
       let isNew = mark == nil
       let handle = try storage.open(isNew ? .preparedWatermark : .watermark, create: isNew)
-      try Watermark.write(
-        &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
-      try storage.sync(handle)
-      if isNew {
-        try storage.rename(.preparedWatermark, to: .watermark)
-        try storage.syncDirectory()
+      do throws(StorageFault) {
+        // What it says already is not said again: a power loss could take it, and with it an empty log's name.
+        if mark?.durableBlocks != position.blockIndex {
+          try Watermark.write(
+            &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
+        }
+        try storage.sync(handle)
+        if isNew {
+          try storage.rename(.preparedWatermark, to: .watermark)
+          try storage.syncDirectory()
+        }
+      } catch {
+        storage.close(handle)
+        throw error
       }
       return RecoveredLog(
         position: position, offset: 0, handle: nil, watermarkHandle: handle, run: facts.run + 1,

@@ -9,6 +9,8 @@
 //   a segment missing in between      refused (CORRUPT)
 //   a fault in a segment before the   refused (CORRUPT, or FOREIGN for another log's block)
 //   last one
+//   last segment begins with a whole  refused (CORRUPT, or FOREIGN for another log's block)
+//   block that belongs elsewhere
 //   last segment sealed               go on in a new one
 //   last segment ends in zeros        go on after its last block ...
 //     ... but before the watermark    refused (LOST)
@@ -33,7 +35,7 @@ public enum Recovery {
     guard let last = found.last, let first = found.first else {
       return try begin(&storage, mark: mark, found)
     }
-    guard found.count == last - first + 1 else {
+    guard found.count - 1 == last - first else {
       throw TraceOpenFault(
         LTP_ERROR_TRACE_CORRUPT, "a segment between the first and the last is missing",
         segment: try missingSegment(&storage, first: first))

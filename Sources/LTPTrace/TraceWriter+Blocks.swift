@@ -184,7 +184,6 @@ extension TraceWriter where Storage: ~Copyable {
     progress.pointee.durableBlocks.store(durableBlocks, ordering: .releasing)
     for _ in 0..<count { acknowledgeFirst() }
     wakeWaiters()
-    retireSegments()
   }
 
   private mutating func acknowledgeFirst() {

@@ -15,6 +15,15 @@ struct ControlBlock {
   var baseUnix: UInt64 = 0
 }
 
+/// What control records have said in this run, and where the log left off.
+struct Said {
+  var opened = false
+  var generation: UInt32
+  var texts = 0
+  /// Of the last transition.
+  var word: UInt64
+}
+
 /// How much of a segment's preamble has been said.
 struct Preamble {
   var isDone = false
@@ -23,12 +32,6 @@ struct Preamble {
   var texts = 0
 }
 
-/// How far control records have come into sealed blocks.
-struct SealedControl {
-  var word: UInt64
-  var generation: UInt32
-  var texts: Int
-}
 
 /// The two blocks of control records that can be gathered at a time.
 enum Gathering: Int { case control, preamble }
@@ -75,9 +78,7 @@ extension TraceWriter where Storage: ~Copyable {
     guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: block.slotCount)) else { return false }
     controlBlocks[gathering.rawValue] = ControlBlock()
     appendControl(block)
-    if gathering == .control {
-      sealed = SealedControl(word: drainedWord, generation: saidGeneration, texts: saidTexts)
-    }
+    if gathering == .control { sealed = said }
     return !hasFailed
   }
 
@@ -97,21 +98,21 @@ extension TraceWriter where Storage: ~Copyable {
 
   /// Gathers every transition up to the current word. False: one is still being filled in, or there is no room.
   mutating func drainTransitions() -> Bool {
-    if !saidOpened {
+    if !said.opened {
       guard sayOpened() else { return false }
-      saidOpened = true
+      said.opened = true
     }
     let target = orientation.current.epoch
     while orientation.drainedEpoch < target {
       guard let record = orientation.nextTransition() else { return false }
-      if record.pointee.policy_generation > saidGeneration {
+      if record.pointee.policy_generation > said.generation {
         let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
         guard sayPolicy(slot: slot, in: .control) else { return false }
-        saidGeneration = record.pointee.policy_generation
+        said.generation = record.pointee.policy_generation
       }
       guard say(record.pointee, in: .control) else { return false }
-      drainedWord = record.pointee.word_after
-      orientation.markDrained(epoch: OrientationWord(rawValue: drainedWord).epoch)
+      said.word = record.pointee.word_after
+      orientation.markDrained(epoch: OrientationWord(rawValue: said.word).epoch)
       progressed = true
     }
     return true
@@ -168,9 +169,9 @@ extension TraceWriter where Storage: ~Copyable {
   /// Gathers texts interned since the last call.
   mutating func sayTexts() -> Bool {
     let count = texts.pointee.count
-    while saidTexts < count {
-      guard sayText(id: saidTexts + 1, in: .control) else { return false }
-      saidTexts += 1
+    while said.texts < count {
+      guard sayText(id: said.texts + 1, in: .control) else { return false }
+      said.texts += 1
     }
     return true
   }
@@ -191,7 +192,7 @@ extension TraceWriter where Storage: ~Copyable {
       preamble.saidSegment = true
     }
     // Before the first transition there is nothing to repeat: the log's start says it all by itself.
-    while saidOpened, preamble.policySlots < PolicySlot.count {
+    while sealed.opened, preamble.policySlots < PolicySlot.count {
       let slot = orientation.policySlot(UInt8(preamble.policySlots))
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       if generation > 0, generation <= sealed.generation {
@@ -216,9 +217,9 @@ extension TraceWriter where Storage: ~Copyable {
     record.policy_generation = sealed.generation
     record.block_bytes = UInt32(configuration.blockBytes)
     guard say(record, in: gathering) else { return false }
-    guard saidOpened else { return true }
-    let epoch = OrientationWord(rawValue: sealed.word).epoch
-    guard var transition = orientation.transition(epoch: epoch) else { return true }
+    guard sealed.opened else { return true }
+    let drained = OrientationWord(rawValue: sealed.word)
+    guard var transition = orientation.transition(epoch: drained.epoch) else { return true }
     transition.flags = LTP_TRANSITION_REPEATED
     return say(transition, in: gathering)
   }

@@ -2,8 +2,9 @@
 // Segments: preparing the next one ahead of its use, going over to it, finishing with the old one, retention.
 //
 // Direct writes into space that was written before are three times as fast as writes that grow a file, so
-// a segment is filled with zeros ahead of its use. It gets its name only once that is on disk: under the
-// name of a segment there is always one that can be trusted or recovered.
+// a segment is filled with zeros ahead of its use. It gets its name only once that is on disk, and so is every block
+// of the segment before: under the name of a segment there is always one that can be trusted or recovered, and
+// only the last one can have a torn end.
 
 import CLTP
 import CLTPSystem
@@ -29,54 +30,49 @@ struct SegmentPreparer {
   var isBusy: Bool { zeroWriteIsBusy || syncIsBusy }
 }
 
-/// A full segment whose last blocks are on their way.
-struct RetiringSegment {
-  var handle: Int32
-  var usedBytes: UInt64
-  var endBlock: UInt64
-}
-
 private let retryNanoseconds: UInt64 = 100_000_000
 private let sealReserveBytes = UInt64(LTP_TRACE_PAGE_BYTES)
 
 extension TraceWriter where Storage: ~Copyable {
   /// Whether a block of `bytes` can be appended now. If not, what it takes has been set going.
   mutating func hasRoom(for bytes: Int) -> Bool {
-    guard let current = segment else { return false }
+    guard let current = segment, !current.isSealed else { return false }
     let end = current.offset + UInt64(bytes)
     if end + sealReserveBytes <= configuration.segmentBytes {
       return end + sealReserveBytes <= current.zeroed
     }
-    // Even when it succeeds: the new segment's preamble comes first, and the caller tries again.
-    _ = rotate()
+    sealSegment()
     return false
   }
 
-  /// There is a current segment and its preamble is said.
+  /// There is a current segment that takes blocks, and its preamble is said.
   mutating func ensureSegment() -> Bool {
-    if segment == nil {
+    if let current = segment {
+      if current.isSealed {
+        guard durableBlocks == position.blockIndex, cutEnd(of: current), adoptPrepared() else { return false }
+        storage.close(current.handle)
+        applyRetention()
+      }
+    } else {
       guard preparer.phase == .ready, adoptPrepared() else { return false }
     }
     return sayPreamble()
   }
 
-  /// Seals the current segment and goes over to the prepared one. False: it is not ready yet.
-  private mutating func rotate() -> Bool {
-    guard preparer.phase == .ready, hasFreeEntry, preamble.isDone else { return false }
-    guard let slot = retiring.indices.first(where: { retiring[$0] == nil }) else { return false }
-    guard let staging = takeStaging() else { return false }
+  /// Says the last record of a full segment, once the next one is ready. What comes then waits until all of the
+  /// segment is durable: a drained queue for each segment buys a log whose torn end is in one place.
+  private mutating func sealSegment() {
+    guard !segment!.isSealed, preparer.phase == .ready, hasFreeEntry, preamble.isDone else { return }
+    guard let staging = takeStaging() else { return }
     var record = ltp_sealed_record()
     record.header.kind = LTP_RECORD_SEALED
     record.header.slot_count = 2
     record.block_count = segment!.blocks + 1
     record.decision_count = segment!.decisions
     storeRecord(record, at: stagingMemory(staging) + Int(LTP_BLOCK_HEADER_BYTES))
+    segment!.isSealed = true
     appendControl(
       ControlBlock(staging: staging, slotCount: 2, baseMonotonic: now, baseUnix: nowUnix))
-    guard !hasFailed else { return false }
-    retiring[slot] = RetiringSegment(
-      handle: segment!.handle, usedBytes: segment!.offset, endBlock: position.blockIndex)
-    return adoptPrepared()
   }
 
   /// Gives the prepared segment its name and makes it the current one.
@@ -132,6 +128,8 @@ extension TraceWriter where Storage: ~Copyable {
       preparer.zeroed = 0
       startZeros(handle: preparer.handle, at: 0, current: false)
     } catch {
+      // An earlier try could not remove its file.
+      if error.code == LTP_SYSTEM_EEXIST { removePrepared(index) }
       hinder(error)
     }
   }
@@ -209,27 +207,28 @@ extension TraceWriter where Storage: ~Copyable {
   mutating func dropPrepared() {
     guard preparer.handle >= 0 else { return }
     storage.close(preparer.handle)
-    let index = segment.map { $0.index + 1 } ?? position.segmentIndex
-    do throws(StorageFault) { try storage.remove(.prepared(index)) } catch {}
+    removePrepared(segment.map { $0.index + 1 } ?? position.segmentIndex)
     preparer.handle = -1
     preparer.zeroed = 0
     preparer.phase = .idle
   }
 
+  private mutating func removePrepared(_ index: UInt64) {
+    do throws(StorageFault) { try storage.remove(.prepared(index)) } catch {}
+  }
+
   // MARK: Finishing
 
-  /// Cuts the unused end off segments that are wholly durable, and closes them.
-  mutating func retireSegments() {
-    for index in retiring.indices {
-      guard let old = retiring[index], old.endBlock <= durableBlocks else { continue }
-      // Only for tidiness: a sealed segment may end in zeros, and recovery accepts them.
-      do throws(StorageFault) {
-        try storage.truncate(old.handle, to: old.usedBytes)
-        try storage.sync(old.handle)
-      } catch {}
-      storage.close(old.handle)
-      retiring[index] = nil
-      applyRetention()
+  /// Cuts the unused end off a segment that is sealed and wholly durable. Its zeros were never synced, so a power
+  /// loss could leave anything there: only the last segment may look like that.
+  private mutating func cutEnd(of old: OpenSegment) -> Bool {
+    do throws(StorageFault) {
+      try storage.truncate(old.handle, to: old.offset)
+      try storage.sync(old.handle)
+      return true
+    } catch {
+      fail(error)
+      return false
     }
   }
 
@@ -250,7 +249,12 @@ extension TraceWriter where Storage: ~Copyable {
   }
 
   private mutating func removeOldest() -> Bool {
-    do throws(StorageFault) { try storage.remove(.segment(oldestSegment)) } catch { return false }
+    do throws(StorageFault) { try storage.remove(.segment(oldestSegment)) } catch {
+      // Gone already, if only the sync below failed.
+      guard error.code == LTP_SYSTEM_ENOENT else { return false }
+    }
+    // One by one: a power loss that undid this removal and kept the next one would leave a hole.
+    do throws(StorageFault) { try storage.syncDirectory() } catch { return false }
     oldestSegment += 1
     return true
   }
@@ -297,10 +301,6 @@ extension TraceWriter where Storage: ~Copyable {
     guard !filesAreClosed else { return }
     filesAreClosed = true
     dropPrepared()
-    for index in retiring.indices {
-      if let old = retiring[index] { storage.close(old.handle) }
-      retiring[index] = nil
-    }
     if let current = segment { storage.close(current.handle) }
     segment = nil
     storage.close(log.watermarkHandle)

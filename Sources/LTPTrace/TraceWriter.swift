@@ -58,6 +58,8 @@ struct OpenSegment {
   var zeroed: UInt64
   var blocks: UInt64 = 0
   var decisions: UInt64 = 0
+  /// Its last block has been said; the next segment comes once that is durable.
+  var isSealed = false
 }
 
 /// What a call of `step` did, for the thread that decides how long to sleep.
@@ -101,20 +103,17 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var controlBlocks = InlineArray<2, ControlBlock>(repeating: ControlBlock())
   var preamble = Preamble()
-  var saidOpened = false
-  var saidGeneration: UInt32
-  var saidTexts = 0
+  /// What control records say, with those that are still being gathered ...
+  var said: Said
+  /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
+  var sealed: Said
   var closedIsGathered = false
   var saidClosed = false
   /// Everything that was handed over is durable, and the run's end is said.
   public internal(set) var isFinished = false
   var filesAreClosed = false
-  var drainedWord: UInt64
-  /// What of all this is in sealed blocks. The rest is still being gathered, and a segment may begin before it.
-  var sealed: SealedControl
 
   var preparer = SegmentPreparer()
-  var retiring = InlineArray<8, RetiringSegment?>(repeating: nil)
   var oldestSegment: UInt64
   var now: UInt64 = 0
   var nowUnix: UInt64 = 0
@@ -137,15 +136,14 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     position = log.position
     durableBlocks = log.position.blockIndex
     controlSequence = log.controlSequence
-    saidGeneration = log.policyGeneration
-    drainedWord = log.word
-    sealed = SealedControl(word: log.word, generation: log.policyGeneration, texts: 0)
+    said = Said(generation: log.policyGeneration, word: log.word)
+    sealed = said
     oldestSegment = log.oldestSegment
     if let handle = log.handle {
       segment = OpenSegment(
         index: log.position.segmentIndex, handle: handle, offset: log.offset, zeroed: log.offset,
         blocks: log.segmentBlocks, decisions: log.segmentDecisions)
-      preamble.isDone = true
+      preamble.isDone = log.offset > 0
     } else {
       segment = nil
     }

@@ -50,7 +50,7 @@ struct History {
     clock = SimulatedClock(disk)
     isHeavy = random.oneIn(4)
     configuration.blockBytes = 16 << 10
-    configuration.segmentBytes = [256 << 10, 256 << 10, 128 << 10, 96 << 10][random.below(4)]
+    configuration.segmentBytes = [256 << 10, 128 << 10, 96 << 10, 64 << 10][random.below(4)]
     configuration.inflightMax = [1, 2, 4, 8][random.below(4)]
     if random.oneIn(8) {
       configuration.retainSegments = 2
@@ -197,7 +197,9 @@ struct History {
     let segment = core.progress.pointee.segmentIndex.load(ordering: .relaxed)
     for _ in 0..<10 + random.below(30) {
       switch random.below(16) {
-      case 0..<7: try admit(core, count: 1 + random.below(isHeavy ? 700 : 30))
+      case 0..<7:
+        try admit(core, count: 1 + random.below(isHeavy ? 300 : 30))
+        if isHeavy { for _ in 0..<4 { try core.step(after: 400_000) } }
       case 7..<12: try core.step(after: UInt64(random.below(2_000_000)))
       case 12: core.publish(UInt8(random.below(Int(LTP_STATE_COUNT))), value: Int64(random.below(100)))
       case 13: try changeLanes(core)

@@ -6,18 +6,22 @@ import Testing
 
 @Suite("Histories")
 struct HistoryTests {
-  /// LTP_LONG_TESTS=1 swift test -c release --filter HistoryTests
+  /// LTP_LONG_TESTS=1 swift test -c release -Xswiftc -enable-testing --filter HistoryTests
   static let isLong = ProcessInfo.processInfo.environment["LTP_LONG_TESTS"] == "1"
-  static var seedCount: UInt64 { isLong ? 100_000 : 3_000 }
+  static var seedCount: UInt64 { isLong ? 100_000 : 2_500 }
 
   @Test("fault 5: power loss with reordered, torn and garbage sectors, from many seeds")
   func powerLoss() throws {
     var total = HistoryFacts()
-    for seed in 0..<Self.seedCount {
-      total += try History.run(seed: seed)
+    var failed = 0
+    for seed in 0..<Self.seedCount where failed < 12 {
+      do throws(Violation) { total += try History.run(seed: seed) } catch {
+        failed += 1
+        Issue.record(error)
+      }
     }
     print("\(Self.seedCount) histories: \(total)")
-    if !Self.isLong { print("100,000 of them: LTP_LONG_TESTS=1 swift test -c release --filter HistoryTests") }
+    if !Self.isLong { print("100,000 of them: LTP_LONG_TESTS=1 swift test -c release -Xswiftc -enable-testing --filter HistoryTests") }
     #expect(total.rotations > 0 && total.cuts > 0 && total.failures > 0 && total.unrecorded > 0)
     #expect(total.recoveriesInterrupted > 0 && total.opensRefused > 0)
   }

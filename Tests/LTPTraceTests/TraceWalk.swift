@@ -31,6 +31,8 @@ struct TraceWalk {
   var closedRuns: Set<UInt32> = []
 
   private var hasBlocks = false
+  private var openedRun: UInt32 = 0
+  private var firstEpoch: UInt64 = 0
   private var durableBlocks: UInt64 = 0
   private var knownWords: Set<UInt64> = []
   private var knownPolicies: Set<UInt32> = []
@@ -156,6 +158,8 @@ struct TraceWalk {
   }
 
   private func know(_ word: UInt64) throws(Violation) {
+    // Where retention took the segment with its transition, an older word may still come.
+    if firstBlock > 0, word >> 32 < firstEpoch { return }
     guard knownWords.contains(word) else { throw Violation("decided under a word whose transition comes later") }
   }
 
@@ -181,9 +185,11 @@ struct TraceWalk {
     switch kind {
     case LTP_RECORD_OPENED:
       let opened = record.load(as: ltp_opened_record.self)
-      guard opened.run > run, opened.run == run + 1 || firstBlock > 0 else {
+      // A run's first segment names the run before its opening is said, and a crash may come between.
+      guard opened.run == run + 1 || (opened.run == run && openedRun < run) else {
         throw Violation("run \(opened.run) after \(run)")
       }
+      openedRun = opened.run
       guard opened.next_lane_id > laneIDMax else { throw Violation("a lane id is used again") }
       run = opened.run
       texts = [:]
@@ -215,16 +221,21 @@ struct TraceWalk {
   private mutating func takeSegment(_ segment: ltp_segment_record) throws(Violation) {
     guard segmentBlocks == 1 else { throw Violation("a segment record in mid-segment") }
     guard segment.next_lane_id > laneIDMax else { throw Violation("segment: lane id") }
+    guard segment.run >= run else { throw Violation("segment: run \(segment.run) after \(run)") }
     if firstBlock + 1 == blockCount, firstBlock > 0 {
       // The first segment that is left stands for all before it.
       word = segment.orientation_word
-      run = segment.run
+      openedRun = segment.run - 1
+      firstEpoch = word >> 32
     }
+    run = segment.run
+    guard segment.orientation_word == word else { throw Violation("segment: word") }
   }
 
   private mutating func takeTransition(_ address: UnsafeRawPointer) throws(Violation) {
     let record = address.load(as: ltp_transition_record.self)
-    guard knownPolicies.contains(record.policy_generation) else {
+    // A preamble says the orientation first, then the policies.
+    guard knownPolicies.contains(record.policy_generation) || record.flags != 0 else {
       throw Violation("a transition under policy \(record.policy_generation), which comes later")
     }
     if knownWords.contains(record.word_after) || record.word_after == word {

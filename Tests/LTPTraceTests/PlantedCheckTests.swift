@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checker itself: it must call wrong what is wrong, without recovery's help.
+
+import CLTP
+import CLTPSystem
+import Testing
+
+@testable import LTPTrace
+
+@Suite("The checker")
+struct PlantedCheckTests {
+  /// Changes a sealed block of a good log and hashes it again, so that only its place in the log can tell.
+  private func violation(_ change: (UnsafeMutablePointer<ltp_block_header>) -> Void) throws -> String? {
+    let scene = Scene()
+    try scene.writeLog(segments: 1)
+    let file = scene.disk.file(.segment(0))!
+    let block = file.visible + scene.blockOffsets(0).last!
+    let header = block.assumingMemoryBound(to: ltp_block_header.self)
+    change(header)
+    Digest(of: block + 256, count: Int(header.pointee.slot_count) * 32)!.store(to: block + 192)
+    Digest(of: block, count: 224)!.store(to: block + 224)
+    do throws(Violation) {
+      _ = try TraceWalk(scene.disk, ledger: scene.ledger)
+      return nil
+    } catch {
+      return error.description
+    }
+  }
+
+  @Test("a wrong previous hash that somebody accepted is found")
+  func previousHash() throws {
+    #expect(try violation { $0.pointee.previous_hash.5 ^= 1 }?.contains("previous hash") == true)
+  }
+
+  @Test("a wrong block index, segment, log or durable count is found")
+  func place() throws {
+    #expect(try violation { $0.pointee.block_index += 1 }?.contains("block index") == true)
+    #expect(try violation { $0.pointee.segment_index += 1 }?.contains("segment index") == true)
+    #expect(try violation { $0.pointee.log_id.0 ^= 1 }?.contains("log id") == true)
+    #expect(try violation { $0.pointee.durable_blocks = 0 }?.contains("durable blocks") == true)
+    #expect(try violation { $0.pointee.first_sequence += 1 }?.contains("sequence") == true)
+  }
+
+  @Test("a re-hashed block whose records say something else is found, by the next block's previous hash at least")
+  func records() throws {
+    #expect(try violation { _ in } == nil)
+    #expect(
+      try violation { ($0 + 1).withMemoryRebound(to: UInt8.self, capacity: 64) { $0[8] ^= 1 } } != nil)
+  }
+
+  @Test("an acknowledged record that is gone is found")
+  func acknowledged() throws {
+    let scene = Scene()
+    let walk = try scene.writeLog(segments: 1)
+    try walk.checkAcknowledged(scene.ledger)
+    scene.ledger.durableBlocks = walk.blockCount + 1
+    #expect(throws: Violation.self) { try walk.checkAcknowledged(scene.ledger) }
+    scene.ledger.durableBlocks = 0
+    let lane = scene.ledger.lanes.keys.first!
+    scene.ledger.lanes[lane]!.acknowledged = scene.ledger.lanes[lane]!.slots.count + 1
+    #expect(throws: Violation.self) { try walk.checkAcknowledged(scene.ledger) }
+  }
+
+  @Test("a slot that differs from what the host saw is found")
+  func slots() throws {
+    let scene = Scene()
+    try scene.writeLog(segments: 1)
+    let lane = scene.ledger.lanes.keys.first!
+    scene.ledger.lanes[lane]!.slots[40].words.2 ^= 1
+    #expect(throws: Violation.self) { _ = try TraceWalk(scene.disk, ledger: scene.ledger) }
+  }
+}
