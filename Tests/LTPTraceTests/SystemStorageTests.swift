@@ -54,9 +54,13 @@ private struct FixedStorage: TraceStorage, ~Copyable {
 struct SystemStorageTests {
   /// Whether this machine lets a process have a ring; told apart from a broken one by trying once.
   static let hasRing: Bool = {
-    let path = NSTemporaryDirectory()
-    let storage = try? SystemStorage(path: path, storage: LTP_STORAGE_AUTO, queueDepth: 2, bufferCount: 1)
-    return storage?.choice.storage == LTP_STORAGE_IO_URING
+    do throws(StorageFault) {
+      let storage = try SystemStorage(
+        path: NSTemporaryDirectory(), storage: LTP_STORAGE_AUTO, queueDepth: 2, bufferCount: 1)
+      return storage.choice.storage == LTP_STORAGE_IO_URING
+    } catch {
+      return false
+    }
   }()
 
   private static func temporaryDirectory() throws -> String {
@@ -181,14 +185,15 @@ struct SystemStorageTests {
     scene.plan { $0.stalledUntil = scene.disk.now + 1_000_000_000 }
     // The writer's turn comes on another thread, after the lane has filled its ring and waits.
     nonisolated(unsafe) let turn = core
+    nonisolated(unsafe) let state = lane.lane.state
     let capacity = UInt64(core.laneBlocks) * lane.lane.state.pointee.slotsPerBlock
     let thread = Thread {
-      while lane.lane.state.pointee.published.load(ordering: .acquiring) < capacity { usleep(100) }
+      while state.pointee.published.load(ordering: .acquiring) < capacity { usleep(100) }
       usleep(20_000)
       for _ in 0..<200 {
         turn.clock.advance(100_000_000)
         _ = turn.writer.pointee.step(now: turn.clock.monotonic, nowUnix: turn.clock.unix, waitNanoseconds: 0)
-        if lane.lane.state.pointee.releasedBlocks.load(ordering: .acquiring) > 0 { return }
+        if state.pointee.releasedBlocks.load(ordering: .acquiring) > 0 { return }
       }
     }
     thread.start()
