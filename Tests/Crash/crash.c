@@ -229,6 +229,7 @@ static int shutdowns(const char *directory, uint32_t storage, int count) {
  * acknowledged in a file. The directory's room is scripts/crash's business. */
 static int until_full(const char *directory, uint32_t storage, const char *kept) {
   int file = open(kept, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+  witness_patience_ns = 1000 * MILLISECOND;
   int status = victim_run(directory, storage, 77, file, ROUNDS_MAX);
   close(file);
   if (status != 3) printf("  it ended with %d, not by a failure of the trace\n", status);

@@ -139,9 +139,11 @@ static int load_and_read(
   rewind(file);
   uint8_t *bytes = malloc(size + 1);
   size_t got = bytes == NULL ? 0 : fread(bytes, 1, size, file);
+  /* Fewer bytes without an error: its writer has just cut the unused end off. */
+  int is_read = bytes != NULL && !ferror(file);
   fclose(file);
-  int result = got == size ? read_segment(reader, place, bytes, size, is_last)
-                           : wrong(reader, place, got, "cannot be read");
+  int result = is_read ? read_segment(reader, place, bytes, got, is_last)
+                       : wrong(reader, place, got, "cannot be read");
   free(bytes);
   return result;
 }

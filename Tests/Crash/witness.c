@@ -12,6 +12,8 @@
 
 #define SECOND ((uint64_t)1000000000)
 
+uint64_t witness_patience_ns = 10 * SECOND;
+
 ltp_core_options crash_options(const char *directory, uint32_t storage) {
   ltp_core_options options;
   ltp_core_options_init(&options, sizeof options);
@@ -45,7 +47,7 @@ static int decide(struct way *way, int count, int descriptor) {
     way->frame++;
   }
   struct acknowledgement said = {way->session, way->frame, ltp_lane_sequence(way->lane) - 1};
-  if (ltp_lane_wait_durable(way->lane, said.sequence + 1, 10 * SECOND) != LTP_OK) return 3;
+  if (ltp_lane_wait_durable(way->lane, said.sequence + 1, witness_patience_ns) != LTP_OK) return 3;
   return write(descriptor, &said, sizeof said) == (ssize_t)sizeof said ? 0 : 4;
 }
 

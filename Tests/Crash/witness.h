@@ -27,6 +27,9 @@ struct witness {
   int disorder;
 };
 
+/* How long a victim waits for its records before it takes the trace for failed. */
+extern uint64_t witness_patience_ns;
+
 ltp_core_options crash_options(const char *directory, uint32_t storage);
 /* Opens, decides on two lanes and acknowledges on descriptor, until it is killed or after this many rounds.
  * Returns an exit status: 0 when all went well, 3 when the trace failed and said so. */
