@@ -172,9 +172,14 @@ extension Recovery {
     _ storage: inout Storage, position: ChainPosition, facts: LogFacts, oldest: UInt64,
     mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
+    let isNew = mark == nil
+    let handle: Int32
     do throws(StorageFault) {
-      let isNew = mark == nil
-      let handle = try storage.open(isNew ? .preparedWatermark : .watermark, create: isNew)
+      handle = try storage.open(isNew ? .preparedWatermark : .watermark, create: isNew)
+    } catch {
+      throw openFault(error)
+    }
+    do throws(StorageFault) {
       try Watermark.write(
         &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
       try storage.sync(handle)
@@ -188,6 +193,7 @@ extension Recovery {
         policyGeneration: facts.policyGeneration, oldestSegment: oldest, segmentBlocks: 0,
         segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
     } catch {
+      storage.close(handle)
       throw openFault(error)
     }
   }
