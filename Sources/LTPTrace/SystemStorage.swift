@@ -199,8 +199,8 @@ public struct SystemStorage: TraceStorage, ~Copyable {
     if let ring {
       let isQueued =
         ltp_system_ring_queue_write(
-        ring, write.file, fileIndex(write.file), write.memory, UInt32(write.count), write.offset,
-        choice.registersBuffers ? write.bufferIndex : -1, write.durable ? 1 : 0, write.token) == 0
+          ring, write.file, fileIndex(write.file), write.memory, UInt32(write.count), write.offset,
+          choice.registersBuffers ? write.bufferIndex : -1, write.durable ? 1 : 0, write.token) == 0
       underWay += isQueued ? 1 : 0
       return isQueued
     }
