@@ -34,6 +34,7 @@ int ltp_system_is_writable(int directory) {
 
 int ltp_system_close(int descriptor) { return or_errno(close(descriptor)); }
 int ltp_system_lock(int descriptor) { return or_errno(flock(descriptor, LOCK_EX | LOCK_NB)); }
+int ltp_system_unlock(int descriptor) { return or_errno(flock(descriptor, LOCK_UN)); }
 
 int ltp_system_is_locked_at(int directory, const char *name) {
   // Not to wait for a FIFO's writer: O_NONBLOCK.

@@ -173,23 +173,23 @@ extension Recovery {
     _ storage: inout Storage, position: ChainPosition, facts: LogFacts, oldest: UInt64,
     mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
+    let isNew = mark == nil
+    let handle: Int32
     do throws(StorageFault) {
-      let isNew = mark == nil
-      let handle = try storage.open(isNew ? .preparedWatermark : .watermark, create: isNew)
-      do throws(StorageFault) {
-        // What it says already is not said again: a power loss could take it, and with it an empty log's name.
-        if mark?.durableBlocks != position.blockIndex {
-          try Watermark.write(
-            &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
-        }
-        try storage.sync(handle)
-        if isNew {
-          try storage.rename(.preparedWatermark, to: .watermark)
-          try storage.syncDirectory()
-        }
-      } catch {
-        storage.close(handle)
-        throw error
+      handle = try storage.open(isNew ? .preparedWatermark : .watermark, create: isNew)
+    } catch {
+      throw openFault(error)
+    }
+    do throws(StorageFault) {
+      // What it says already is not said again: a power loss could take it, and with it an empty log's name.
+      if mark?.durableBlocks != position.blockIndex {
+        try Watermark.write(
+          &storage, handle: handle, logID: position.logID, durableBlocks: position.blockIndex)
+      }
+      try storage.sync(handle)
+      if isNew {
+        try storage.rename(.preparedWatermark, to: .watermark)
+        try storage.syncDirectory()
       }
       return RecoveredLog(
         position: position, offset: 0, handle: nil, watermarkHandle: handle, run: facts.run + 1,
@@ -197,6 +197,7 @@ extension Recovery {
         policyGeneration: facts.policyGeneration, oldestSegment: oldest, segmentBlocks: 0,
         segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
     } catch {
+      storage.close(handle)
       throw openFault(error)
     }
   }

@@ -30,6 +30,8 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   private var finished: UnsafeMutablePointer<StorageCompletion>
   private var finishedCount = 0
   private let queueDepth: Int
+  /// Operations that were handed over and have not been taken back.
+  private var underWay = 0
 
   /// Opens the directory and chooses the road. `queueDepth`: how many operations may be under way.
   public init(
@@ -55,7 +57,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   deinit {
     if let ring { ltp_system_ring_destroy(ring) }
-    _ = ltp_system_close(directory)
+    release(directory)
     finished.deallocate()
   }
 
@@ -108,7 +110,14 @@ public struct SystemStorage: TraceStorage, ~Copyable {
       registered[index] = -1
       _ = ltp_system_ring_set_file(ring, UInt32(index), -1)
     }
-    _ = ltp_system_close(handle)
+    release(handle)
+  }
+
+  /// Closes the descriptor. Its lock goes at once, even if a child of the host still has a copy of it; but not
+  /// before every write has ended.
+  private borrowing func release(_ descriptor: Int32) {
+    if underWay == 0 { _ = ltp_system_unlock(descriptor) }
+    _ = ltp_system_close(descriptor)
   }
 
   private mutating func registerFile(_ descriptor: Int32) {
@@ -188,9 +197,12 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   public mutating func start(_ write: StorageWrite) -> Bool {
     if let ring {
-      return ltp_system_ring_queue_write(
-        ring, write.file, fileIndex(write.file), write.memory, UInt32(write.count), write.offset,
-        choice.registersBuffers ? write.bufferIndex : -1, write.durable ? 1 : 0, write.token) == 0
+      let isQueued =
+        ltp_system_ring_queue_write(
+          ring, write.file, fileIndex(write.file), write.memory, UInt32(write.count), write.offset,
+          choice.registersBuffers ? write.bufferIndex : -1, write.durable ? 1 : 0, write.token) == 0
+      underWay += isQueued ? 1 : 0
+      return isQueued
     }
     guard finishedCount < queueDepth else { return false }
     let put = ltp_system_write_at(
@@ -202,7 +214,11 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   private func fileIndex(_ handle: Int32) -> Int32 { registeredIndex(handle).map { Int32($0) } ?? -1 }
 
   public mutating func startSync(_ handle: Int32, token: UInt64) -> Bool {
-    if let ring { return ltp_system_ring_queue_sync(ring, handle, fileIndex(handle), token) == 0 }
+    if let ring {
+      let isQueued = ltp_system_ring_queue_sync(ring, handle, fileIndex(handle), token) == 0
+      underWay += isQueued ? 1 : 0
+      return isQueued
+    }
     guard finishedCount < queueDepth else { return false }
     finish(token: token, result: ltp_system_sync(handle))
     return true
@@ -227,6 +243,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
       }
       count = reap(ring, into: completions, capacity: capacity)
     }
+    underWay -= count
     return count
   }
 

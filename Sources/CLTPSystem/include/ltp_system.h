@@ -98,6 +98,7 @@ int ltp_system_lock(int descriptor); /* exclusive, without waiting: -EWOULDBLOCK
 int ltp_system_is_locked_at(int directory, const char *name);
 /* 1 when the entry is a regular file itself, 0 when it is something else (links are not followed). */
 int ltp_system_is_regular_at(int directory, const char *name);
+int ltp_system_unlock(int descriptor); /* for every copy of the descriptor, in this process or a child */
 int64_t ltp_system_size(int descriptor);
 int64_t ltp_system_read_at(int descriptor, void *bytes, size_t count, uint64_t offset);
 /* One pwritev2 call. durable: with RWF_DSYNC. May be short. */
