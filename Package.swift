@@ -56,7 +56,7 @@ let package = Package(
     .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
     .testTarget(
       name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),
-    .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary"]),
+    .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect"]),
     .testTarget(
       name: "LTPInspectTests",
       dependencies: [

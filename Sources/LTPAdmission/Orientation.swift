@@ -46,7 +46,7 @@ public struct Orientation {
 
   /// Zeroed memory that an orientation takes, in bytes.
   public static var memoryBytes: Int {
-    4096 + PolicySlot.count * (slotBytes + PolicyTable.ruleCount * 8)
+    4096 + PolicySlot.count * (slotBytes + PolicyTable.ruleCount * 8 + MemoryLayout<ltp_policy>.stride)
       + transitionsMax * (MemoryLayout<ltp_transition_record>.stride + 4)
   }
 
@@ -69,11 +69,13 @@ public struct Orientation {
     let rulesBase = next
     let ruleBytes = PolicyTable.ruleCount * 8
     next += PolicySlot.count * ruleBytes
+    let sources = next.bindMemory(to: ltp_policy.self, capacity: PolicySlot.count)
+    next += PolicySlot.count * MemoryLayout<ltp_policy>.stride
     slots = next.bindMemory(to: PolicySlot.self, capacity: PolicySlot.count)
     for index in 0..<PolicySlot.count {
       let rules = (rulesBase + index * ruleBytes).bindMemory(
         to: Atomic<UInt64>.self, capacity: PolicyTable.ruleCount)
-      (slots + index).initialize(to: PolicySlot(rules: rules))
+      (slots + index).initialize(to: PolicySlot(rules: rules, source: sources + index))
     }
     line.pointee.word.store(word.rawValue, ordering: .releasing)
   }
@@ -207,7 +209,7 @@ public struct Orientation {
       }
       let after = try self.word(after: before, change, overrun: false)
       // Set first: the writer may take the transition at once, and a later load must see this slot as in use.
-      slots[Int(free)].sinceEpoch = after.epoch
+      slots[Int(free)].sinceEpoch.store(after.epoch, ordering: .releasing)
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
@@ -222,7 +224,7 @@ public struct Orientation {
   private func freeSlot(current: OrientationWord, drainedEpoch: UInt32) -> UInt8? {
     // Policies become current one after the other: once the current one's transition is drained, so is every
     // transition that refers to another slot.
-    let currentDrained = slots[Int(current.policySlot)].sinceEpoch <= drainedEpoch
+    let currentDrained = slots[Int(current.policySlot)].sinceEpoch.load(ordering: .acquiring) <= drainedEpoch
     for index in 0..<UInt8(PolicySlot.count) where index != current.policySlot {
       if currentDrained || slots[Int(index)].generation.load(ordering: .relaxed) == 0 { return index }
     }

@@ -13,20 +13,24 @@ public struct PolicySlot: ~Copyable {
   public let generation = Atomic<UInt32>(0)
   /// The policy's priority thresholds, a byte a state, the lowest byte UNKNOWN's.
   let thresholds = Atomic<UInt64>(0)
-  /// Epoch of the transition that made this slot current. Guarded by the core's control mutex.
-  var sinceEpoch: UInt32 = 0
-  /// What was loaded, for the trace. Guarded by the core's control mutex.
-  public var source = ltp_policy()
+  /// Epoch of the transition that made this slot current.
+  let sinceEpoch = Atomic<UInt32>(0)
+  /// What was loaded, for the trace. Guarded by the core's control mutex. Behind a pointer, as the rules are,
+  /// so that loading changes no part of this structure while lanes look at it.
+  public let source: UnsafeMutablePointer<ltp_policy>
   /// LTP_STATE_COUNT rows of LTP_CLASS_COUNT rules.
   let rules: UnsafeMutablePointer<Atomic<UInt64>>
 
-  /// `rules` holds `PolicyTable.ruleCount` zeroed words, and lives as long as the slot.
-  init(rules: UnsafeMutablePointer<Atomic<UInt64>>) { self.rules = rules }
+  /// `rules` holds `PolicyTable.ruleCount` zeroed words; both live as long as the slot.
+  init(rules: UnsafeMutablePointer<Atomic<UInt64>>, source: UnsafeMutablePointer<ltp_policy>) {
+    self.rules = rules
+    self.source = source
+  }
 
   /// Overwrites the slot. Only while it is not current, under the core's control mutex.
-  mutating func load(_ policy: UnsafePointer<ltp_policy>, generation newGeneration: UInt32) {
+  borrowing func load(_ policy: UnsafePointer<ltp_policy>, generation newGeneration: UInt32) {
     generation.store(newGeneration, ordering: .releasing)
-    source = policy.pointee
+    source.pointee = policy.pointee
     var packed: UInt64 = 0
     for state in 0..<UInt8(LTP_STATE_COUNT) {
       packed |= UInt64(policy.threshold(state: state)) << (UInt64(state) * 8)

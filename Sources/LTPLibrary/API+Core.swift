@@ -106,7 +106,7 @@ public func ltp_orientation_publish(
       let word = try core.state.pointee.orientation.publish(
         change, evidence: evidence, evidenceCount: Int(bytes[11]),
         text: (base + textOffset).assumingMemoryBound(to: CChar.self), now: ltp_system_monotonic_ns())
-      epoch?.pointee = word.epoch
+      if let epoch { epoch.pointee = word.epoch }
       return LTP_OK
     } catch {
       return error.status
@@ -189,7 +189,7 @@ public func ltp_counters_read(
   }
   var found = 0
   for index in 0..<Lane.counterCount where totals[index] != 0 {
-    if found < capacity {
+    if found < capacity, let counters {
       let key = Lane.counterKey(index)
       counters[found] = ltp_counter(
         count: totals[index], action_class: key.actionClass, state: key.state, verdict: key.outcome.verdict,

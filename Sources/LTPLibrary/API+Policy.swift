@@ -59,7 +59,7 @@ extension Core {
         return error.status
       }
       state.pointee.policyGeneration = next
-      loaded?.pointee = next
+      if let loaded { loaded.pointee = next }
       return LTP_OK
     }
   }

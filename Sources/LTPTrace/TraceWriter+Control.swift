@@ -139,9 +139,8 @@ extension TraceWriter where Storage: ~Copyable {
     memory.storeBytes(
       of: source.pointee.generation.load(ordering: .relaxed), toByteOffset: 8, as: UInt32.self)
     memory.storeBytes(of: UInt32(slot), toByteOffset: 12, as: UInt32.self)
-    withUnsafeBytes(of: &source.pointee.source) { bytes in
-      (memory + policyOffset).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
-    }
+    (memory + policyOffset).copyMemory(
+      from: source.pointee.source, byteCount: MemoryLayout<ltp_policy>.size)
     ltp_system_mutex_unlock(orientation.controlMutex)
     guard let digest = Digest(of: memory + policyOffset, count: MemoryLayout<ltp_policy>.size) else {
       fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)

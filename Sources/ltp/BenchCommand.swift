@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ltp bench`: how many decisions a second this machine makes and proves.
 //
-// Exit status: 0 the trace proves every decision, 1 it does not or the bench could not finish, 64 bad
+// Exit status: 0 the trace proves every decision, 1 it does not or the bench could not finish, 2 bad
 // options.
 
 import ArgumentParser
@@ -35,7 +35,7 @@ struct BenchCommand: ParsableCommand {
 
       Progress goes to standard error, the table to standard output. Nothing else should run meanwhile.
       Exit status: 0 the trace proves every decision, 1 it does not or the bench could not finish, \
-      64 an option cannot be used.
+      2 an option cannot be used.
 
       Examples:
         ltp bench                            about a minute, at most 8 GB of trace, removed afterwards

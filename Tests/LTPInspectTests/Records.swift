@@ -135,6 +135,10 @@ enum Records {
       raw.storeBytes(of: log.high, toByteOffset: 8, as: UInt64.self)
     }
     mark.durable_blocks = durable
+    withUnsafeMutableBytes(of: &mark) { raw in
+      let hashed = raw.count - Int(LTP_HASH_BYTES)
+      Digest(of: raw.baseAddress!, count: hashed)!.store(to: raw.baseAddress! + hashed)
+    }
     return bytes(mark)
   }
 

@@ -173,7 +173,7 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   func admit(_ lane: SimulatedLane, _ request: ltp_route_request) throws(Violation) -> ltp_verdict {
     var request = request
     let before = lane.published
-    let verdict = lane.lane.admit(&request, available: 64)
+    let verdict = lane.lane.admit(&request, available: 64).cValue
     lane.enterNewSlots(ledger)
     if verdict.reason == LTP_REASON_TRACE_BACKPRESSURE {
       ledger.lanes[lane.id]!.unrecorded += 1
