@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ltp bench`: how many decisions a second this machine makes and proves.
 //
-// Exit status: 0 the trace proves every decision, 1 it does not or the bench could not finish, 2 bad options.
+// Exit status: 0 the trace proves every decision, 1 it does not or the bench could not finish, 2 bad
+// options.
 
 import ArgumentParser
 import CLTP
@@ -26,11 +27,11 @@ struct BenchCommand: ParsableCommand {
     commandName: "bench",
     abstract: "Measure decisions a second on this machine, then prove every one of them from the trace.",
     discussion: """
-      Lanes decide a seeded mix of requests through the C ABI while 1,000 state changes a second are published.
-      In turn: the machine's own limits (SHA-256, durable direct writes, a bare loop with the same loads and \
-      stores); single calls and batches of 64 in bursts that the ring absorbs; flat out, waiting for the trace; \
-      open loop at 0.5, 1, 2, 5 and 10 times what was sustained, latency counted from the scheduled arrival; \
-      and at last the trace is verified and every record decided again.
+      Lanes decide a seeded mix of requests through the C ABI while 1,000 state changes a second are \
+      published. In turn: the machine's own limits (SHA-256, durable direct writes, a bare loop with the same \
+      loads and stores); single calls and batches of 64 in bursts that the ring absorbs; flat out, waiting \
+      for the trace; open loop at 0.5, 1, 2, 5 and 10 times what was sustained, latency counted from the \
+      scheduled arrival; and at last the trace is verified and every record decided again.
 
       Progress goes to standard error, the table to standard output. Nothing else should run meanwhile.
       Exit status: 0 the trace proves every decision, 1 it does not or the bench could not finish, \
@@ -54,7 +55,8 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "How the trace is written: auto, io_uring or pwritev.")
   var storage = BenchStorage.auto
 
-  @Option(help: "Directory for the trace, empty or new; kept afterwards. Default: a fresh one on disk, removed.")
+  @Option(
+    help: "Directory for the trace, empty or new; kept afterwards. Default: a fresh one on disk, removed.")
   var trace: String?
 
   @Flag(help: "Keep the trace, and say where it is.")

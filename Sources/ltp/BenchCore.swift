@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run of the core in the bench: opened on the bench's trace, with its lanes and its publisher. The bench has
-// two: one whose lanes wait for the trace, one whose lanes deny at once.
+// One run of the core in the bench: opened on the bench's trace, with its lanes and its publisher. The
+// bench has two: one whose lanes wait for the trace, one whose lanes deny at once.
 
 import CLTP
 import CLTPSystem

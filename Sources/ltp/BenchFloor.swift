@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The floor: what one decision would cost if it only moved its data. The same loads (shared word and clock, the
-// request's fields, a rule out of 1 KiB) and the same stores (a 32-byte record into a ring as large as a lane's,
-// one counter, the published count), called once a request like ltp_admit, and deciding nothing.
+// The floor: what one decision would cost if it only moved its data. The same loads (shared word and clock,
+// the request's fields, a rule out of 1 KiB) and the same stores (a 32-byte record into a ring as large as
+// a lane's, one counter, the published count), called once a request like ltp_admit, and deciding nothing.
 
 import CLTP
 import CLTPSystem

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One lane as a service would drive it: its frames, its calls through the C ABI, and its own tally of what came
-// back, which the trace is held against afterwards. One thread at a time.
+// One lane as a service would drive it: its frames, its calls through the C ABI, and its own tally of what
+// came back, which the trace is held against afterwards. One thread at a time.
 
 import CLTP
 import CLTPSystem
@@ -72,7 +72,9 @@ final class BenchLane {
   /// Waits until everything that the lane recorded is on disk.
   func waitDurable() throws {
     let status = ltp_lane_wait_durable(lane, ltp_lane_sequence(lane), 30_000_000_000)
-    guard status == LTP_OK else { throw BenchFailure("the trace did not become durable: \(statusText(status))") }
+    guard status == LTP_OK else {
+      throw BenchFailure("the trace did not become durable: \(statusText(status))")
+    }
   }
 
   // MARK: Sessions

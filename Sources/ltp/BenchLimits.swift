@@ -92,7 +92,9 @@ private final class BenchWriteFile {
       try write(at: offset, durable: 0)
       offset += UInt64(blockBytes)
     }
-    guard ltp_system_sync(descriptor) == 0 else { throw BenchFailure("cannot sync the file for the write limit") }
+    guard ltp_system_sync(descriptor) == 0 else {
+      throw BenchFailure("cannot sync the file for the write limit")
+    }
   }
 
   private func write(at offset: UInt64, durable: Int32) throws {

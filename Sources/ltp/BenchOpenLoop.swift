@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Open loop: requests arrive on a schedule, whether or not the core keeps up, and latency counts from the moment
-// a request was due, not from when the lane got round to it. So a stall shows in every request that it delays
-// (no coordinated omission).
+// Open loop: requests arrive on a schedule, whether or not the core keeps up, and latency counts from the
+// moment a request was due, not from when the lane got round to it. So a stall shows in every request that
+// it delays (no coordinated omission).
 //
-// Reading the clock costs several decisions, so the clock is read once a batch of whatever is due (at most 64),
-// and the whole batch is recorded with the latency of its oldest request: the percentiles are upper bounds.
-// Requests that are still waiting at the end count with their age.
+// Reading the clock costs several decisions, so the clock is read once a batch of whatever is due (at most
+// 64), and the whole batch is recorded with the latency of its oldest request: the percentiles are upper
+// bounds. Requests that are still waiting at the end count with their age.
 
 import CLTP
 import CLTPSystem
@@ -61,7 +61,8 @@ struct BenchLoad: Encodable {
 
 /// One lane's arrivals: number i is due i / perSecond seconds after the start.
 final class BenchSchedule {
-  var histogram = Histogram<UInt64>(highestTrackableValue: 600_000_000_000, numberOfSignificantValueDigits: .three)
+  var histogram = Histogram<UInt64>(
+    highestTrackableValue: 600_000_000_000, numberOfSignificantValueDigits: .three)
   let offered: UInt64
   private let perNanosecond: Double
   private let nanoseconds: UInt64

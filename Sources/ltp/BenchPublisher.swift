@@ -2,7 +2,8 @@
 // Publishes 1,000 transitions a second, over all states and with evidence, for as long as lanes decide.
 //
 // Mostly the states of a busy service (HEALTHY, DEGRADED, SATURATED). Every quarter of a second an outage:
-// UNSTABLE, FAILED, UNKNOWN, RECOVERING, and back. An outage moves continuity on, so sessions shake hands again.
+// UNSTABLE, FAILED, UNKNOWN, RECOVERING, and back. An outage moves continuity on, so sessions shake hands
+// again.
 
 import CLTP
 import CLTPSystem

@@ -34,7 +34,9 @@ struct BenchPlan {
     let usable = freeBytes > Self.spareBytes ? freeBytes - Self.spareBytes : 0
     guard usable >= 256 << 20 else {
       throw BenchFailure(
-        "only \(freeBytes >> 20) MiB are free on the trace's disk; the bench needs 1.3 GB. Name another with --trace")
+        "only \(freeBytes >> 20) MiB are free on the trace's disk; the bench needs 1.3 GB. "
+          + "Name another with --trace"
+      )
     }
     shaSeconds = settings.seconds * 0.04
     writeSeconds = settings.seconds * 0.06

@@ -27,7 +27,8 @@ struct BenchTable {
 
   private mutating func addMachine(_ report: BenchReport) {
     let machine = report.machine
-    let writes = "\(machine.directIo ? "direct" : "cached"), \(machine.registeredBuffers ? "" : "no ")registered buffers"
+    let writes =
+      "\(machine.directIo ? "direct" : "cached"), \(machine.registeredBuffers ? "" : "no ")registered buffers"
     lines.append("\(machine.cpu), \(machine.cores) cores, \(machine.kernel)")
     lines.append("storage \(machine.storage) (\(writes)), \(report.lanes) lane(s), seed \(report.seed)")
     if !machine.storageReason.isEmpty { lines.append(machine.storageReason) }
@@ -43,22 +44,28 @@ struct BenchTable {
       "single call", two(report.nsPerDecisionSingle), "ns",
       target(report.nsPerDecisionSingle <= 10, "at most 10") + ", least \(two(report.single.least))")
     row(
-      "single call over floor", two(report.singleOverFloor), "x", target(report.singleOverFloor <= 2, "at most 2.0"))
+      "single call over floor", two(report.singleOverFloor), "x",
+      target(report.singleOverFloor <= 2, "at most 2.0"))
     row(
       "batch of 64", two(report.nsPerDecisionBatch), "ns",
       target(report.nsPerDecisionBatch <= 7, "at most 7") + ", least \(two(report.batch.least))")
     title("Flat out, the lane waiting for the trace (\(tenths(report.flatOut.seconds)) s)")
     row("decisions", whole(report.decisionsPerSecond), "/s", "\(two(report.flatOut.nsPerDecision)) ns each")
     row("durable decisions", whole(report.durableDecisionsPerSecond), "/s")
-    row("bytes in the trace", two(report.bytesPerDecision), "/decision", target(report.bytesPerDecision <= 33, "at most 33"))
-    row("share of the machine's limit", two(report.shareOfLimit), "", target(report.shareOfLimit >= 0.6, "at least 0.60"))
+    row(
+      "bytes in the trace", two(report.bytesPerDecision), "/decision",
+      target(report.bytesPerDecision <= 33, "at most 33"))
+    row(
+      "share of the machine's limit", two(report.shareOfLimit), "",
+      target(report.shareOfLimit >= 0.6, "at least 0.60"))
     row("writer's share of a core", two(report.flatOut.writerProcessorShare), "")
   }
 
   private mutating func addLoads(_ report: BenchReport) {
     title("Open loop, denying at once when the trace is full; latency from the scheduled arrival, ns")
     let names = ["load", "offered/s", "answered/s", "p50", "p99", "p99.9", "max"]
-    lines.append(loadLine(names) + padLeft("executed", 10) + padLeft("backpressure", 14) + padLeft("unanswered", 12))
+    lines.append(
+      loadLine(names) + padLeft("executed", 10) + padLeft("backpressure", 14) + padLeft("unanswered", 12))
     for load in report.loads {
       let cells = [
         "\(load.load)x", whole(load.offeredPerSecond), whole(load.answeredPerSecond), load.p50.grouped,
@@ -69,7 +76,8 @@ struct BenchTable {
           + padLeft(percent(load.backpressureDenied, load.offered), 14)
           + padLeft(percent(load.unanswered, load.offered), 12))
     }
-    lines.append("  Above 1x the schedule cannot be met: what the trace cannot take is denied (backpressure), and")
+    lines.append(
+      "  Above 1x the schedule cannot be met: what the trace cannot take is denied (backpressure), and")
     lines.append("  what the lane does not get round to is unanswered and counts with its age at the end.")
   }
 
@@ -82,7 +90,9 @@ struct BenchTable {
     let workload = report.workload
     title("The traffic")
     row("action classes", "\(workload.classes)", "")
-    row("sessions", workload.sessions.grouped, "", "\(percent(workload.continuityShare)) of requests ask for a token")
+    row(
+      "sessions", workload.sessions.grouped, "",
+      "\(percent(workload.continuityShare)) of requests ask for a token")
     row("sessions shaken hands with again", workload.hellos.grouped, "")
     row("transitions", whole(workload.transitionsPerSecond), "/s", "\(workload.transitionsRefused) refused")
     for (name, count) in workload.transitionsByState.sorted(by: { $0.value > $1.value }) {
@@ -107,7 +117,8 @@ struct BenchTable {
       "denied for backpressure", report.backpressureDenied.grouped, "",
       "\(report.hellosRefused) hellos refused; the trace says \(report.traceUnrecorded.grouped)")
     for fault in report.faults { lines.append("  FAULT: \(fault)") }
-    lines.append(report.faults.isEmpty ? "  The trace proves every decision." : "  The trace does NOT prove the run.")
+    lines.append(
+      report.faults.isEmpty ? "  The trace proves every decision." : "  The trace does NOT prove the run.")
     if !report.notes.isEmpty { lines.append("") }
     lines += report.notes.map { "note: \($0)" }
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The synthetic traffic of `ltp bench`: which requests, from which sessions, of which classes. The seed alone
-// decides it. The frames of one lane fit into a core's second-level cache, so that the bench measures the core
-// rather than the memory behind the caller.
+// The synthetic traffic of `ltp bench`: which requests, from which sessions, of which classes. The seed
+// alone decides it. The frames of one lane fit into a core's second-level cache, so that the bench measures
+// the core rather than the memory behind the caller.
 
 import CLTP
 
@@ -43,8 +43,8 @@ struct BenchWorkload {
     classes = Self.mix()
   }
 
-  /// Every class of the built-in policy, weighted by what services see (mostly reads, few critical actions), and
-  /// a few classes that it does not know, since such requests come as well.
+  /// Every class of the built-in policy, weighted by what services see (mostly reads, few critical
+  /// actions), and a few classes that it does not know, since such requests come as well.
   private static func mix() -> [BenchClass] {
     var classes: [BenchClass] = []
     let policy = UnsafeMutablePointer<ltp_policy>.allocate(capacity: 1)
