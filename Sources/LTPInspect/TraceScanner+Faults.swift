@@ -172,7 +172,8 @@ extension TraceScanner {
   }
 
   /// " (expected ..., found ...)" for the faults where that says more.
-  private func difference(_ fault: BlockFault, _ header: BlockHeader, used: Int, _ segment: UInt64) -> String {
+  private func difference(_ fault: BlockFault, _ header: BlockHeader, used: Int, _ segment: UInt64) -> String
+  {
     guard stream.count - used >= Int(LTP_BLOCK_HEADER_BYTES) else { return "" }
     switch fault.kind {
     case .version: return " (found \(header.version), this tool knows \(LTP_TRACE_VERSION))"

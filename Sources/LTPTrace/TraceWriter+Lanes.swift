@@ -51,7 +51,9 @@ extension TraceWriter where Storage: ~Copyable {
       guard isFull || isDue else { return true }
       let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
       let slotCount = Int(end - taken)
-      guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: slotCount)) else { return false }
+      // Another lane's block may just have gone over to a new segment: its preamble comes first.
+      guard preamble.isDone, hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: slotCount))
+      else { return false }
       if taken == blockStart && isFull {
         sealInPlace(lane, at: index, slotCount: slotCount)
       } else {
