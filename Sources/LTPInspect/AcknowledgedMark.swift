@@ -10,6 +10,8 @@ struct AcknowledgedMark: Equatable {
   var logID: LogID
   var durableBlocks: UInt64
 
+  private static let triesMax = 3
+
   enum Reading: Equatable {
     case absent
     case damaged(String)
@@ -28,11 +30,16 @@ struct AcknowledgedMark: Equatable {
     defer { _ = ltp_system_close(descriptor) }
     return withUnsafeTemporaryAllocation(byteCount: Watermark.bytes, alignment: 8) { bytes in
       let base = bytes.baseAddress!
-      let got = ltp_system_read_at(descriptor, base, Watermark.bytes, 0)
-      guard let mark = Watermark.read(base, count: Int(got)) else {
-        return .damaged(got < 0 ? errorText(Int32(truncatingIfNeeded: got)) : "its magic or its size differs")
+      for _ in 0..<triesMax {
+        let got = ltp_system_read_at(descriptor, base, Watermark.bytes, 0)
+        if got < 0 { return .damaged(errorText(Int32(truncatingIfNeeded: got))) }
+        if let mark = Watermark.read(base, count: Int(got)) {
+          return .read(AcknowledgedMark(logID: mark.logID, durableBlocks: mark.durableBlocks))
+        }
+        // A writer at work may have been half way through it.
+        ltp_system_sleep_ns(1_000_000)
       }
-      return .read(AcknowledgedMark(logID: mark.logID, durableBlocks: mark.durableBlocks))
+      return .damaged("its size, magic or hash differs")
     }
   }
 }

@@ -9,7 +9,9 @@ import LTPAdmission
 enum DecisionShape {
   /// Verdict and reason go together: index verdict << 5 | reason.
   static func isOutcome(_ verdict: UInt8, _ reason: UInt8) -> Bool {
-    guard verdict < LTP_VERDICT_COUNT, reason > LTP_REASON_NONE, reason < LTP_REASON_COUNT else { return false }
+    guard verdict < LTP_VERDICT_COUNT, reason > LTP_REASON_NONE, reason < LTP_REASON_COUNT else {
+      return false
+    }
     return (verdict == LTP_VERDICT_EXECUTE) == (reason == LTP_REASON_ADMITTED)
   }
 

@@ -99,7 +99,8 @@ public struct Inspector {
       findings.note("the monotonic clock went back \(log.totals.clockStepsBack) times; order is by sequence")
     }
     if log.lanes.forgottenCount > 0 {
-      findings.note("\(log.lanes.forgottenCount) lanes were too many to follow; their sequences may have gaps")
+      findings.note(
+        "\(log.lanes.forgottenCount) lanes were too many to follow; their sequences may have gaps")
     }
   }
 }

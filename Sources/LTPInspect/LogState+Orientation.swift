@@ -77,7 +77,8 @@ extension LogState {
       let entry = record + TransitionLayout.evidence + index * MemoryLayout<ltp_evidence>.size
       let signal = entry.u8(4)
       let isGiven = index < evidenceCount
-      let isFit = signal != LTP_SIGNAL_NONE && signal < LTP_SIGNAL_COUNT && firstNonZero(entry, from: 5, to: 8) == nil
+      let isFit =
+        signal != LTP_SIGNAL_NONE && signal < LTP_SIGNAL_COUNT && firstNonZero(entry, from: 5, to: 8) == nil
       if isGiven ? !isFit : firstNonZero(entry, from: 0, to: 24) != nil {
         findings.add(.transition, at: place, "evidence \(index + 1) is malformed")
       }
@@ -113,7 +114,8 @@ extension LogState {
   private func checkPolicy(_ after: OrientationWord, _ generation: UInt32, _ place: Place) {
     guard let policy = shelf.policy(generation: generation) else {
       findings.add(
-        .policy, at: place, "the transition names policy \(generation), which the trace does not hold before it")
+        .policy, at: place,
+        "the transition names policy \(generation), which the trace does not hold before it")
       return
     }
     if policy.slot != UInt32(after.policySlot) {
@@ -166,7 +168,8 @@ extension LogState {
       if let generation, generation != known {
         findings.add(
           .policy, at: context.place(slot: slot),
-          "the lane saw policy \(generation) with epoch \(word.epoch), whose transition brought policy \(known)")
+          "the lane saw policy \(generation) with epoch \(word.epoch), whose transition brought policy \(known)"
+        )
       }
     case .forgotten:
       context.policy = generation.map { shelf.policy(generation: $0) } ?? shelf.policy(slot: word.policySlot)

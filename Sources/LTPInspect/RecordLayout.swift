@@ -48,7 +48,9 @@ enum RecordLayout {
   /// The text in a zero-padded field; nil when a byte follows the first zero, or when no zero ends it.
   static func text(_ field: UnsafeRawPointer, count: Int) -> String? {
     let bytes = UnsafeRawBufferPointer(start: field, count: count)
-    guard let end = bytes.firstIndex(of: 0), firstNonZero(field, from: end, to: count) == nil else { return nil }
+    guard let end = bytes.firstIndex(of: 0), firstNonZero(field, from: end, to: count) == nil else {
+      return nil
+    }
     return String(decoding: bytes[..<end], as: UTF8.self)
   }
 }

@@ -24,7 +24,8 @@ enum ShowLine {
     let start = out.count
     let columns: [(String, Int)] = [
       ("TIME (UTC)", lane), ("LANE", sequence), ("SEQUENCE", state), ("STATE", epoch), ("EPOCH", verdict),
-      ("VERDICT", reason), ("REASON", actionClass), ("CLASS", priority), ("PRIO", session), ("SESSION", frame),
+      ("VERDICT", reason), ("REASON", actionClass), ("CLASS", priority), ("PRIO", session),
+      ("SESSION", frame),
       ("FRAME", retry), ("RETRY_MS", facts),
     ]
     for (title, next) in columns {

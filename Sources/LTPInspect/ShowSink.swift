@@ -78,7 +78,8 @@ struct ShowSink: RecordSink {
         "unrecorded", time, [("lane", UInt64(context.lane)), ("denied", record.u64(16))], filter.json, &out)
     case LTP_RECORD_OPENED:
       ShowLine.event(
-        "opened", time, [("run", UInt64(record.u32(8))), ("process", record.u64(16)), ("bytes_cut", record.u64(40))],
+        "opened", time,
+        [("run", UInt64(record.u32(8))), ("process", record.u64(16)), ("bytes_cut", record.u64(40))],
         filter.json, &out)
     case LTP_RECORD_CLOSED:
       ShowLine.event(
@@ -87,7 +88,8 @@ struct ShowSink: RecordSink {
       guard log.totals.policies > policiesShown else { return }
       policiesShown = log.totals.policies
       ShowLine.event(
-        "policy", time, [("generation", UInt64(record.u32(8))), ("slot", UInt64(record.u32(12)))], filter.json,
+        "policy", time, [("generation", UInt64(record.u32(8))), ("slot", UInt64(record.u32(12)))],
+        filter.json,
         &out)
     default: return
     }

@@ -39,7 +39,8 @@ public enum Timestamp {
     guard let year = scanner.number(4), scanner.skip(45), let month = scanner.number(2), scanner.skip(45),
       let day = scanner.number(2), scanner.skip(84) || scanner.skip(116) || scanner.skip(32),
       let hour = scanner.number(2), scanner.skip(58), let minute = scanner.number(2), scanner.skip(58),
-      let second = scanner.number(2), (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60,
+      let second = scanner.number(2), (1...12).contains(month), (1...31).contains(day), hour < 24,
+      minute < 60,
       second < 60
     else { return nil }
     let days = self.days(year: year, month: month, day: day)
@@ -118,7 +119,8 @@ public enum Timestamp {
     mutating func zone() -> Int64? {
       if skip(90) || skip(122) { return 0 }
       let sign: Int64 = skip(43) ? 1 : (skip(45) ? -1 : 0)
-      guard sign != 0, let hours = number(2), skip(58), let minutes = number(2), hours < 24, minutes < 60 else {
+      guard sign != 0, let hours = number(2), skip(58), let minutes = number(2), hours < 24, minutes < 60
+      else {
         return nil
       }
       return sign * (hours * 3600 + minutes * 60)

@@ -74,7 +74,8 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   ) {
     let record = body + slot * RecordLayout.slotBytes
     guard slot < count, record.u8(0) == LTP_RECORD_REPLAY else {
-      log.findings.add(.record, at: context.place(slot: slot - 1), "no REPLAY record follows a replayed decision")
+      log.findings.add(
+        .record, at: context.place(slot: slot - 1), "no REPLAY record follows a replayed decision")
       return
     }
     checkReserved(LTP_RECORD_REPLAY, record, slot, context)
@@ -119,7 +120,8 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       let isControl = RecordLayout.controlSlotCount(kind) > 0
       log.findings.add(
         .record, at: context.place(slot: slot),
-        isControl ? "a record of kind \(kind) belongs to the control lane" : "record kind \(kind) is not known")
+        isControl
+          ? "a record of kind \(kind) belongs to the control lane" : "record kind \(kind) is not known")
       return false
     }
     sink.record(kind, record, slot: slot, context: context, log: log)
@@ -165,7 +167,8 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       guard Int(record.u16(2)) == slots, slot + slots <= count else {
         log.findings.add(
           .record, at: place,
-          "a record of kind \(kind) has \(slots) slots; it says \(record.u16(2)), and \(count - slot) are left")
+          "a record of kind \(kind) has \(slots) slots; it says \(record.u16(2)), and \(count - slot) are left"
+        )
         return
       }
       checkReserved(kind, record, slot, context)

@@ -93,10 +93,12 @@ public final class TraceDirectory {
 
   func note(in findings: Findings) {
     if preparedCount > 0 {
-      findings.note("\(preparedCount) file(s) being prepared (.tmp) are not part of the log and were not read")
+      findings.note(
+        "\(preparedCount) file(s) being prepared (.tmp) are not part of the log and were not read")
     }
     if tornCopyCount > 0 {
-      findings.note("\(tornCopyCount) copy(ies) of a torn tail (torn-*) were kept by recovery and were not read")
+      findings.note(
+        "\(tornCopyCount) copy(ies) of a torn tail (torn-*) were kept by recovery and were not read")
     }
     if let foreignExample {
       findings.note("\(foreignCount) other file(s) were not read, the first: \(foreignExample)")

@@ -149,9 +149,8 @@ extension TraceScanner {
     case .absent:
       findings.note("there is no file \"\(LTP_WATERMARK_NAME)\": loss of acknowledged records cannot be told")
     case .damaged(let why):
-      // It is replaced as a whole when a log begins and rewritten in place in one sector: no crash damages it.
-      findings.add(
-        .watermark, at: Place(segment: result.lastSegment, offset: result.endOffset),
+      // A power loss while it was written can leave that, and recovery goes on without its word.
+      findings.note(
         "the file \"\(LTP_WATERMARK_NAME)\" is damaged (\(why)): loss of acknowledged records cannot be told")
     case .read(let mark):
       guard let log else { return }
@@ -172,7 +171,8 @@ extension TraceScanner {
   }
 
   /// " (expected ..., found ...)" for the faults where that says more.
-  private func difference(_ fault: BlockFault, _ header: BlockHeader, used: Int, _ segment: UInt64) -> String {
+  private func difference(_ fault: BlockFault, _ header: BlockHeader, used: Int, _ segment: UInt64) -> String
+  {
     guard stream.count - used >= Int(LTP_BLOCK_HEADER_BYTES) else { return "" }
     switch fault.kind {
     case .version: return " (found \(header.version), this tool knows \(LTP_TRACE_VERSION))"

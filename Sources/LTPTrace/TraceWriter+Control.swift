@@ -75,6 +75,7 @@ extension TraceWriter where Storage: ~Copyable {
   mutating func flushControl(_ gathering: Gathering) -> Bool {
     let block = controlBlocks[gathering.rawValue]
     guard block.staging >= 0 else { return true }
+    guard gathering == .preamble || preamble.isDone else { return false }
     guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: block.slotCount)) else { return false }
     controlBlocks[gathering.rawValue] = ControlBlock()
     appendControl(block)

@@ -69,6 +69,14 @@ struct InspectVerify: ParsableCommand {
 
   @OptionGroup var arguments: InspectArguments
 
+  private func verdict(_ report: InspectReport) -> String {
+    if report.isGood {
+      return "good: the chain holds, every sequence is whole, no transition or decision breaks a rule"
+    }
+    let count = "NOT good: \(report.violationCount.grouped) violation(s)"
+    return report.scan.isWhole ? count : "\(count); the figures above are of what came before the chain broke"
+  }
+
   func run() throws {
     let report = try arguments.run { inspector throws(InspectFailure) in try inspector.verify() }
     if arguments.json {
@@ -76,11 +84,7 @@ struct InspectVerify: ParsableCommand {
     } else {
       print(describe(report))
       printFindings(report)
-      print(
-        report.isGood
-          ? "good: the chain holds, every sequence is whole, no transition or decision breaks a rule"
-          : "NOT good: \(report.violationCount.grouped) violation(s); the figures above count what was read "
-            + "before the chain broke")
+      print(verdict(report))
     }
     if !report.isGood { throw ExitCode(1) }
   }
@@ -116,7 +120,8 @@ struct InspectRedecide: ParsableCommand {
       print("redecided \(report.redecided.grouped), \(Int64(rate).grouped) a second")
       print("different \(report.mismatches.grouped)")
       if report.withoutPolicy > 0 {
-        print("skipped   \(report.withoutPolicy.grouped): their policy has left the trace with older segments")
+        print(
+          "skipped   \(report.withoutPolicy.grouped): their policy has left the trace with older segments")
       }
       printFindings(inspection)
       print(inspection.isGood ? "good: every decision comes out the same" : "NOT good")

@@ -52,7 +52,8 @@ struct GoodTraceTests {
     #expect(denied?.verdict == "DENY")
     #expect(denied?.reason == "SYSTEM_FAILED")
     #expect(summary.counters.contains { $0.actionClass == "(malformed)" && $0.reason == "MALFORMED_FRAME" })
-    #expect(summary.counters.contains { $0.actionClass == "(unknown)" && $0.reason == "UNKNOWN_ACTION_CLASS" })
+    #expect(
+      summary.counters.contains { $0.actionClass == "(unknown)" && $0.reason == "UNKNOWN_ACTION_CLASS" })
     #expect(summary.transitions.count == 3)
     let saturated = summary.transitions[2]
     #expect(
@@ -93,7 +94,9 @@ struct GoodTraceTests {
     directory.write([1, 2, 3], to: "README\u{1B}[31m")
     let report = try Inspector(directory.path).verify()
     #expect(report.violations == [])
-    #expect(report.notes.filter { $0.contains(".tmp") || $0.contains("torn-*") || $0.contains("README?") }.count == 3)
+    #expect(
+      report.notes.filter { $0.contains(".tmp") || $0.contains("torn-*") || $0.contains("README?") }.count
+        == 3)
     // A segment that got its name and nothing else.
     directory.write([UInt8](repeating: 0, count: 1 << 18), to: TraceBuilder.name(2))
     let next = try Inspector(directory.path).verify()
@@ -127,7 +130,10 @@ struct GoodTraceTests {
     let lines = try show(directory) { _ in }
     #expect(lines.first?.hasPrefix("TIME (UTC)") == true)
     #expect(lines.count { $0.contains(" EXECUTE ") || $0.contains(" DENY ") || $0.contains(" DEFER ") } == 19)
-    #expect(lines.contains { $0.contains("== epoch 3  HEALTHY -> SATURATED  QUEUE_LATENCY_SPIKE  queue_depth 5000") })
+    #expect(
+      lines.contains {
+        $0.contains("== epoch 3  HEALTHY -> SATURATED  QUEUE_LATENCY_SPIKE  queue_depth 5000")
+      })
     #expect(lines.contains { $0.contains("-- opened  run 2") })
     let payment = lines.first { $0.contains("payment") }
     #expect(payment?.hasPrefix("2026-03-01T09:05:07.") == true)
@@ -138,7 +144,8 @@ struct GoodTraceTests {
     let directory = TemporaryDirectory()
     GoodTraces.rich().write(to: directory)
     #expect(try decisions(directory) { $0.session = 9 }.count == 1)
-    #expect(try decisions(directory) { $0.verdict = LTP_VERDICT_EXECUTE }.allSatisfy { $0.contains("EXECUTE") })
+    #expect(
+      try decisions(directory) { $0.verdict = LTP_VERDICT_EXECUTE }.allSatisfy { $0.contains("EXECUTE") })
     #expect(try decisions(directory) { $0.limit = 4 }.count == 3)
     #expect(try decisions(directory) { $0.to = TraceBuilder.firstTime }.isEmpty)
     #expect(try decisions(directory) { $0.from = TraceBuilder.firstTime }.count == 19)
@@ -155,7 +162,10 @@ struct GoodTraceTests {
       let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
       kinds[object?["kind"] as? String ?? "", default: 0] += 1
     }
-    #expect(kinds == ["decision": 19, "transition": 7, "hello": 1, "unrecorded": 1, "opened": 2, "closed": 2, "policy": 3])
+    #expect(
+      kinds == [
+        "decision": 19, "transition": 7, "hello": 1, "unrecorded": 1, "opened": 2, "closed": 2, "policy": 3,
+      ])
   }
 
   private func show(_ directory: TemporaryDirectory, _ set: (inout ShowFilter) -> Void) throws -> [String] {

@@ -40,7 +40,8 @@ enum GoodTraces {
     trace.lane(
       3,
       Records.decide(
-        trace.policy, trace.word, actionClass: 8, priority: 11, session: 9, frame: 77, token: true, late: false,
+        trace.policy, trace.word, actionClass: 8, priority: 11, session: 9, frame: 77, token: true,
+        late: false,
         time: 2, replay: true), Records.replay(original: 70, frame: 77),
       Records.time(monotonic: 9_000_000_000, unix: TraceBuilder.firstTime + 4_000_000_000), trace.decide(8))
     trace.close()

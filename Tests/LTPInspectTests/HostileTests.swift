@@ -44,7 +44,8 @@ struct HostileTests {
     #expect(failure(directory.path)?.contains("holds no block") == true)
   }
 
-  @Test("an entry that is not a regular file is refused by its name", arguments: ["directory", "link", "fifo"])
+  @Test(
+    "an entry that is not a regular file is refused by its name", arguments: ["directory", "link", "fifo"])
   func irregular(kind: String) throws {
     let directory = TemporaryDirectory()
     GoodTraces.small().write(to: directory)
@@ -74,7 +75,8 @@ struct HostileTests {
     #expect(failure(directory.path)?.contains("version 2") == true)
   }
 
-  @Test("fault 27: random bytes in place of segments give an answer", arguments: 1...40 as ClosedRange<UInt64>)
+  @Test(
+    "fault 27: random bytes in place of segments give an answer", arguments: 1...40 as ClosedRange<UInt64>)
   func garbage(seed: UInt64) throws {
     var random = Random(state: seed &* 0x9E37_79B9_7F4A_7C15)
     let directory = TemporaryDirectory()
@@ -93,7 +95,8 @@ struct HostileTests {
     _ = try Inspector(directory.path).show(filter) { _ in }
   }
 
-  @Test("fault 27: random records under right hashes give an answer", arguments: 1...60 as ClosedRange<UInt64>)
+  @Test(
+    "fault 27: random records under right hashes give an answer", arguments: 1...60 as ClosedRange<UInt64>)
   func garbageRecords(seed: UInt64) throws {
     var random = Random(state: seed &* 0xD129_0E37_79B9_7F4B)
     let directory = TemporaryDirectory()
@@ -105,12 +108,15 @@ struct HostileTests {
       var bytes = (0..<slots * 32).map { _ in UInt8.random(in: 0...255, using: &random) }
       let lane = UInt32.random(in: 0...3, using: &random)
       for slot in stride(from: 0, to: bytes.count, by: 32) where Int.random(in: 0..<8, using: &random) > 0 {
-        bytes[slot] = lane == 0 ? UInt8.random(in: 16...22, using: &random) : UInt8.random(in: 1...6, using: &random)
+        bytes[slot] =
+          lane == 0 ? UInt8.random(in: 16...22, using: &random) : UInt8.random(in: 1...6, using: &random)
         if lane == 0 { bytes[slot + 2] = [4, 4, 8, 100, 4, 2, 2][Int(bytes[slot]) - 16] }
         if lane == 0 { bytes[slot + 3] = bytes[slot] == LTP_RECORD_POLICY ? 1 : 0 }
       }
       let isRight = Bool.random(using: &random)
-      trace.block(lane: lane, bytes, word: isRight ? trace.word.rawValue : UInt64.random(in: 0...UInt64.max, using: &random))
+      trace.block(
+        lane: lane, bytes,
+        word: isRight ? trace.word.rawValue : UInt64.random(in: 0...UInt64.max, using: &random))
     }
     trace.write(to: directory)
     #expect(try !Inspector(directory.path).verify().isGood)

@@ -16,7 +16,8 @@ struct WrongTrace: CustomTestStringConvertible, Sendable {
   let build: @Sendable (TraceBuilder) -> Void
 
   init(
-    _ name: String, _ kind: Violation.Kind, _ words: String, _ build: @escaping @Sendable (TraceBuilder) -> Void
+    _ name: String, _ kind: Violation.Kind, _ words: String,
+    _ build: @escaping @Sendable (TraceBuilder) -> Void
   ) {
     testDescription = name
     self.kind = kind
@@ -82,8 +83,12 @@ struct RecordViolationTests {
     .init("a decision on the control lane", .record, "does not belong to the control lane") {
       $0.control(execute(8))
     },
-    .init("verdict out of range", .record, "no outcome") { $0.lane(1, Records.decision(3, 1, actionClass: 8)) },
-    .init("reason out of range", .record, "no outcome") { $0.lane(1, Records.decision(0, 20, actionClass: 8)) },
+    .init("verdict out of range", .record, "no outcome") {
+      $0.lane(1, Records.decision(3, 1, actionClass: 8))
+    },
+    .init("reason out of range", .record, "no outcome") {
+      $0.lane(1, Records.decision(0, 20, actionClass: 8))
+    },
     .init("EXECUTE without ADMITTED", .record, "no outcome") {
       $0.lane(1, Records.decision(LTP_VERDICT_EXECUTE, LTP_REASON_RATE_LIMITED, actionClass: 8))
     },
@@ -107,7 +112,8 @@ struct RecordViolationTests {
     },
     .init("a replay record of another frame", .record, "another frame") {
       $0.lane(
-        1, Records.decision(0, 4, actionClass: 8, inputs: LTP_INPUT_REPLAY), Records.replay(original: 1, frame: 5))
+        1, Records.decision(0, 4, actionClass: 8, inputs: LTP_INPUT_REPLAY),
+        Records.replay(original: 1, frame: 5))
     },
     .init("a replay record alone", .record, "without a replayed decision") {
       $0.lane(1, execute(8), Records.replay(original: 1, frame: 1))
@@ -200,7 +206,8 @@ struct RecordViolationTests {
       let other = Records.defaultPolicy { $0.pointee.priority_threshold.3 = 3 }
       trace.control(Records.policy(other, generation: 1, slot: 0))
     },
-    .init("an observed generation that is not the transition's", .policy, "whose transition brought") { trace in
+    .init("an observed generation that is not the transition's", .policy, "whose transition brought") {
+      trace in
       trace.lane(1, trace.decide(8), Records.observed(trace.word, generation: 9))
     },
     .init("a gap in a lane's sequence", .sequence, "is 5, and after") { trace in

@@ -94,7 +94,8 @@ enum Records {
     return bytes(record)
   }
 
-  static func evidence(_ signal: UInt8, name: UInt32 = 0, _ value: Int64, _ threshold: Int64) -> ltp_evidence {
+  static func evidence(_ signal: UInt8, name: UInt32 = 0, _ value: Int64, _ threshold: Int64) -> ltp_evidence
+  {
     var entry = ltp_evidence()
     entry.name_id = name
     entry.signal = signal
@@ -150,7 +151,8 @@ enum Records {
   ) -> [UInt8] {
     bytes(
       ltp_decision_record(
-        kind: LTP_RECORD_DECISION, verdict: verdict, reason: reason, inputs: inputs, action_class: actionClass,
+        kind: LTP_RECORD_DECISION, verdict: verdict, reason: reason, inputs: inputs,
+        action_class: actionClass,
         priority: priority, reserved: reserved, time_us: time, retry_after_ms: retry, frame_id: frame,
         session_id: session))
   }

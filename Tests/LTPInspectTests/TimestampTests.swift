@@ -43,14 +43,16 @@ struct RecordLayoutTests {
   func layout() {
     #expect(RecordLayout.controlSlotCount(LTP_RECORD_OPENED) * 32 == MemoryLayout<ltp_opened_record>.size)
     #expect(RecordLayout.controlSlotCount(LTP_RECORD_SEGMENT) * 32 == MemoryLayout<ltp_segment_record>.size)
-    #expect(RecordLayout.controlSlotCount(LTP_RECORD_TRANSITION) * 32 == MemoryLayout<ltp_transition_record>.size)
+    #expect(
+      RecordLayout.controlSlotCount(LTP_RECORD_TRANSITION) * 32 == MemoryLayout<ltp_transition_record>.size)
     #expect(RecordLayout.controlSlotCount(LTP_RECORD_POLICY) * 32 == MemoryLayout<ltp_policy_record>.size)
     #expect(RecordLayout.controlSlotCount(LTP_RECORD_TEXT) * 32 == MemoryLayout<ltp_text_record>.size)
     #expect(RecordLayout.controlSlotCount(LTP_RECORD_SEALED) * 32 == MemoryLayout<ltp_sealed_record>.size)
     #expect(RecordLayout.controlSlotCount(LTP_RECORD_CLOSED) * 32 == MemoryLayout<ltp_closed_record>.size)
     #expect(TransitionLayout.wordAfter == MemoryLayout<ltp_transition_record>.offset(of: \.word_after))
     #expect(TransitionLayout.monotonic == MemoryLayout<ltp_transition_record>.offset(of: \.time_monotonic_ns))
-    #expect(TransitionLayout.generation == MemoryLayout<ltp_transition_record>.offset(of: \.policy_generation))
+    #expect(
+      TransitionLayout.generation == MemoryLayout<ltp_transition_record>.offset(of: \.policy_generation))
     #expect(TransitionLayout.flags == MemoryLayout<ltp_transition_record>.offset(of: \.flags))
     #expect(TransitionLayout.evidence == MemoryLayout<ltp_transition_record>.offset(of: \.evidence))
     #expect(TransitionLayout.text == MemoryLayout<ltp_transition_record>.offset(of: \.text))

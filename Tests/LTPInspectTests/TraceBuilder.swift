@@ -180,7 +180,8 @@ final class TraceBuilder {
     late: Bool = false, time: UInt32 = 5
   ) -> [UInt8] {
     Records.decide(
-      policy, word, actionClass: actionClass, priority: priority, session: session, frame: frame, token: token,
+      policy, word, actionClass: actionClass, priority: priority, session: session, frame: frame,
+      token: token,
       late: late, time: time)
   }
 
@@ -190,7 +191,9 @@ final class TraceBuilder {
   func write(to directory: TemporaryDirectory, durable: UInt64? = nil, fill: Bool = true) {
     for segment in segments {
       var bytes = segment.bytes
-      if fill, bytes.count < segmentBytes { bytes += [UInt8](repeating: 0, count: segmentBytes - bytes.count) }
+      if fill, bytes.count < segmentBytes {
+        bytes += [UInt8](repeating: 0, count: segmentBytes - bytes.count)
+      }
       directory.write(bytes, to: Self.name(segment.index))
     }
     directory.write(Records.watermark(logID, durable ?? blockIndex), to: LTP_WATERMARK_NAME)

@@ -123,6 +123,7 @@ func decide(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> (recorded
     }
     let report = try Inspector(scratch.path).redecide()
     #expect(report.inspection.violations.isEmpty)
+    #expect(report.withoutPolicy == 0)
     #expect(report.redecided == UInt64(expected))
     #expect(report.mismatches == 0)
     #expect(expected > 0)
