@@ -192,6 +192,9 @@ public struct Orientation {
       throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
     }
     slots[Int(free)].load(policy, generation: generation)
+    var isPublished = false
+    // The number goes to the next policy that is loaded; no slot may claim it meanwhile.
+    defer { if !isPublished { slots[Int(free)].generation.store(0, ordering: .releasing) } }
     while true {
       let before = current
       var change = TransitionChange(to: before.state, reason: LTP_SIGNAL_POLICY_CHANGED)
@@ -213,6 +216,7 @@ public struct Orientation {
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
+      isPublished = true
       fill(
         before: before, after: after, reason: change.reason, generation: generation, evidence: nil,
         evidenceCount: 0, text: nil, now: now)

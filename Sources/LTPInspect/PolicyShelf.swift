@@ -105,7 +105,8 @@ func className(_ actionClass: UInt16) -> String {
 }
 
 struct PolicyShelf {
-  static let policiesMax = 8
+  /// A lane may be off its processor while policies are swapped: far more than any host swaps in that time.
+  static let policiesMax = 64
 
   /// In ascending order of generation.
   private(set) var policies: [RecordedPolicy] = []

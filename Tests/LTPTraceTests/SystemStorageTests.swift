@@ -104,6 +104,7 @@ struct SystemStorageTests {
       try core.admit(lane, Scene.request(UInt64(frame)))
       if frame % 504 == 400 { try settle(core) }
       if frame % 3000 == 10 {
+        try settle(core)
         core.publish(UInt8(1 + frame % 5))
         try settle(core)
       }
