@@ -109,6 +109,7 @@ struct SystemStorageTests {
         try settle(core)
       }
     }
+    try settle(core)
   }
 
   /// Steps at one instant of the test's clock until everything is durable and what is being prepared is ready.
