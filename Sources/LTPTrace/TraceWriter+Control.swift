@@ -32,7 +32,6 @@ struct Preamble {
   var texts = 0
 }
 
-
 /// The two blocks of control records that can be gathered at a time.
 enum Gathering: Int { case control, preamble }
 

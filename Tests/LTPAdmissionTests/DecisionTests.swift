@@ -97,7 +97,8 @@ import Testing
     let key = ContinuityKey(
       coreKey: LaneHarness.coreKey, continuityEpoch: harness.orientation.current.continuityEpoch)
     let asked = request(
-      40, frameID: 0x1122_3344_5566_7788, sessionID: 0x99AA, priority: 77, token: key.token(sessionID: 0x99AA))
+      40, frameID: 0x1122_3344_5566_7788, sessionID: 0x99AA, priority: 77, token: key.token(sessionID: 0x99AA)
+    )
     let verdict = lane.admit(asked)
     #expect(verdict.verdict == LTP_VERDICT_EXECUTE)
     #expect(verdict.reason == LTP_REASON_ADMITTED)

@@ -34,7 +34,9 @@ final class LaneHarness: @unchecked Sendable {
   }
 
   func load(_ policy: ltp_policy, generation: UInt32, starting: Bool = false) {
-    try! withUnsafePointer(to: policy) { try orientation.load($0, generation: generation, starting: starting, now: 1) }
+    try! withUnsafePointer(to: policy) {
+      try orientation.load($0, generation: generation, starting: starting, now: 1)
+    }
   }
 
   @discardableResult

@@ -28,7 +28,8 @@ import Testing
     let harness = LaneHarness()
     let lane = harness.lane(blockBytes: 65536, blockCount: 2)
     for round in 0..<1000 {
-      let state: UInt8 = [LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED].randomElement(using: &random)!
+      let state: UInt8 = [LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED].randomElement(
+        using: &random)!
       var change = TransitionChange(to: state, reason: LTP_SIGNAL_OPERATOR)
       change.threshold = UInt8.random(in: 0...255, using: &random)
       if round % 3 == 0 { harness.tick(to: 1_000_000_000 + random.next() % (1 << 40)) }
@@ -50,7 +51,9 @@ import Testing
     #expect(answer.header.flags == LTP_HELLO_ANSWER)
     let modify = request(43, sessionID: 77, token: answer.continuity_token)
     #expect(lane.admit(modify).verdict == LTP_VERDICT_EXECUTE)
-    #expect(lane.admit(request(43, sessionID: 78, token: answer.continuity_token)).reason == LTP_REASON_REHANDSHAKE_REQUIRED)
+    #expect(
+      lane.admit(request(43, sessionID: 78, token: answer.continuity_token)).reason
+        == LTP_REASON_REHANDSHAKE_REQUIRED)
     harness.publish(LTP_STATE_UNSTABLE)
     #expect(lane.admit(modify).reason == LTP_REASON_SYSTEM_UNSTABLE)
     harness.publish(LTP_STATE_RECOVERING)
@@ -60,7 +63,8 @@ import Testing
     harness.publish(LTP_STATE_HEALTHY)
     #expect(lane.admit(modify).reason == LTP_REASON_REHANDSHAKE_REQUIRED)
     #expect(lane.answer(hello: hello, into: &answer))
-    #expect(lane.admit(request(43, sessionID: 77, token: answer.continuity_token)).verdict == LTP_VERDICT_EXECUTE)
+    #expect(
+      lane.admit(request(43, sessionID: 77, token: answer.continuity_token)).verdict == LTP_VERDICT_EXECUTE)
   }
 
   @Test("never list, 2: while RECOVERING nothing is EXECUTEd without a valid token")

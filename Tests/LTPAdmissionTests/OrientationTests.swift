@@ -104,7 +104,9 @@ import Testing
       $0.reason = LTP_REASON_POLICY_FORBIDS
     }
     let policies = [denying, LaneHarness.builtInPolicy()]
-    nonisolated(unsafe) let lanes = [harness.lane(id: 1, blockBytes: 65536), harness.lane(id: 2, blockBytes: 65536)]
+    nonisolated(unsafe) let lanes = [
+      harness.lane(id: 1, blockBytes: 65536), harness.lane(id: 2, blockBytes: 65536),
+    ]
     let stop = Flag()
     runThreads(3) { worker in
       if worker == 2 {

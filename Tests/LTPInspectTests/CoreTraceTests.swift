@@ -63,7 +63,8 @@ struct CoreTraceTests {
     var frame = ltp_route_request()
     let isReplay = number % 53 == 0
     _ = ltp_frame_init(
-      &frame, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, isReplay ? LTP_REQUEST_REPLAY : 0)
+      &frame, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, isReplay ? LTP_REQUEST_REPLAY : 0
+    )
     frame.frame_id = UInt64(number + 1)
     frame.original_frame_id = isReplay ? 1 : 0
     frame.session_id = UInt64.random(in: 1...90, using: &random)

@@ -25,7 +25,8 @@ struct DamageTests {
         file.flip(byte: bit / 8, mask: 1 << UInt8(bit % 8))
         let refused = scene.openStatus()
         file.flip(byte: bit / 8, mask: 1 << UInt8(bit % 8))
-        let isRefusal = refused.status == LTP_ERROR_TRACE_CORRUPT || refused.status == LTP_ERROR_TRACE_FOREIGN
+        let isRefusal =
+          refused.status == LTP_ERROR_TRACE_CORRUPT || refused.status == LTP_ERROR_TRACE_FOREIGN
           || refused.status == LTP_ERROR_TRACE_VERSION
         guard isRefusal, refused.segment == segment else {
           Issue.record("segment \(segment) bit \(bit): \(refused)")
@@ -58,7 +59,9 @@ struct DamageTests {
           let reported = opened.status == expected || opened.status == LTP_ERROR_TRACE_LOST
           #expect(reported, "cut at \(length): \(opened)")
         } else {
-          let end = blocks.last { $0 + 256 <= length && $0 + size(whole, $0) <= length }.map { $0 + size(whole, $0) } ?? 0
+          let end =
+            blocks.last { $0 + 256 <= length && $0 + size(whole, $0) <= length }.map { $0 + size(whole, $0) }
+            ?? 0
           #expect(opened.status == LTP_OK && opened.offset == UInt64(end), "cut at \(length): \(opened)")
         }
         scene.disk.entries.removeAll { if case .torn = $0.name { true } else { false } }
@@ -87,17 +90,21 @@ struct DamageTests {
     )
   }
 
-  @Test("fault 19: a segment missing, swapped, doubled or from another log: refused", arguments: [true, false])
+  @Test(
+    "fault 19: a segment missing, swapped, doubled or from another log: refused", arguments: [true, false])
   func shuffledSegments(_ hasWatermark: Bool) throws {
     let (scene, _, mine, others) = try twoLogs()
     let corrupt = LTP_ERROR_TRACE_CORRUPT
     let foreign = LTP_ERROR_TRACE_FOREIGN
     let cases: [(name: String, files: [Int: [UInt8]], missing: [UInt64], status: Int32)] = [
       ("second missing", [:], [1], corrupt), ("two missing", [:], [1, 2], corrupt),
-      ("swapped", [1: mine[2], 2: mine[1]], [], corrupt), ("swapped with the last", [2: mine[3], 3: mine[2]], [], corrupt),
+      ("swapped", [1: mine[2], 2: mine[1]], [], corrupt),
+      ("swapped with the last", [2: mine[3], 3: mine[2]], [], corrupt),
       ("doubled inside", [2: mine[1]], [], corrupt), ("doubled at the end", [4: mine[3]], [], corrupt),
-      ("sealed one doubled at the end", [4: mine[2]], [], corrupt), ("another log's first", [0: others[0]], [], foreign),
-      ("another log's inside", [2: others[2]], [], foreign), ("another log's last", [3: others[3]], [], foreign),
+      ("sealed one doubled at the end", [4: mine[2]], [], corrupt),
+      ("another log's first", [0: others[0]], [], foreign),
+      ("another log's inside", [2: others[2]], [], foreign),
+      ("another log's last", [3: others[3]], [], foreign),
       ("another log's added", [4: others[3]], [], foreign),
     ]
     let mark = scene.bytes(.watermark)
@@ -106,7 +113,11 @@ struct DamageTests {
       if scene.disk.file(.segment(4)) != nil { scene.drop(.segment(4)) }
       for (index, content) in test.files { scene.put(content, as: .segment(UInt64(index))) }
       for index in test.missing { scene.drop(.segment(index)) }
-      if hasWatermark { scene.put(mark, as: .watermark) } else if scene.disk.file(.watermark) != nil { scene.drop(.watermark) }
+      if hasWatermark {
+        scene.put(mark, as: .watermark)
+      } else if scene.disk.file(.watermark) != nil {
+        scene.drop(.watermark)
+      }
       let opened = scene.openStatus()
       // A last segment that is not sealed, with others behind it, is refused as that first.
       #expect(opened.status == test.status || opened.status == corrupt, "\(test.name): \(opened)")

@@ -171,7 +171,8 @@ struct History {
     hash.withUnsafeMutableBytes { log.position.previousHash.store(to: $0.baseAddress!) }
     guard hash == walk.lastHash else { throw Violation("goes on with another hash") }
     guard walk.blockCount > 0 else { return }
-    guard log.run == walk.run + 1, log.nextLaneID > walk.laneIDMax, log.controlSequence == walk.controlEnd else {
+    guard log.run == walk.run + 1, log.nextLaneID > walk.laneIDMax, log.controlSequence == walk.controlEnd
+    else {
       throw Violation("goes on with run \(log.run) lane \(log.nextLaneID) control \(log.controlSequence)")
     }
     guard log.word == walk.word, log.policyGeneration >= walk.policyGeneration else {
@@ -183,7 +184,8 @@ struct History {
       }
       return
     }
-    guard !walk.isSealed, log.position.segmentIndex == walk.segmentIndex, log.offset == UInt64(walk.endOffset),
+    guard !walk.isSealed, log.position.segmentIndex == walk.segmentIndex,
+      log.offset == UInt64(walk.endOffset),
       log.segmentBlocks == walk.segmentBlocks, log.segmentDecisions == walk.segmentDecisions
     else { throw Violation("goes on in another place") }
   }

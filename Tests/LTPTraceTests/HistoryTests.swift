@@ -21,7 +21,11 @@ struct HistoryTests {
       }
     }
     print("\(Self.seedCount) histories: \(total)")
-    if !Self.isLong { print("100,000 of them: LTP_LONG_TESTS=1 swift test -c release -Xswiftc -enable-testing --filter HistoryTests") }
+    if !Self.isLong {
+      print(
+        "100,000 of them: LTP_LONG_TESTS=1 swift test -c release -Xswiftc -enable-testing --filter HistoryTests"
+      )
+    }
     #expect(total.rotations > 0 && total.cuts > 0 && total.failures > 0 && total.unrecorded > 0)
     #expect(total.recoveriesInterrupted > 0 && total.opensRefused > 0)
   }

@@ -30,7 +30,8 @@ struct InterruptionTests {
     }
   }
 
-  @Test("fault 3: a crash at every call of recovery, again and again, changes nothing", arguments: [true, false])
+  @Test(
+    "fault 3: a crash at every call of recovery, again and again, changes nothing", arguments: [true, false])
   func recovery(_ powerLoss: Bool) throws {
     for seed in 1...40 {
       let scene = Scene(seed: UInt64(seed))

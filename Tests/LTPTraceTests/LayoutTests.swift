@@ -101,7 +101,8 @@ struct LayoutTests {
     #expect(file(name(.watermark)) == .watermark)
     #expect(file(name(.preparedWatermark)) == .preparedWatermark)
     let others = [
-      "", ".", "..", "durabl", "durable.", "durable.tmp2", "0.ltp", "000000000000000g.ltp", "000000000000000A.ltp",
+      "", ".", "..", "durabl", "durable.", "durable.tmp2", "0.ltp", "000000000000000g.ltp",
+      "000000000000000A.ltp",
       "0000000000000000.ltpx", "0000000000000000", "00000000000000000.ltp", "0000000000000000.LTP",
       name(.torn(segment: 1, offset: 4096)),
     ]

@@ -41,7 +41,8 @@ struct PlantedCheckTests {
     #expect(try violation { $0.pointee.first_sequence += 1 }?.contains("sequence") == true)
   }
 
-  @Test("a re-hashed block whose records say something else is found, by the next block's previous hash at least")
+  @Test(
+    "a re-hashed block whose records say something else is found, by the next block's previous hash at least")
   func records() throws {
     #expect(try violation { _ in } == nil)
     #expect(

@@ -247,7 +247,9 @@ struct RecoveryTableTests {
   func failedCalls(_ code: Int32, _ status: Int32) throws {
     for call in [SimulatedCall.list, .open, .create, .size, .read, .write, .sync, .syncDirectory, .rename] {
       let scene = Scene()
-      if call != .create, call != .write, call != .rename, call != .syncDirectory { try scene.writeLog(segments: 1) }
+      if call != .create, call != .write, call != .rename, call != .syncDirectory {
+        try scene.writeLog(segments: 1)
+      }
       scene.plan { $0.planned = [PlannedFault(call: call, nth: 1, code: code)] }
       do throws(TraceOpenFault) {
         _ = try scene.open()

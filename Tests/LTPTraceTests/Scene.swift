@@ -146,7 +146,9 @@ final class Scene {
     var offsets: [Int] = []
     var offset = 0
     content.withUnsafeBytes { raw in
-      while offset + 256 <= raw.count, raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self) == LTP_BLOCK_MAGIC {
+      while offset + 256 <= raw.count,
+        raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self) == LTP_BLOCK_MAGIC
+      {
         offsets.append(offset)
         offset += Int(raw.loadUnaligned(fromByteOffset: offset + 60, as: UInt32.self))
       }

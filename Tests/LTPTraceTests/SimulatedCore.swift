@@ -221,7 +221,8 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
       }
       ledger.lanes[lane.id]!.acknowledged = durable
     }
-    ledger.durableBlocks = max(ledger.durableBlocks, progress.pointee.durableBlocks.load(ordering: .acquiring))
+    ledger.durableBlocks = max(
+      ledger.durableBlocks, progress.pointee.durableBlocks.load(ordering: .acquiring))
     openLanes.removeAll { lane in
       guard lane.lane.isDismissed else { return false }
       lanes.remove(lane.index)

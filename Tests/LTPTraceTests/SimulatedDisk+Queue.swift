@@ -67,7 +67,8 @@ extension SimulatedDisk {
     let offset = Int(write.offset)
     switch faults.planted {
     case .acknowledgesVolatileData: file.write(write.memory, count: count, offset: offset)
-    case .forgesPreviousHash where write.durable && random.oneIn(4), .changesRecord where write.durable && random.oneIn(4):
+    case .forgesPreviousHash where write.durable && random.oneIn(4),
+      .changesRecord where write.durable && random.oneIn(4):
       forge(write, count: count, file)
     case .acknowledgesBeforeCompletion where write.durable:
       // The data stays in the queue's memory: what a power loss finds there is not on the device.
@@ -92,7 +93,8 @@ extension SimulatedDisk {
         header.pointee.previous_hash.0 ^= 1
       } else {
         let last = 256 + Int(header.pointee.slot_count) * 32 - 1
-        copy.storeBytes(of: ~copy.load(fromByteOffset: last, as: UInt8.self), toByteOffset: last, as: UInt8.self)
+        copy.storeBytes(
+          of: ~copy.load(fromByteOffset: last, as: UInt8.self), toByteOffset: last, as: UInt8.self)
         Digest(of: copy + 256, count: Int(header.pointee.slot_count) * 32)!.store(to: copy + 192)
       }
       Digest(of: copy, count: 224)!.store(to: copy + 224)

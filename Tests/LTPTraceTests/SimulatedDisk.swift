@@ -181,7 +181,8 @@ final class SimulatedDisk {
     let directoryFate = fates[random.below(4)]
     // A file may hang in several entries, before and after a rename.
     var seen: [SimulatedFile] = []
-    for change in unsyncedChanges where directoryFate == .allKept || (directoryFate == .mixed && random.oneIn(2)) {
+    for change in unsyncedChanges
+    where directoryFate == .allKept || (directoryFate == .mixed && random.oneIn(2)) {
       Self.apply(change, to: &durableEntries)
     }
     for entry in durableEntries where !seen.contains(where: { $0 === entry.file }) {

@@ -9,9 +9,13 @@ import Testing
 @testable import LTPAdmission
 @testable import LTPTrace
 
-/// The system's storage, with a log id that does not change from one run of the test to the next.
+/// The system's storage made repeatable: a log id that does not change, and completions that are waited for, since
+/// a block says which ones before it were durable when it was sealed.
 private struct FixedStorage: TraceStorage, ~Copyable {
   var system: SystemStorage
+  var underWay = 0
+
+  init(system: consuming SystemStorage) { self.system = system }
 
   mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) { try system.list(body) }
   mutating func open(_ file: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
@@ -31,16 +35,31 @@ private struct FixedStorage: TraceStorage, ~Copyable {
   }
   mutating func sync(_ handle: Int32) throws(StorageFault) { try system.sync(handle) }
   mutating func syncDirectory() throws(StorageFault) { try system.syncDirectory() }
-  mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) { try system.rename(from, to: to) }
+  mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {
+    try system.rename(from, to: to)
+  }
   mutating func remove(_ file: TraceFile) throws(StorageFault) { try system.remove(file) }
   mutating func attach() throws(StorageFault) { try system.attach() }
-  mutating func start(_ write: StorageWrite) -> Bool { system.start(write) }
-  mutating func startSync(_ handle: Int32, token: UInt64) -> Bool { system.startSync(handle, token: token) }
+  mutating func start(_ write: StorageWrite) -> Bool { count(system.start(write)) }
+  mutating func startSync(_ handle: Int32, token: UInt64) -> Bool {
+    count(system.startSync(handle, token: token))
+  }
+  private mutating func count(_ started: Bool) -> Bool {
+    underWay += started ? 1 : 0
+    return started
+  }
   mutating func complete(
     into completions: UnsafeMutablePointer<StorageCompletion>, capacity: Int, waitNanoseconds: UInt64
   ) throws(StorageFault) -> Int {
-    // The test's clock stands still meanwhile, so a little real waiting changes nothing in the log.
-    try system.complete(into: completions, capacity: capacity, waitNanoseconds: max(waitNanoseconds, 200_000))
+    // The test's clock stands still meanwhile, so real waiting changes nothing in the log.
+    var taken = 0
+    repeat {
+      let count = try system.complete(
+        into: completions + taken, capacity: capacity - taken, waitNanoseconds: underWay > 0 ? 10_000_000 : 0)
+      taken += count
+      underWay -= count
+    } while underWay > 0 && taken < capacity
+    return taken
   }
   mutating func register(memory: UnsafeMutableRawPointer, bytes: Int, index: Int32) -> Bool {
     system.register(memory: memory, bytes: bytes, index: index)
@@ -86,7 +105,8 @@ struct SystemStorageTests {
         FixedStorage(system: system), clock: SimulatedClock(), configuration: configuration, ledger: ledger)
       #expect(core.log.run == UInt32(run) + 1)
       try fill(core)
-      #expect(try core.shutDown(), "\(core.failure) \(core.progress.pointee.failureCode.load(ordering: .relaxed))")
+      #expect(
+        try core.shutDown(), "\(core.failure) \(core.progress.pointee.failureCode.load(ordering: .relaxed))")
     }
     var files: [String: Data] = [:]
     for name in try FileManager.default.contentsOfDirectory(atPath: path) {
@@ -131,7 +151,9 @@ struct SystemStorageTests {
   private func check(_ files: [String: Data]) throws {
     let scene = Scene()
     for (name, content) in files {
-      guard let file = name.withCString({ TraceFile(name: $0) }) else { throw Violation("a file named \(name)") }
+      guard let file = name.withCString({ TraceFile(name: $0) }) else {
+        throw Violation("a file named \(name)")
+      }
       scene.put([UInt8](content), as: file)
     }
     scene.configuration.segmentBytes = 256 << 10

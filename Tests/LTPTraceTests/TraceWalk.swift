@@ -74,7 +74,8 @@ struct TraceWalk {
     endOffset = offset
     guard isLast || isSealed else { throw Violation("segment \(index) is not sealed") }
     guard !toleratesTail else { return }
-    for position in offset..<max(offset, file.size) where file.visible.load(fromByteOffset: position, as: UInt8.self) != 0 {
+    for position in offset..<max(offset, file.size)
+    where file.visible.load(fromByteOffset: position, as: UInt8.self) != 0 {
       throw Violation("segment \(index): something at \(position), after the last block")
     }
   }
@@ -133,7 +134,9 @@ struct TraceWalk {
   ) throws(Violation) {
     guard let book = ledger.lanes[header.lane_id] else { throw Violation("unknown lane \(header.lane_id)") }
     if let end = laneEnd[header.lane_id] {
-      guard end == header.first_sequence else { throw Violation("sequence \(header.first_sequence), not \(end)") }
+      guard end == header.first_sequence else {
+        throw Violation("sequence \(header.first_sequence), not \(end)")
+      }
     } else {
       guard header.first_sequence == 0 || !ledger.retainsEverything else { throw Violation("first sequence") }
       laneFirst[header.lane_id] = header.first_sequence
@@ -146,7 +149,9 @@ struct TraceWalk {
       let sequence = Int(header.first_sequence) + slot
       guard sequence < book.slots.count else { throw Violation("slot \(sequence) was never issued") }
       let bytes = SlotBytes(address)
-      guard bytes == book.slots[sequence] else { throw Violation("slot \(sequence) differs from what was issued") }
+      guard bytes == book.slots[sequence] else {
+        throw Violation("slot \(sequence) differs from what was issued")
+      }
       switch bytes.kind {
       case LTP_RECORD_DECISION: segmentDecisions += 1
       case LTP_RECORD_OBSERVED: try know(address.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
@@ -160,7 +165,9 @@ struct TraceWalk {
   private func know(_ word: UInt64) throws(Violation) {
     // Where retention took the segment with its transition, an older word may still come.
     if firstBlock > 0, word >> 32 < firstEpoch { return }
-    guard knownWords.contains(word) else { throw Violation("decided under a word whose transition comes later") }
+    guard knownWords.contains(word) else {
+      throw Violation("decided under a word whose transition comes later")
+    }
   }
 
   // MARK: Control records

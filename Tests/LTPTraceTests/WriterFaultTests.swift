@@ -25,7 +25,9 @@ struct WriterFaultTests {
     try scene.loseAndReopen()
   }
 
-  @Test("fault 6: EIO of a block's write and sync is final; no success afterwards is believed", arguments: [1, 2, 3])
+  @Test(
+    "fault 6: EIO of a block's write and sync is final; no success afterwards is believed",
+    arguments: [1, 2, 3])
   func writeError(_ nth: Int) throws {
     let scene = Scene()
     let (core, lane) = try scene.openWithLane()
@@ -45,10 +47,11 @@ struct WriterFaultTests {
     scene.plan { $0.planned = [PlannedFault(call: .segmentSync, nth: 1, code: LTP_SYSTEM_EIO)] }
     let core = try scene.open()
     var hindered = false
-    #expect(try core.run(until: {
-      hindered = hindered || core.hindrance == LTP_ERROR_TRACE_IO
-      return core.isDrained
-    }))
+    #expect(
+      try core.run(until: {
+        hindered = hindered || core.hindrance == LTP_ERROR_TRACE_IO
+        return core.isDrained
+      }))
     #expect(hindered && core.failure == LTP_OK && core.hindrance == LTP_OK)
     try scene.loseAndReopen()
   }
