@@ -229,10 +229,14 @@ public struct Orientation {
     // Policies become current one after the other: once the current one's transition is drained, so is every
     // transition that refers to another slot.
     let currentDrained = slots[Int(current.policySlot)].sinceEpoch.load(ordering: .acquiring) <= drainedEpoch
+    // The oldest one: a segment's preamble repeats policies until the newest is in a sealed block.
+    var oldest: (index: UInt8, generation: UInt32)?
     for index in 0..<UInt8(PolicySlot.count) where index != current.policySlot {
-      if currentDrained || slots[Int(index)].generation.load(ordering: .relaxed) == 0 { return index }
+      let generation = slots[Int(index)].generation.load(ordering: .relaxed)
+      if generation < oldest?.generation ?? .max { oldest = (index, generation) }
     }
-    return nil
+    guard let oldest, currentDrained || oldest.generation == 0 else { return nil }
+    return oldest.index
   }
 
   /// The slot of a policy generation. Caller holds the control mutex.

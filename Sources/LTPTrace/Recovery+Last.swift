@@ -115,7 +115,9 @@ extension Recovery {
       throw TraceOpenFault(
         LTP_ERROR_TRACE_FOREIGN, "the file \"durable\" is of another log", segment: index)
     }
-    if let fault = scan.fault, fault.kind == .version, scan.offset == 0 {
+    // A torn block can look like that too, but not where something was acknowledged.
+    let wasDurable = mark.map { next < $0.durableBlocks } ?? true
+    if let fault = scan.fault, fault.kind == .version, scan.offset == 0, wasDurable {
       throw TraceOpenFault(LTP_ERROR_TRACE_VERSION, fault.text, segment: index, offset: place)
     }
     let damaged = garbage != nil

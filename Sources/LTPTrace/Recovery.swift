@@ -104,6 +104,8 @@ public enum Recovery {
         } else if found.hasPreparedWatermark {
           try storage.remove(.preparedWatermark)
         } else {
+          // A name that is seen here may not be durable yet: the process before us could not say that it was.
+          try storage.syncDirectory()
           return found
         }
       }
