@@ -52,7 +52,7 @@ struct RunTotals {
 
 final class LogState {
   let findings: Findings
-  var history = OrientationHistory()
+  var history: OrientationHistory
   var shelf = PolicyShelf()
   var lanes = LaneSequences()
   var totals = LogTotals()
@@ -64,7 +64,11 @@ final class LogState {
   private var hasBegun = false
   private var isResuming = false
 
-  init(findings: Findings) { self.findings = findings }
+  /// `epochsMax`: how many transitions back a lane may lag.
+  init(findings: Findings, epochsMax: Int = OrientationHistory.entriesMax) {
+    self.findings = findings
+    history = OrientationHistory(capacity: epochsMax)
+  }
 
   // MARK: Blocks
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The orientations that the log's transitions brought, so that a word that a decision names can be looked up.
 //
-// A fixed table of the last `entriesMax` epochs: memory does not grow with the trace. Epochs rise by exactly one.
+// A fixed table of the last epochs: memory does not grow with the trace. Epochs rise by exactly one.
 
 import CLTP
 import LTPAdmission
@@ -31,17 +31,20 @@ struct OrientationHistory: ~Copyable {
     var policyGeneration: UInt32
   }
 
-  // calloc'ed, so that a short trace touches only what it uses.
+  private let capacity: Int
+  // Zeroed by the system, so that a short trace touches only what it uses.
   private let entries: UnsafeMutablePointer<Entry>
   /// What the last transition brought; nil when the log's beginning is not at hand.
   private(set) var current: PublishedOrientation?
   /// Words of lower epochs cannot be looked up.
   private var floor: UInt64 = 0
 
-  init() {
-    // One page more than enough; the size is a constant.
-    let bytes = Self.entriesMax * MemoryLayout<Entry>.stride
-    entries = allocateZeroed(bytes).bindMemory(to: Entry.self, capacity: Self.entriesMax)
+  /// `capacity` is a power of two.
+  init(capacity: Int = entriesMax) {
+    precondition(capacity > 0 && capacity & (capacity - 1) == 0)
+    self.capacity = capacity
+    let bytes = capacity * MemoryLayout<Entry>.stride
+    entries = allocateZeroed(bytes).bindMemory(to: Entry.self, capacity: capacity)
   }
 
   deinit { releaseZeroed(entries) }
@@ -73,7 +76,7 @@ struct OrientationHistory: ~Copyable {
     let epoch = UInt64(word.epoch)
     let latest = UInt64(current.word.epoch)
     if epoch > latest { return .ahead }
-    if epoch < floor || epoch + UInt64(Self.entriesMax) <= latest {
+    if epoch < floor || epoch + UInt64(capacity) <= latest {
       return epoch == 0 ? .ahead : .forgotten
     }
     let entry = entries[index(word.epoch)]
@@ -81,5 +84,5 @@ struct OrientationHistory: ~Copyable {
       ? .known(policyGeneration: entry.policyGeneration) : .differs(entry.word)
   }
 
-  private func index(_ epoch: UInt32) -> Int { Int(epoch) & (Self.entriesMax - 1) }
+  private func index(_ epoch: UInt32) -> Int { Int(epoch) & (capacity - 1) }
 }
