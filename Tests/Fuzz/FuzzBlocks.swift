@@ -39,7 +39,9 @@ private func checkRaw(_ bytes: UnsafeRawBufferPointer) {
     try header.checkContent(available: memory.count)
     walk(header)
   } catch {
-    guard error.offset >= 0, error.offset <= BlockHeader.bytesMax else { fatalError("a fault outside the block") }
+    guard error.offset >= 0, error.offset <= BlockHeader.bytesMax else {
+      fatalError("a fault outside the block")
+    }
   }
 }
 

@@ -252,7 +252,9 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   func shutDown() throws(Violation) -> Bool {
     orientation.close()
     for lane in openLanes where !lane.lane.isClosing { close(lane) }
-    guard try run(limit: 40_000, until: { openLanes.isEmpty || failure != LTP_OK }), failure == LTP_OK else { return false }
+    guard try run(limit: 40_000, until: { openLanes.isEmpty || failure != LTP_OK }), failure == LTP_OK else {
+      return false
+    }
     for _ in 0..<40_000 {
       if writer.pointee.finish() { break }
       if failure != LTP_OK { return false }
