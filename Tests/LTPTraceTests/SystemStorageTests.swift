@@ -214,7 +214,9 @@ struct SystemStorageTests {
     nonisolated(unsafe) let turn = core
     nonisolated(unsafe) let state = lane.lane.state
     let capacity = UInt64(core.laneBlocks) * lane.lane.state.pointee.slotsPerBlock
+    let done = DispatchSemaphore(value: 0)
     let thread = Thread {
+      defer { done.signal() }
       while state.pointee.published.load(ordering: .acquiring) < capacity { usleep(100) }
       usleep(20_000)
       for _ in 0..<200 {
@@ -227,7 +229,7 @@ struct SystemStorageTests {
     for frame in 0...capacity {
       #expect(try core.admit(lane, Scene.request(frame)).reason != LTP_REASON_TRACE_BACKPRESSURE)
     }
-    while !thread.isFinished { usleep(1000) }
+    done.wait()
     #expect(scene.ledger.lanes[lane.id]!.unrecorded == 0)
     #expect(lane.published > capacity)
     #expect(try core.shutDown())
