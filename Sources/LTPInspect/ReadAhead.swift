@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the segments of a trace, one after the other, ahead of whoever checks them: one thread, a ring of
-// buffers, chunks at aligned offsets. Memory is bufferCount buffers, whatever the trace holds.
+// Reads the segments of a trace, one after the other, ahead of whoever checks them: a few threads, because a device
+// gives one request at a time less than it has; a ring of buffers; chunks at aligned offsets. Memory is bufferCount
+// buffers, whatever the trace holds.
 //
 // Each buffer has room in front of its chunk, so that a block that straddles two chunks lies in one piece.
-// `produced` is written by the reader and `consumed` by the checker, both under the mutex.
+// Chunks are numbered in the order of the log, and chunk n goes to buffer n modulo bufferCount. Numbers are given
+// out, and chunks handed over, under the mutex; the reading itself is outside it.
 
 import CLTPSystem
 import Glibc
@@ -12,34 +14,78 @@ import LTPTrace
 /// Bytes of a segment: `count` at `base`, the first of them at `offset` in the segment.
 struct Chunk {
   var base: UnsafeMutableRawPointer
-  /// Index into the directory's list of segments.
-  var ordinal: Int
-  var offset: Int
-  var count: Int
+  var offset = 0
+  var count = 0
   /// Nothing of this segment follows.
-  var isLast: Bool
+  var isLast = true
   /// -errno when the segment could not be read here; 0 otherwise.
-  var failure: Int32
+  var failure: Int32 = 0
   /// The entry is not a regular file.
   var isForeign = false
+}
+
+/// A segment's descriptor, closed when the last read of it is over.
+private final class OpenSegment {
+  let descriptor: Int32
+  let isDirect: Bool
+  let size: Int
+
+  /// Throws -errno, or 0 when the entry is not a regular file.
+  init(_ directory: TraceDirectory, _ index: UInt64, direct: Bool) throws(ReadRefusal) {
+    let name = SegmentName.text(index)
+    let regular = ltp_system_is_regular_at(directory.descriptor, name)
+    guard regular == 1 else { throw ReadRefusal(code: regular) }
+    var opened: Int32 = -LTP_SYSTEM_EINVAL
+    var isDirect = direct
+    if direct {
+      opened = ltp_system_open_at(directory.descriptor, name, LTP_SYSTEM_READ_ONLY | LTP_SYSTEM_DIRECT)
+    }
+    if opened == -LTP_SYSTEM_EINVAL {
+      // This file system has no direct reads.
+      isDirect = false
+      opened = ltp_system_open_at(directory.descriptor, name, LTP_SYSTEM_READ_ONLY)
+    }
+    guard opened >= 0 else { throw ReadRefusal(code: opened) }
+    let size = ltp_system_size(opened)
+    guard size >= 0 else {
+      _ = ltp_system_close(opened)
+      throw ReadRefusal(code: Int32(truncatingIfNeeded: size))
+    }
+    descriptor = opened
+    self.isDirect = isDirect
+    self.size = Int(size)
+  }
+
+  deinit { _ = ltp_system_close(descriptor) }
+}
+
+private struct ReadRefusal: Error {
+  let code: Int32
 }
 
 final class ReadAhead: @unchecked Sendable {
   static let chunkBytes = 4 << 20
   static let headroomBytes = BlockHeader.bytesMax
-  static let bufferCount = 4
+  static let bufferCount = 6
+  static let threadCount = 4
   private static let bufferBytes = chunkBytes + headroomBytes
 
+  let memory: UnsafeMutableRawPointer
   private let directory: TraceDirectory
   private let wantsDirect: Bool
-  let memory: UnsafeMutableRawPointer
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private var threads: [ltp_system_thread] = []
+  // Guarded by the mutex.
   private var chunks: [Chunk]
-  private var produced = 0
+  /// Number of the chunk that is in the buffer, plus one; 0: none yet.
+  private var filled: [Int]
+  private var issued = 0
   private var consumed = 0
-  private var stopping = false
-  private var thread = ltp_system_thread()
+  private var isStopping = false
+  private var ordinal = 0
+  private var offset = 0
+  private var current: OpenSegment?
 
   init(_ directory: TraceDirectory, direct: Bool) throws(InspectFailure) {
     guard let memory = ltp_system_map(Self.bufferBytes * Self.bufferCount, 0) else {
@@ -48,8 +94,8 @@ final class ReadAhead: @unchecked Sendable {
     self.directory = directory
     self.memory = memory
     wantsDirect = direct
-    let empty = Chunk(base: memory, ordinal: 0, offset: 0, count: 0, isLast: true, failure: 0)
-    chunks = Array(repeating: empty, count: Self.bufferCount)
+    chunks = Array(repeating: Chunk(base: memory), count: Self.bufferCount)
+    filled = Array(repeating: 0, count: Self.bufferCount)
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(changed, nil)
   }
@@ -65,113 +111,111 @@ final class ReadAhead: @unchecked Sendable {
   /// Starts reading. Pair with `stop()`.
   func start() throws(InspectFailure) {
     let argument = Unmanaged.passUnretained(self).toOpaque()
-    let result = ltp_system_thread_start(
-      &thread, { Unmanaged<ReadAhead>.fromOpaque($0!).takeUnretainedValue().run() }, argument, "ltp-read")
-    guard result == 0 else {
-      throw InspectFailure("cannot start the reading thread: \(errorText(result))")
+    for _ in 0..<Self.threadCount {
+      var thread = ltp_system_thread()
+      let result = ltp_system_thread_start(
+        &thread, { Unmanaged<ReadAhead>.fromOpaque($0!).takeUnretainedValue().run() }, argument, "ltp-read")
+      if result == 0 {
+        threads.append(thread)
+      } else if threads.isEmpty {
+        throw InspectFailure("cannot start a reading thread: \(errorText(result))")
+      } else {
+        return
+      }
     }
   }
 
-  /// Ends the thread, wherever it is.
+  /// Ends the threads, wherever they are.
   func stop() {
     pthread_mutex_lock(mutex)
-    stopping = true
+    isStopping = true
     pthread_cond_broadcast(changed)
     pthread_mutex_unlock(mutex)
-    ltp_system_thread_join(&thread)
+    for index in threads.indices { ltp_system_thread_join(&threads[index]) }
+    threads = []
   }
 
   /// The chunk `ahead` places after the one in use; waits for it. Buffers stay valid until released.
   func chunk(ahead: Int) -> Chunk {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    while produced <= consumed + ahead { pthread_cond_wait(changed, mutex) }
-    return chunks[(consumed + ahead) % Self.bufferCount]
+    let number = consumed + ahead
+    while filled[number % Self.bufferCount] != number + 1 { pthread_cond_wait(changed, mutex) }
+    return chunks[number % Self.bufferCount]
   }
 
   /// Gives the oldest buffer back.
   func release() {
     pthread_mutex_lock(mutex)
     consumed += 1
-    pthread_cond_signal(changed)
+    pthread_cond_broadcast(changed)
     pthread_mutex_unlock(mutex)
   }
 
-  // MARK: The reader's side
+  // MARK: The readers' side
 
   private func run() {
-    for ordinal in directory.segments.indices {
-      guard read(ordinal) else { return }
-    }
-  }
-
-  /// The next free buffer, past its headroom; nil when stopping.
-  private func freeBuffer() -> UnsafeMutableRawPointer? {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    while produced - consumed >= Self.bufferCount, !stopping { pthread_cond_wait(changed, mutex) }
-    if stopping { return nil }
-    return memory + (produced % Self.bufferCount) * Self.bufferBytes + Self.headroomBytes
+    while true {
+      while issued - consumed >= Self.bufferCount, !isStopping { pthread_cond_wait(changed, mutex) }
+      guard !isStopping, ordinal < directory.segments.count else { return }
+      let number = issued
+      issued += 1
+      let buffer = memory + (number % Self.bufferCount) * Self.bufferBytes + Self.headroomBytes
+      var (chunk, segment) = next(in: buffer)
+      if let segment {
+        pthread_mutex_unlock(mutex)
+        Self.fill(&chunk, from: segment)
+        pthread_mutex_lock(mutex)
+      }
+      chunks[number % Self.bufferCount] = chunk
+      filled[number % Self.bufferCount] = number + 1
+      pthread_cond_broadcast(changed)
+    }
   }
 
-  private func deliver(_ chunk: Chunk) {
-    pthread_mutex_lock(mutex)
-    chunks[produced % Self.bufferCount] = chunk
-    produced += 1
-    pthread_cond_signal(changed)
-    pthread_mutex_unlock(mutex)
-  }
-
-  /// Reads one segment to its end. False when stopping.
-  private func read(_ ordinal: Int) -> Bool {
-    let name = SegmentName.text(directory.segments[ordinal])
-    var chunk = Chunk(base: memory, ordinal: ordinal, offset: 0, count: 0, isLast: true, failure: 0)
-    let regular = ltp_system_is_regular_at(directory.descriptor, name)
-    var direct = wantsDirect
-    var descriptor: Int32 = -1
-    if regular == 1 {
-      let flags = LTP_SYSTEM_READ_ONLY | (direct ? LTP_SYSTEM_DIRECT : 0)
-      descriptor = ltp_system_open_at(directory.descriptor, name, flags)
-      if descriptor == -EINVAL, direct {
-        direct = false
-        descriptor = ltp_system_open_at(directory.descriptor, name, LTP_SYSTEM_READ_ONLY)
+  /// What the next chunk is to hold, and where it comes from; no segment when that cannot be opened. The caller
+  /// holds the mutex.
+  private func next(in buffer: UnsafeMutableRawPointer) -> (Chunk, OpenSegment?) {
+    var chunk = Chunk(base: buffer, offset: offset)
+    if current == nil {
+      do throws(ReadRefusal) {
+        current = try OpenSegment(directory, directory.segments[ordinal], direct: wantsDirect)
+      } catch {
+        chunk.failure = error.code
+        chunk.isForeign = error.code == 0
+        ordinal += 1
+        return (chunk, nil)
       }
     }
-    guard descriptor >= 0 else {
-      guard let buffer = freeBuffer() else { return false }
-      chunk.base = buffer
-      chunk.failure = regular < 0 ? regular : regular == 0 ? 0 : descriptor
-      chunk.isForeign = regular == 0
-      deliver(chunk)
-      return true
+    let segment = current
+    offset += Self.chunkBytes
+    chunk.isLast = offset >= (segment?.size ?? 0)
+    if chunk.isLast {
+      ordinal += 1
+      offset = 0
+      current = nil
     }
-    defer { _ = ltp_system_close(descriptor) }
-    repeat {
-      guard let buffer = freeBuffer() else { return false }
-      chunk.base = buffer
-      chunk.offset += chunk.count
-      fill(&chunk, descriptor, direct: direct)
-      deliver(chunk)
-    } while !chunk.isLast
-    return true
+    return (chunk, segment)
   }
 
-  /// Reads up to a whole chunk at the chunk's offset.
-  private func fill(_ chunk: inout Chunk, _ descriptor: Int32, direct: Bool) {
-    chunk.count = 0
-    chunk.isLast = false
-    while chunk.count < Self.chunkBytes {
+  /// Reads up to a whole chunk. A file that was cut meanwhile gives fewer bytes, or none.
+  private static func fill(_ chunk: inout Chunk, from segment: OpenSegment) {
+    let wanted = min(chunkBytes, max(0, segment.size - chunk.offset))
+    let page = 4096
+    // Direct reads take whole pages, also the last one.
+    let asked = segment.isDirect ? (wanted + page - 1) / page * page : wanted
+    while chunk.count < wanted {
       let got = ltp_system_read_at(
-        descriptor, chunk.base + chunk.count, Self.chunkBytes - chunk.count,
+        segment.descriptor, chunk.base + chunk.count, asked - chunk.count,
         UInt64(chunk.offset + chunk.count))
-      if got == -Int64(EINTR) { continue }
+      if got == -Int64(LTP_SYSTEM_EINTR) { continue }
       if got < 0 { chunk.failure = Int32(truncatingIfNeeded: got) }
       if got > 0 { chunk.count += Int(got) }
       // A direct read that ends inside a page has reached the end of the file.
-      if got <= 0 || (direct && chunk.count % 4096 != 0) {
-        chunk.isLast = true
-        return
-      }
+      if got <= 0 || (segment.isDirect && chunk.count % page != 0) { break }
     }
+    chunk.count = min(chunk.count, wanted)
   }
 }

@@ -17,7 +17,7 @@ struct SegmentStream {
   init(_ reader: ReadAhead) {
     self.reader = reader
     base = UnsafeRawPointer(reader.memory)
-    chunk = Chunk(base: reader.memory, ordinal: -1, offset: 0, count: 0, isLast: true, failure: 0)
+    chunk = Chunk(base: reader.memory)
   }
 
   /// No byte of this segment comes after the window's.

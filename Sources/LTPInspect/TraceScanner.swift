@@ -58,6 +58,7 @@ final class TraceScanner {
   var result = ScanResult()
 
   private let reader: ReadAhead
+  private let hasher = BodyHasher()
   var stream: SegmentStream
   var position: ChainPosition?
   var watermark: AcknowledgedMark.Reading = .absent
@@ -85,10 +86,13 @@ final class TraceScanner {
     result.firstSegment = directory.segments[0]
     try reader.start()
     defer { reader.stop() }
+    hasher.start()
+    defer { hasher.stop() }
     for ordinal in directory.segments.indices {
       let segment = directory.segments[ordinal]
       if ordinal > 0 { checkNeighbours(directory.segments[ordinal - 1], segment, &visitor) }
       if stopped { break }
+      hasher.cancel()
       stream.beginSegment()
       try checkReadable(segment)
       visitor.segmentBegins(segment)
@@ -156,7 +160,8 @@ final class TraceScanner {
   private func check(
     _ header: BlockHeader, available: Int, _ segment: UInt64
   ) throws(BlockFault) {
-    try header.checkContent(available: available)
+    let digest = hasher.digest(header.base, available: available)
+    try header.checkContent(available: available, bodyDigest: digest)
     var expected: ChainPosition
     if let position {
       expected = position
@@ -197,6 +202,7 @@ final class TraceScanner {
   // MARK: Moving on
 
   func advance(_ used: inout Int, _ segment: UInt64) throws(InspectFailure) {
+    hasher.cancel()
     stream.advance(used: used)
     used = 0
     try checkReadable(segment)

@@ -81,8 +81,9 @@ extension BlockHeader {
     guard durableBlocks <= blockIndex else { throw BlockFault(.durableBlocks, at: 88) }
   }
 
-  /// Checks the block by itself: shape, padding, hashes. `available` bytes can be read.
-  public func checkContent(available: Int) throws(BlockFault) {
+  /// Checks the block by itself: shape, padding, hashes. `available` bytes can be read. `bodyDigest`: the body's
+  /// SHA-256, if another thread has computed it already.
+  public func checkContent(available: Int, bodyDigest: Digest? = nil) throws(BlockFault) {
     guard available >= Int(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.short, at: 0) }
     try checkShape()
     guard available >= sizeBytes else { throw BlockFault(.short, at: 60) }
@@ -92,7 +93,7 @@ extension BlockHeader {
     guard expectedBlockHash == blockHash else {
       throw BlockFault(.blockHash, at: Int(LTP_BLOCK_HASHED_BYTES))
     }
-    guard let expectedBodyHash = Digest(of: body, count: bodyBytes) else {
+    guard let expectedBodyHash = bodyDigest ?? Digest(of: body, count: bodyBytes) else {
       throw BlockFault(.hashing, at: 192)
     }
     guard expectedBodyHash == bodyHash else { throw BlockFault(.bodyHash, at: 192) }
