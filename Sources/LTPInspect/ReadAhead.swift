@@ -65,7 +65,8 @@ private struct ReadRefusal: Error {
 
 final class ReadAhead: @unchecked Sendable {
   static let chunkBytes = 4 << 20
-  static let headroomBytes = BlockHeader.bytesMax
+  /// A block's most; whole huge pages, so that chunks are whole huge pages too.
+  static let headroomBytes = 2 * BlockHeader.bytesMax
   static let bufferCount = 6
   static let threadCount = 4
   private static let bufferBytes = chunkBytes + headroomBytes
@@ -88,7 +89,10 @@ final class ReadAhead: @unchecked Sendable {
   private var current: OpenSegment?
 
   init(_ directory: TraceDirectory, direct: Bool) throws(InspectFailure) {
-    guard let memory = ltp_system_map(Self.bufferBytes * Self.bufferCount, 0) else {
+    // Huge pages give the device few, long pieces of memory; a short trace does not use all of it.
+    let isLong = directory.segments.count > 2
+    let memory = ltp_system_map(Self.bufferBytes * Self.bufferCount, isLong ? LTP_SYSTEM_RESIDENT : 0)
+    guard let memory else {
       throw InspectFailure("no memory for \(Self.bufferBytes * Self.bufferCount) bytes of read buffers")
     }
     self.directory = directory
