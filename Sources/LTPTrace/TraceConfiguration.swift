@@ -27,7 +27,7 @@ public struct TraceConfiguration: Sendable {
   static let zeroBufferIndex: Int32 = 65
   public static let bufferCount = 66
   /// Unit in which segments are written with zeros ahead of their use.
-  static let zeroBytes = 2 << 20
+  var zeroBytes: Int { min(2 << 20, Int(segmentBytes)) }
 }
 
 /// What recovery found, and where the writer goes on.

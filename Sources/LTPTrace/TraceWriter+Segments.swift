@@ -138,7 +138,7 @@ extension TraceWriter where Storage: ~Copyable {
     if preparer.memory == nil { mapZeros() }
     guard let zeros = preparer.memory else { return hinder(StorageFault(.write, code: LTP_SYSTEM_ENOMEM)) }
     // Opening waits for the start of a first segment: a small one will do, the rest follows while it is used.
-    let most = segment == nil ? 2 * configuration.blockBytes : TraceConfiguration.zeroBytes
+    let most = segment == nil ? 2 * configuration.blockBytes : configuration.zeroBytes
     let count = min(UInt64(most), configuration.segmentBytes - offset)
     preparer.zeroesCurrent = current
     preparer.zeroWriteIsBusy = storage.start(
@@ -148,10 +148,10 @@ extension TraceWriter where Storage: ~Copyable {
   }
 
   private mutating func mapZeros() {
-    preparer.memory = ltp_system_map(TraceConfiguration.zeroBytes, LTP_SYSTEM_RESIDENT)
+    preparer.memory = ltp_system_map(configuration.zeroBytes, LTP_SYSTEM_RESIDENT)
     guard let memory = preparer.memory else { return }
     let known = storage.register(
-      memory: memory, bytes: TraceConfiguration.zeroBytes, index: TraceConfiguration.zeroBufferIndex)
+      memory: memory, bytes: configuration.zeroBytes, index: TraceConfiguration.zeroBufferIndex)
     preparer.bufferIndex = known ? TraceConfiguration.zeroBufferIndex : -1
   }
 
@@ -304,7 +304,5 @@ extension TraceWriter where Storage: ~Copyable {
     if let current = segment { storage.close(current.handle) }
     segment = nil
     storage.close(log.watermarkHandle)
-    if let memory = preparer.memory { ltp_system_unmap(memory, TraceConfiguration.zeroBytes) }
-    preparer.memory = nil
   }
 }

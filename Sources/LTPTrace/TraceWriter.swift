@@ -157,7 +157,11 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     progress.pointee.segmentIndex.store(position.segmentIndex, ordering: .relaxed)
   }
 
-  deinit {
+  /// Gives the writer's memory back; nothing else may be called after it. Not a deinit: Swift 6.3 destroys the
+  /// fields of a generic noncopyable structure behind a pointer without running it.
+  public mutating func giveBack() {
+    if let zeros = preparer.memory { ltp_system_unmap(zeros, configuration.zeroBytes) }
+    preparer.memory = nil
     entries.deallocate()
     freeStaging.deallocate()
     completions.deallocate()

@@ -50,7 +50,8 @@ struct History {
     clock = SimulatedClock(disk)
     isHeavy = random.oneIn(4)
     configuration.blockBytes = 16 << 10
-    configuration.segmentBytes = [256 << 10, 128 << 10, 96 << 10, 64 << 10][random.below(4)]
+    // Below the smallest that the options allow, so that segments change often; but above the largest preamble.
+    configuration.segmentBytes = [256 << 10, 128 << 10, 96 << 10, 96 << 10][random.below(4)]
     configuration.inflightMax = [1, 2, 4, 8][random.below(4)]
     if random.oneIn(8) {
       configuration.retainSegments = 2

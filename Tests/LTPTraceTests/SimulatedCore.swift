@@ -232,10 +232,12 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   }
 
   /// Steps until `done` says so; false after `limit` turns.
-  func run(limit: Int = 4000, until done: () -> Bool) throws(Violation) -> Bool {
+  func run(limit: Int = 4000, after nanoseconds: UInt64 = 500_000, until done: () -> Bool) throws(Violation)
+    -> Bool
+  {
     for _ in 0..<limit {
       if done() { return true }
-      try step(after: 500_000)
+      try step(after: nanoseconds)
     }
     return done()
   }
@@ -249,16 +251,18 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   }
 
   /// Ends the run in order. False: the writer cannot finish.
-  func shutDown() throws(Violation) -> Bool {
+  func shutDown(after nanoseconds: UInt64 = 500_000) throws(Violation) -> Bool {
     orientation.close()
     for lane in openLanes where !lane.lane.isClosing { close(lane) }
-    guard try run(limit: 40_000, until: { openLanes.isEmpty || failure != LTP_OK }), failure == LTP_OK else {
+    guard try run(limit: 40_000, after: nanoseconds, until: { openLanes.isEmpty || failure != LTP_OK }),
+      failure == LTP_OK
+    else {
       return false
     }
     for _ in 0..<40_000 {
       if writer.pointee.finish() { break }
       if failure != LTP_OK { return false }
-      try step(after: 500_000)
+      try step(after: nanoseconds)
     }
     guard writer.pointee.isFinished, failure == LTP_OK else { return false }
     writer.pointee.closeFiles()

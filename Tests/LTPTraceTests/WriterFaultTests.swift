@@ -275,4 +275,25 @@ struct WriterFaultTests {
     scene.disk.kill()
     try scene.loseAndReopen()
   }
+
+  @Test("the smallest segment has room beside the largest preamble", arguments: [16 << 10, 64 << 10])
+  func largestPreamble(_ blockBytes: Int) throws {
+    let scene = Scene()
+    scene.configuration.blockBytes = blockBytes
+    scene.configuration.segmentBytes = 256 << 10
+    let (core, lane) = try scene.openWithLane()
+    for _ in 0..<PolicySlot.count {
+      core.loadPolicy()
+      #expect(try core.run(until: { core.isDrained }))
+    }
+    for number in 0..<Int(LTP_TEXT_COUNT_MAX) { core.intern("\(number)") }
+    for _ in 0..<120 {
+      try scene.admit(core, lane, count: 500)
+      for _ in 0..<4 { try core.step(after: 1_000_000) }
+    }
+    #expect(try core.run(until: { core.isDrained }))
+    let segments = core.progress.pointee.segmentIndex.load(ordering: .relaxed)
+    #expect(segments > 3 && segments < 60, "\(segments) segments")
+    try scene.loseAndReopen()
+  }
 }
