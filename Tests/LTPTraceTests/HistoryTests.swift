@@ -10,7 +10,9 @@ struct HistoryTests {
   static let isLong = ProcessInfo.processInfo.environment["LTP_LONG_TESTS"] == "1"
   /// LTP_FIRST_SEED=N: other histories than those from seed 0 on.
   static let firstSeed = UInt64(ProcessInfo.processInfo.environment["LTP_FIRST_SEED"] ?? "") ?? 0
-  static var seedCount: UInt64 { isLong ? 100_000 : 2_500 }
+  /// LTP_SEED_COUNT=N: so many of them.
+  static let seedCount =
+    UInt64(ProcessInfo.processInfo.environment["LTP_SEED_COUNT"] ?? "") ?? (isLong ? 100_000 : 2_500)
 
   @Test("fault 5: power loss with reordered, torn and garbage sectors, from many seeds")
   func powerLoss() throws {

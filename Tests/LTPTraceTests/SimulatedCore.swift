@@ -97,6 +97,7 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   }
 
   deinit {
+    writer.pointee.giveBack()
     writer.deinitialize(count: 1)
     writer.deallocate()
     for lane in openLanes { free(lane) }
