@@ -82,8 +82,9 @@ extension TraceWriter where Storage: ~Copyable {
     progress.pointee.decisions.store(runDecisions, ordering: .relaxed)
     progressed = true
     start(added)
-    // Hand it to the device now: it writes while the next block is hashed.
+    // Hand it to the device now: it writes while the next block is hashed. And keep the zeros ahead of it.
     reap(waitNanoseconds: 0)
+    if !hasFailed { prepareSegments() }
   }
 
   mutating func start(_ entry: UnsafeMutablePointer<BlockInFlight>) {
