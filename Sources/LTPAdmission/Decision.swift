@@ -20,6 +20,9 @@ public struct Outcome: Equatable, Sendable {
   @inlinable
   public var reason: UInt8 { rawValue & 0x1F }
 
+  @inlinable
+  public var isExecute: Bool { rawValue & (LTP_VERDICT_EXECUTE << 5) != 0 }
+
   /// How many values an outcome can take; counters are indexed by it.
   @inlinable
   public static var count: Int { 96 }
@@ -81,50 +84,52 @@ public struct Decision: Equatable, Sendable {
 }
 
 extension CompiledRule {
+  /// The rule under an orientation's threshold: a lane keeps its rules like that, so that a decision need not
+  /// look at the threshold. The least priority becomes the higher of the two, unless the class is exempt.
+  @inlinable
+  public func under(threshold: UInt8) -> CompiledRule {
+    let ownLeast = UInt8(truncatingIfNeeded: rawValue >> 32)
+    let isExempt = rawValue & (1 << 41) != 0
+    let least = isExempt ? ownLeast : max(ownLeast, threshold)
+    return CompiledRule(rawValue: rawValue & ~(0xFF << 32) | UInt64(least) << 32)
+  }
+
   /// Decides. `inputs` is a set of LTP_INPUT_* facts; `threshold` is the orientation's.
   @inlinable
   public func decide(threshold: UInt8, priority: UInt8, inputs: UInt8, sessionID: UInt64) -> Decision {
     inputs & LTP_INPUT_MALFORMED != 0
       ? .malformed
-      : decideWellFormed(
-        threshold: threshold, priority: priority, inputs: inputs, sessionID: sessionID)
+      : under(threshold: threshold)
+        .decideWellFormed(priority: priority, inputs: UInt64(inputs), sessionID: sessionID)
   }
 
-  /// The same for a request that is well formed. The deadline counts before continuity, continuity before the
-  /// threshold.
+  /// The same for a request that is well formed, by a rule under the orientation's threshold. The deadline counts
+  /// before continuity, continuity before the threshold.
   ///
   /// Arithmetic rather than branches: the mix of classes is random, and one mispredicted branch costs more than
   /// all of this.
   @inlinable
   @inline(__always)
-  public func decideWellFormed(
-    threshold: UInt8, priority: UInt8, inputs: UInt8, sessionID: UInt64
-  ) -> Decision {
+  public func decideWellFormed(priority: UInt8, inputs: UInt64, sessionID: UInt64) -> Decision {
     let rule = rawValue
-    let facts = UInt64(inputs)
-    let appliedThreshold = UInt64(threshold) & ((rule >> 41 & 1) &- 1)
-    let least = max(rule >> 32 & 0xFF, appliedThreshold)
-    let isBelow = (UInt64(priority) &- least) >> 63
-    let lacksContinuity = (rule >> 40) & ~(facts / UInt64(LTP_INPUT_CONTINUITY_VALID)) & 1
-    let isLate = facts / UInt64(LTP_INPUT_DEADLINE_EXCEEDED) & 1
-    // Which outcome counts, by the three conditions as a number: 0, 1, 2, 2, 3, 3, 3, 3.
-    let conditions = isBelow | lacksContinuity &<< 1 | isLate &<< 2
-    let place = UInt64(0x3333_2210) &>> (conditions &* 4) & 3
-    let outcome = UInt64(UInt8(truncatingIfNeeded: rule &>> (place &* 8)))
-    // EXECUTE is the verdict with the upper of the two verdict bits set.
-    let isRefused = (outcome >> 6 & 1) &- 1
-    let retry = spreadRetryAfter(sessionID: sessionID) & isRefused
+    let isBelow = (UInt64(priority) &- (rule &>> 32 & 0xFF)) &>> 63
+    let lacksContinuity = (rule &>> 40) & ~(inputs / UInt64(LTP_INPUT_CONTINUITY_VALID)) & 1
+    let isLate = inputs / UInt64(LTP_INPUT_DEADLINE_EXCEEDED) & 1
+    // Which of the four outcomes counts: 3 late, else 2 without continuity, else 1 below, else 0.
+    let place = isBelow & ~lacksContinuity | lacksContinuity &<< 1 | isLate &* 3
+    let outcome = Outcome(rawValue: UInt8(truncatingIfNeeded: rule &>> (place &* 8)))
+    let retry = spreadRetryAfter(sessionID: sessionID)
     return Decision(
-      outcome: Outcome(rawValue: UInt8(truncatingIfNeeded: outcome)),
-      retryAfterMilliseconds: UInt32(truncatingIfNeeded: retry))
+      outcome: outcome,
+      retryAfterMilliseconds: outcome.isExecute ? 0 : UInt32(truncatingIfNeeded: retry))
   }
 
   /// Between once and twice the rule's wait, by session, so that refused clients do not come back together.
   @inlinable
   @inline(__always)
   func spreadRetryAfter(sessionID: UInt64) -> UInt64 {
-    let base = rawValue >> 42
-    let fraction = (sessionID &* 0x9E37_79B9_7F4A_7C15) >> 32
-    return base &+ (base &* fraction) >> 32
+    let base = rawValue &>> 42
+    let fraction = (sessionID &* 0x9E37_79B9_7F4A_7C15) &>> 32
+    return (base &* (1 &<< 32 | fraction)) &>> 32
   }
 }

@@ -30,7 +30,7 @@ extension Lane {
     return state.pointee.cursor != state.pointee.end || openBlock(word: word)
   }
 
-  /// Copies the current state's row, and what else depends on the word. Nil when the core is closing.
+  /// Copies the current state's row under the word's threshold, and what else depends on the word. Nil when the core is closing.
   private func copyRules() -> OrientationWord? {
     let orientation = state.pointee.orientation
     while true {
@@ -40,12 +40,17 @@ extension Lane {
       let slot = orientation.slots + Int(word.policySlot)
       let row = slot.pointee.rules + Int(word.state) * PolicyTable.classCount
       for index in 0..<PolicyTable.classCount {
-        state.pointee.rules[index] = row[index].load(ordering: .acquiring)
+        let rule = CompiledRule(rawValue: row[index].load(ordering: .acquiring))
+        state.pointee.rules[index] = rule.under(threshold: word.threshold).rawValue
       }
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       // Still current: then the slot was not overwritten while we copied it.
       guard orientation.current == word else { continue }
       state.pointee.policyGeneration = generation
+      for place in 0..<Outcome.count {
+        let decision = Decision(outcome: Outcome(rawValue: UInt8(place)), retryAfterMilliseconds: 0)
+        state.pointee.verdicts[place] = Verdict(decision, word: word, policyGeneration: generation).high
+      }
       state.pointee.stateCounters =
         state.pointee.counters + Int(word.state) * LaneState.countersPerState
       if word.continuityEpoch != state.pointee.continuityEpoch {

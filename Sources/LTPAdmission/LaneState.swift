@@ -22,8 +22,11 @@ public struct LaneState: ~Copyable {
   /// Counters of the current state: LTP_CLASS_COUNT + 1 classes by Outcome.count.
   public var stateCounters: UnsafeMutablePointer<Atomic<UInt64>>
   public var continuity: ContinuityKey
-  /// The current state's rules, LTP_CLASS_COUNT of them.
+  /// The current state's rules under the current threshold, LTP_CLASS_COUNT of them, and the one of a class that
+  /// cannot be.
   public let rules: UnsafeMutablePointer<UInt64>
+  /// The upper half of a verdict, by outcome: all that depends on nothing but the outcome and the word.
+  public let verdicts: UnsafeMutablePointer<UInt64>
   var continuityEpoch: UInt32
   var blockNumber: UInt64
   var baseMonotonic: UInt64
@@ -93,10 +96,11 @@ public struct Lane {
 
   /// Zeroed memory that a lane takes beside its ring, in bytes: a multiple of a page.
   public static var memoryBytes: Int {
-    (rulesOffset + Int(LTP_CLASS_COUNT) * 8 + LaneState.counterCount * 8 + 4095) / 4096 * 4096
+    (rulesOffset + (ruleCount + Outcome.count + LaneState.counterCount) * 8 + 4095) / 4096 * 4096
   }
 
   private static var rulesOffset: Int { (MemoryLayout<LaneState>.size + 63) / 64 * 64 }
+  private static var ruleCount: Int { Int(LTP_CLASS_COUNT) + 1 }
 
   /// Refers to a lane that exists.
   @inlinable
@@ -108,8 +112,11 @@ public struct Lane {
     configuration: LaneConfiguration, owner: UnsafeMutableRawPointer
   ) {
     state = memory.bindMemory(to: LaneState.self, capacity: 1)
-    let rules = (memory + Self.rulesOffset).bindMemory(to: UInt64.self, capacity: Int(LTP_CLASS_COUNT))
-    let counters = (memory + Self.rulesOffset + Int(LTP_CLASS_COUNT) * 8)
+    let rules = (memory + Self.rulesOffset)
+      .bindMemory(to: UInt64.self, capacity: Self.ruleCount + Outcome.count)
+    rules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
+    let verdicts = rules + Self.ruleCount
+    let counters = UnsafeMutableRawPointer(verdicts + Outcome.count)
       .bindMemory(to: Atomic<UInt64>.self, capacity: LaneState.counterCount)
     let slotsPerBlock =
       (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
@@ -118,6 +125,7 @@ public struct Lane {
         magic: LaneState.live, cursor: ring, end: ring, word: UInt64.max, clock: 0, timeMicroseconds: 0,
         policyGeneration: 0, line: orientation.line, stateCounters: counters,
         continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,
+        verdicts: verdicts,
         continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0, unrecorded: 0,
         orientation: orientation, coreKey: configuration.coreKey,
         backpressureWaitNanoseconds: configuration.backpressureWaitNanoseconds, counters: counters,

@@ -16,6 +16,16 @@ public struct Verdict: Equatable, Sendable {
     self.high = high
   }
 
+  init(_ decision: Decision, word: OrientationWord, policyGeneration: UInt32) {
+    let outcome = decision.outcome
+    let commitment =
+      outcome.verdict == LTP_VERDICT_DEFER ? LTP_COMMITMENT_WHEN_STABLE : LTP_COMMITMENT_NONE
+    low = UInt64(word.epoch) | UInt64(decision.retryAfterMilliseconds) << 32
+    high =
+      UInt64(policyGeneration) | UInt64(outcome.verdict) << 32 | UInt64(outcome.reason) << 40
+      | UInt64(word.state) << 48 | UInt64(commitment) << 56
+  }
+
   @inlinable
   @inline(__always)
   public var cValue: ltp_verdict { unsafeBitCast(self, to: ltp_verdict.self) }

@@ -59,9 +59,30 @@ extension RouteRequestView {
   public static func isCommon(_ bytes: UnsafeRawPointer, available: Int) -> Bool {
     guard available >= MemoryLayout<ltp_route_request>.size else { return false }
     let header = bytes.loadUnaligned(as: UInt64.self)
-    return header & ~word(flags: LTP_REQUEST_HAS_DEADLINE) == oneLineWord
-      && RouteRequestView(checked: bytes).contradictions(header) == 0
+    let deadlineFlag = word(flags: LTP_REQUEST_HAS_DEADLINE)
+    guard header & ~deadlineFlag == oneLineWord else { return false }
+    let request = RouteRequestView(checked: bytes)
+    // A deadline of 0 under its flag is valid, but not common: `lateness` takes 0 for none.
+    let odd: UInt64 = (header & deadlineFlag != 0) == (request.deadlineNanoseconds != 0) ? 0 : 1
+    return odd | request.originalFrameID | UInt64(request.reserved) == 0
   }
+
+  /// LTP_INPUT_DEADLINE_EXCEEDED, or 0: whether the deadline of a common request has come at `clock`. No branch: which
+  /// requests have deadlines is anyone's guess.
+  @inlinable
+  @inline(__always)
+  public func lateness(_ clock: UInt64) -> UInt64 {
+    deadlineNanoseconds &- 1 < clock ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
+  }
+
+  /// Action class and priority as they lie side by side, the class lowest.
+  @inlinable
+  @inline(__always)
+  public var classAndPriority: UInt64 { UInt64(actionClass) | UInt64(priority) &<< 16 }
+
+  @inlinable
+  @inline(__always)
+  var reserved: UInt32 { bytes.loadUnaligned(fromByteOffset: Self.reservedOffset, as: UInt32.self) }
 
   /// Zero when the fields of a one-line request agree with its flags and its reserved bytes are zero.
   @inlinable
@@ -71,7 +92,6 @@ extension RouteRequestView {
     let isReplay: UInt32 = header & Self.word(flags: LTP_REQUEST_REPLAY) != 0 ? 1 : 0
     let givesDeadline: UInt32 = deadlineNanoseconds != 0 ? 1 : 0
     let givesOriginal: UInt32 = originalFrameID != 0 ? 1 : 0
-    let reserved = bytes.loadUnaligned(fromByteOffset: Self.reservedOffset, as: UInt32.self)
     return (lacksDeadline & givesDeadline) | (isReplay ^ givesOriginal) | reserved
   }
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Off the fast path: everything that `admit` has no short answer to. Changes, odd frames, replays, hellos, and
+// denials without a record.
+
+public import CLTP
+import LTPFrames
+import Synchronization
+
+extension Lane {
+  /// Nothing has changed since the lane last looked, and there is room for a record.
+  var isSettled: Bool { LaneStanding(state).isSettled(state.pointee.cursor) }
+
+  @inline(never)
+  @usableFromInline
+  func admitUncommon(_ frame: UnsafeRawPointer?, available: Int) -> Verdict {
+    guard isSettled || settle() else { return denyUnrecorded() }
+    guard let frame, RouteRequestView.isWellFormed(frame, available: available) else {
+      return denyMalformed(frame, available: available)
+    }
+    let request = RouteRequestView(checked: frame)
+    guard request.isReplay else { return decide(request, known: 0, slots: 1) }
+    guard writeReplay(of: request.originalFrameID, as: request.frameID) else { return denyUnrecorded() }
+    // A replay's two slots are published together: its second one is there already.
+    return decide(request, known: UInt64(LTP_INPUT_REPLAY), slots: 2)
+  }
+
+  /// Decides and records a well-formed request. There is room. `known`: inputs that are known already.
+  private func decide(_ request: RouteRequestView, known: UInt64, slots: UInt64) -> Verdict {
+    let view = LaneView(state, LaneStanding(state))
+    let column = view.column(request)
+    var inputs = known
+    if CompiledRule(rawValue: view.rules[column]).needsContinuity { inputs |= continuityInputs(of: request) }
+    let isLate = request.hasDeadline && view.clock >= request.deadlineNanoseconds
+    inputs |= isLate ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
+    let cursor = state.pointee.cursor
+    let verdict = view.decide(request, column: column, inputs: inputs, at: cursor)
+    publish(to: cursor + Int(slots) * Int(LTP_SLOT_BYTES), slots: slots)
+    return verdict
+  }
+
+  /// A decision that the trace cannot take is a denial, and is counted: the next record tells how many.
+  func denyUnrecorded() -> Verdict {
+    state.pointee.unrecorded &+= 1
+    let total = state.pointee.unrecordedTotal.load(ordering: .relaxed)
+    state.pointee.unrecordedTotal.store(total &+ 1, ordering: .releasing)
+    let outcome = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_TRACE_BACKPRESSURE)
+    let counter =
+      state.pointee.stateCounters + (Int(LTP_CLASS_COUNT) * Outcome.count + Int(outcome.rawValue))
+    counter.pointee.store(counter.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    let current = state.pointee.orientation.current
+    let closing = current.state == OrientationWord.closed
+    return Verdict(
+      Decision(outcome: outcome, retryAfterMilliseconds: 1),
+      word: closing ? OrientationWord(rawValue: current.rawValue & ~0xF) : current,
+      policyGeneration: state.pointee.policyGeneration)
+  }
+
+  private func denyMalformed(_ frame: UnsafeRawPointer?, available: Int) -> Verdict {
+    // What can be read of it without trusting it, so that the sender can be found.
+    let readable = frame != nil && available >= MemoryLayout<ltp_route_request>.size
+    let request = readable ? frame!.loadUnaligned(as: ltp_route_request.self) : ltp_route_request()
+    let cursor = state.pointee.cursor
+    let verdict = LaneView(state, LaneStanding(state)).record(
+      .malformed, inputs: UInt64(LTP_INPUT_MALFORMED), classAndPriority: UInt64(LTP_CLASS_NONE),
+      frameID: request.frame_id, sessionID: request.session_id, column: Int(LTP_CLASS_COUNT), at: cursor)
+    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
+    return verdict
+  }
+
+  /// Writes the slot after the next one: which request the one now decided repeats.
+  private func writeReplay(of originalFrameID: UInt64, as frameID: UInt64) -> Bool {
+    if state.pointee.end - state.pointee.cursor == Int(LTP_SLOT_BYTES) {
+      // One slot left: say the word again there, and start the next block.
+      guard append(observed(OrientationWord(rawValue: state.pointee.word))) else { return false }
+      guard settle() else { return false }
+    }
+    var record = ltp_replay_record()
+    record.kind = LTP_RECORD_REPLAY
+    record.original_frame_id = originalFrameID
+    record.frame_id = frameID
+    countRareSlot()
+    (state.pointee.cursor + Int(LTP_SLOT_BYTES)).storeBytes(of: record, as: ltp_replay_record.self)
+    return true
+  }
+
+  /// Answers a hello with the session's token, and records it. False: the trace can take no record now.
+  public func answer(hello: ltp_hello, into answer: inout ltp_hello) -> Bool {
+    guard settle() else {
+      _ = denyUnrecorded()
+      return false
+    }
+    answer = hello
+    answer.header.flags |= LTP_HELLO_ANSWER
+    answer.continuity_token = state.pointee.continuity.token(sessionID: hello.session_id)
+    answer.continuity_epoch = state.pointee.continuityEpoch
+    var record = ltp_hello_record()
+    record.kind = LTP_RECORD_HELLO
+    record.continuity_epoch = state.pointee.continuityEpoch
+    record.time_us = state.pointee.timeMicroseconds
+    record.node_id = hello.node_id
+    record.frame_id = hello.frame_id
+    record.session_id = hello.session_id
+    return append(record)
+  }
+}
