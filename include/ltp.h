@@ -65,7 +65,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_UNKNOWN_STATE 13
 #define LTP_ERROR_UNKNOWN_SIGNAL 14
 #define LTP_ERROR_EVIDENCE_COUNT 15
-#define LTP_ERROR_EPOCH_EXHAUSTED 16 /* no epoch is left; the state is UNKNOWN for good: start a new log */
+#define LTP_ERROR_EPOCH_EXHAUSTED 16 /* no epoch is left; the core denies for good: start a new log */
 #define LTP_ERROR_BACKPRESSURE 17   /* the trace cannot take it now; nothing was changed, try again */
 #define LTP_ERROR_SEQUENCE_AHEAD 18 /* the sequence to wait for has not been issued yet */
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
@@ -545,7 +545,8 @@ int32_t ltp_lane_open(ltp_core *core, ltp_lane **lane, ltp_error *error);
 int32_t ltp_lane_close(ltp_lane *lane);
 
 /* Decides one route_request. Never fails: what cannot be decided is denied, and the reason says why. When it
- * returns, the record is in the trace's memory; ltp_lane_wait_durable() says when it is on disk. */
+ * returns, the record is in the trace's memory; ltp_lane_wait_durable() says when it is on disk. The frame's bytes
+ * are read where they lie, more than once: they must not change during the call. */
 ltp_verdict ltp_admit(ltp_lane *lane, const void *frame, size_t available);
 
 /* Decides count requests, frame i at frames + i * stride (stride >= 64), into verdicts[0 .. count-1]. Each
@@ -554,7 +555,8 @@ size_t ltp_admit_batch(
   ltp_lane *lane, const void *frames, size_t stride, size_t count, ltp_verdict *verdicts);
 
 /* Answers a hello: writes the answering frame with the session's continuity token, and records it. A session
- * may shake hands in every state; ltp_hello never admits an action. */
+ * may shake hands in every state; ltp_hello never admits an action. LTP_ERROR_BACKPRESSURE: the trace cannot take its
+ * record now; that is counted with the decisions denied without a record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
 
 /* Writes the route_response that tells this verdict to the sender of this request. */

@@ -140,7 +140,8 @@ extension Lane {
     let view = LaneView(state, LaneStanding(state))
     let cursor = state.pointee.cursor
     let verdict = view.decide(
-      request, column: column, inputs: request.lateness(view.clock) | continuityInputs(of: request), at: cursor)
+      request, column: column, inputs: request.lateness(view.clock) | continuityInputs(of: request),
+      at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }

@@ -100,6 +100,8 @@ struct BenchCommand: ParsableCommand {
     let directory = try BenchDirectory(given: trace)
     let keeps = keep || trace != nil
     defer { if !keeps { directory.remove() } }
+    let interrupts = BenchInterrupt.handle(directory, keeps: keeps)
+    defer { for source in interrupts { source.cancel() } }
     say("trace in \(directory.path), \(gigabytes(directory.freeBytes)) free")
     let settings = BenchSettings(
       seconds: seconds, lanes: lanes, seed: seed, storage: storage.number,
