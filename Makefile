@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench test check sanitize fuzz crash budget doctor clean
+.PHONY: help bench test check sanitize fuzz crash budget doctor library install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this text
@@ -33,6 +33,15 @@ budget: ## count instructions on the fast path under callgrind, compare with the
 
 doctor: ## what this machine gives the core, and what to change
 	@swift run -c release ltp doctor
+
+library: ## the C library, static and shared, into build/library
+	@scripts/install build
+
+install: ## libraries, headers, ltp.pc, manual pages: PREFIX=/usr/local DESTDIR= LIBDIR=PREFIX/lib
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' scripts/install install
+
+uninstall: ## takes away exactly what install put there
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' scripts/install uninstall
 
 clean: ## remove everything that was built
 	rm -rf .build .build-* build
