@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench test check sanitize fuzz crash budget doctor library install uninstall clean
+.PHONY: help bench bench-interop test check sanitize fuzz crash budget doctor library install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this text
 	@echo 'make TARGET'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'bench and test install what is missing (liburing-dev, libssl-dev) by apt-get, with sudo where needed.'
 
 bench: ## the main job: decisions a second, latency, the machine's limits; verifies the trace it wrote
 	@scripts/bench $(ARGS)
+
+bench-interop: ## what the boundary costs: C, C++, Rust and Swift callers beside the same decision by hand in C
+	@scripts/bench-interop $(ARGS)
 
 test: ## every test: Swift, C against both builds of the library, kills and reopens
 	@scripts/test

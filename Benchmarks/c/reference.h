@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * (e): the same decision and the same record, written by hand in C: what the library is held against. Its policy is
+ * the built-in one in one state, its blocks are hashed by a thread of its own as the library's writer does, and
+ * nothing is written to disk.
+ */
+#ifndef LTP_REFERENCE_H
+#define LTP_REFERENCE_H
+
+#include "ltp.h"
+
+typedef struct reference_lane reference_lane;
+
+reference_lane *reference_open(uint8_t state);
+void reference_close(reference_lane *lane);
+ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t available);
+uint64_t reference_token(const reference_lane *lane, uint64_t session_id);
+/* Waits until every whole block so far has been hashed. */
+void reference_settle(reference_lane *lane);
+
+#endif
