@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench bench-interop test check sanitize fuzz crash budget doctor library install uninstall clean
+.PHONY: help bench bench-interop examples test check sanitize fuzz crash budget doctor library install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## this text
@@ -14,6 +14,9 @@ bench: ## the main job: decisions a second, latency, the machine's limits; verif
 
 bench-interop: ## what the boundary costs: C, C++, Rust and Swift callers beside the same decision by hand in C
 	@scripts/bench-interop $(ARGS)
+
+examples: ## builds and runs each program in Examples/ whose toolchain is there
+	@scripts/examples $(ARGS)
 
 test: ## every test: Swift, C against both builds of the library, kills and reopens
 	@scripts/test
