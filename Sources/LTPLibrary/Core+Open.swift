@@ -132,8 +132,11 @@ extension Core {
       let failure = progress.pointee.failure.load(ordering: .acquiring)
       let hindrance = progress.pointee.hindrance.load(ordering: .acquiring)
       let code = progress.pointee.failureCode.load(ordering: .relaxed)
-      var status = failure != LTP_OK ? failure : hindrance
-      if status == LTP_OK, ltp_system_monotonic_ns() > deadline { status = LTP_ERROR_TIMED_OUT }
+      // What hinders the space ahead is not in the way once the opening's own space was found.
+      let isBegun = progress.pointee.sealedBlocks.load(ordering: .acquiring) > firstBlock
+      let isLate = ltp_system_monotonic_ns() > deadline
+      var status = failure != LTP_OK ? failure : isBegun && !isLate ? LTP_OK : hindrance
+      if status == LTP_OK, isLate { status = LTP_ERROR_TIMED_OUT }
       if status != LTP_OK {
         stopThreads(drain: false)
         throw OpenFault(status, statusText(status), code: code)

@@ -240,7 +240,8 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   }
 
   mutating func fail(_ fault: StorageFault) {
-    let noSpace = fault.code == LTP_SYSTEM_ENOSPC || fault.code == LTP_SYSTEM_EDQUOT
+    let noSpace =
+      fault.code == LTP_SYSTEM_ENOSPC || fault.code == LTP_SYSTEM_EDQUOT || fault.code == LTP_SYSTEM_EFBIG
     fail(noSpace ? LTP_ERROR_TRACE_NO_SPACE : LTP_ERROR_TRACE_IO, code: fault.code)
   }
 

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch against single calls: the same requests, of every odd kind, through two lanes of one orientation. Both have
+// loops of their own, and both have a short way and a long one.
+
+import CLTP
+import Testing
+
+@testable import LTPAdmission
+
+@Suite struct BatchTests {
+  private static let now: UInt64 = 1_000_000_000
+
+  private func randomRequest(_ random: inout SeededRandom, key: ContinuityKey, frameID: UInt64)
+    -> ltp_route_request
+  {
+    let session = random.next() % 64
+    let classes: [UInt16] = [0, 8, 9, 24, 25, 40, 44, 48, 56, 127, 128, 0xFFFF]
+    let deadlines: [UInt64?] = [nil, nil, nil, 0, 1, Self.now - 1, Self.now, Self.now + 1, UInt64.max]
+    var made = request(
+      classes.randomElement(using: &random)!, frameID: frameID, sessionID: session,
+      priority: .random(in: 0...255, using: &random),
+      token: Bool.random(using: &random) ? key.token(sessionID: session) : random.next() % 3,
+      deadline: deadlines.randomElement(using: &random)!,
+      original: random.next() % 16 == 0 ? frameID / 2 + 1 : nil)
+    switch random.next() % 32 {
+    case 0: made.deadline_ns = 77  // perhaps without its flag
+    case 1: made.header.magic ^= 1
+    case 2: made.reserved.2 = 1
+    case 3: made.header.flags |= 0x8000
+    case 4: made.original_frame_id = 5
+    default: break
+    }
+    return made
+  }
+
+  @Test(
+    "a batch decides, records and counts what single calls do, whatever is in it", arguments: [64, 67, 128])
+  func equalsSingleCalls(stride: Int) {
+    let harness = LaneHarness(now: Self.now)
+    let single = harness.lane(id: 1)
+    let batch = harness.lane(id: 2)
+    var random = SeededRandom(state: UInt64(stride))
+    let states = (1..<UInt8(LTP_STATE_COUNT)).map { $0 }
+    var frameID: UInt64 = 0
+    var executed = 0
+    var kinds = Set<UInt8>()
+    for _ in 0..<400 {
+      if random.next() % 4 == 0 { harness.publish(states.randomElement(using: &random)!) }
+      if random.next() % 8 == 0 { harness.drain() }
+      let key = ContinuityKey(
+        coreKey: LaneHarness.coreKey, continuityEpoch: harness.orientation.current.continuityEpoch)
+      let count = Int.random(in: 1...64, using: &random)
+      // One byte off, so that no field is aligned.
+      let frames = UnsafeMutableRawPointer.allocate(byteCount: count * stride + 1, alignment: 64) + 1
+      defer { (frames - 1).deallocate() }
+      for index in 0..<count {
+        frameID += 1
+        frames.storeBytes(
+          of: randomRequest(&random, key: key, frameID: frameID), toByteOffset: index * stride,
+          as: ltp_route_request.self)
+      }
+      let first = (single.issued, batch.issued)
+      #expect(first.0 == first.1)
+      var together = [ltp_verdict](repeating: ltp_verdict(), count: count)
+      let said = batch.admitBatch(frames, stride: stride, count: count, into: &together)
+      var admitted = 0
+      for index in 0..<count {
+        let alone = single.admit(frames + index * stride, available: stride)
+        #expect(alone == unsafeBitCast(together[index], to: Verdict.self))
+        admitted += alone.isExecute ? 1 : 0
+      }
+      #expect(said == admitted)
+      executed += admitted
+      guard single.issued == batch.issued else {
+        Issue.record("\(single.issued) slots by single calls, \(batch.issued) by the batch")
+        return
+      }
+      for sequence in first.0..<single.issued {
+        kinds.insert(single.kind(sequence))
+        let same = (0..<4).allSatisfy {
+          single.slot(sequence).load(fromByteOffset: $0 * 8, as: UInt64.self)
+            == batch.slot(sequence).load(fromByteOffset: $0 * 8, as: UInt64.self)
+        }
+        #expect(same, "slot \(sequence)")
+      }
+      single.release()
+      batch.release()
+    }
+    var counts = [[UInt64]](repeating: [UInt64](repeating: 0, count: Lane.counterCount), count: 2)
+    single.addCounters(to: &counts[0])
+    batch.addCounters(to: &counts[1])
+    #expect(counts[0] == counts[1])
+    #expect(counts[0].reduce(0, +) == frameID)
+    #expect(executed > 500)
+    #expect(kinds.isSuperset(of: [LTP_RECORD_DECISION, LTP_RECORD_OBSERVED, LTP_RECORD_REPLAY]))
+  }
+}
