@@ -69,6 +69,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_BACKPRESSURE 17   /* the trace cannot take it now; nothing was changed, try again */
 #define LTP_ERROR_SEQUENCE_AHEAD 18 /* the sequence to wait for has not been issued yet */
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
+#define LTP_ERROR_IN_USE 20         /* another thread is in a call with this handle */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
 #define LTP_ERROR_FRAME_MAGIC 33
@@ -97,6 +98,16 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_TRACE_IO 72        /* the system reported an error; the log takes no more records */
 #define LTP_ERROR_TRACE_DESCRIPTORS 73 /* no file descriptor left */
 #define LTP_ERROR_STORAGE_UNAVAILABLE 74 /* the storage asked for cannot be had here; the message says why */
+/* The orientation page. */
+#define LTP_ERROR_PAGE_FILE 80      /* the system refused the file; system_error says why */
+#define LTP_ERROR_PAGE_FORMAT 81    /* not an orientation page: too short, or something else */
+#define LTP_ERROR_PAGE_VERSION 82   /* of a version that this library does not know */
+#define LTP_ERROR_PAGE_OWNER 83     /* the file belongs to another user */
+#define LTP_ERROR_PAGE_WRITABLE 84  /* others than its owner may write the file */
+#define LTP_ERROR_PAGE_LOCKED 85    /* another process publishes in this page */
+#define LTP_ERROR_PAGE_READ_ONLY 86 /* this handle only reads */
+#define LTP_ERROR_PAGE_FOLLOWED 87  /* this core follows an orientation page: publish there */
+#define LTP_ERROR_PAGE_UNPUBLISHED 88 /* this handle has published nothing that it could renew */
 
 /* A status in words that say what to do. Static storage, never NULL. */
 const char *ltp_status_text(int32_t status);
@@ -168,7 +179,8 @@ typedef struct ltp_error {
 #define LTP_SIGNAL_CORE_STARTED ((uint8_t)15)        /* written by the core: nothing observed yet */
 #define LTP_SIGNAL_POLICY_CHANGED ((uint8_t)16)      /* written by the core: the state stays */
 #define LTP_SIGNAL_ORIENTATION_OVERRUN ((uint8_t)17) /* written by the core: transitions outran the trace */
-#define LTP_SIGNAL_COUNT 18
+#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)18)    /* written by the core: the page it follows has no valid word */
+#define LTP_SIGNAL_COUNT 19
 
 /* For DEFER: under which condition the intent will be replayed. */
 #define LTP_COMMITMENT_NONE ((uint8_t)0)
@@ -457,6 +469,8 @@ typedef struct ltp_lane ltp_lane; /* one thread's way through a core */
 #define LTP_STORAGE_PWRITEV ((uint32_t)2)
 
 #define LTP_OPEN_VERIFY_TAIL ((uint32_t)1) /* check only the last segment, not every retained byte */
+#define LTP_OPEN_ANY_PAGE_OWNER ((uint32_t)2) /* follow orientation_page whoever owns it; else its owner must be
+                                                this user or root */
 
 typedef struct ltp_core_options {
   uint32_t struct_size;
@@ -476,6 +490,8 @@ typedef struct ltp_core_options {
   uint64_t clock_interval_ns;  /* resolution of time stamps and deadlines; 50 us to 1 s; default 1 ms */
   uint64_t backpressure_wait_ns; /* how long a lane waits for a full trace before it denies; default 0 */
   uint64_t lock_wait_ns;       /* how long to wait for the trace's lock; default 500 ms, at most 60 s */
+  const char *orientation_page; /* follow the orientation that another process publishes in this file; NULL: the host
+                                   publishes */
 } ltp_core_options;
 
 /* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
@@ -510,7 +526,8 @@ typedef struct ltp_transition {
 LTP_STATIC_ASSERT(sizeof(ltp_transition) == 208, transition_size);
 
 /* Publishes a transition. Lock-free; every lane sees it with its next decision. *epoch (may be NULL) gets
- * the new epoch. Going to UNSTABLE or FAILED always advances continuity. */
+ * the new epoch. Going to UNSTABLE or FAILED always advances continuity. LTP_ERROR_PAGE_FOLLOWED in a core that
+ * follows a page. */
 int32_t ltp_orientation_publish(ltp_core *core, const ltp_transition *transition, uint32_t *epoch);
 
 /* The current orientation, as an orientation frame (evidence of the last transition, if still at hand). */
@@ -523,6 +540,95 @@ int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *gene
 #define LTP_TEXT_BYTES_MAX 115
 #define LTP_TEXT_COUNT_MAX 1024
 int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
+
+/* ---- The orientation page ---------------------------------------------------------------------------- */
+
+/* A file, mapped into every process that uses it: one process publishes an orientation, any number of cores follow it
+ * (ltp_core_options.orientation_page), each decision with the one load that it makes anyway. What is published holds
+ * for a lease: a publisher that neither publishes nor renews for that long reads as UNKNOWN, whatever has become of it.
+ * Only the file's owner may publish, one process at a time; who may read is what the file's mode says. A page that
+ * others may write is refused. Put it where only its owner can replace it, in memory for preference: /dev/shm, /run.
+ * Truncating a page in use is fatal to its readers (SIGBUS), as for any mapped file; removing it is not. */
+typedef struct ltp_page ltp_page;
+
+#define LTP_PAGE_BYTES 4096
+#define LTP_PAGE_VERSION 1
+#define LTP_PAGE_MAGIC ((uint64_t)0x31454741504F504C) /* the bytes "LPOPAGE1" */
+#define LTP_PAGE_ENTRIES 8
+#define LTP_PAGE_LEASE_NS_MIN ((uint64_t)1000000)        /* 1 ms */
+#define LTP_PAGE_LEASE_NS_MAX ((uint64_t)3600000000000)  /* 1 h; a lease that ends later is not believed */
+
+/* One transition. Valid while word is what it was before it was read. */
+typedef struct ltp_page_entry {
+  uint64_t word; /* 0 while it is being written */
+  uint64_t word_before;
+  uint64_t time_monotonic_ns;
+  uint64_t time_unix_ns;
+  uint8_t reason;
+  uint8_t evidence_count;
+  uint8_t reserved[6];
+  ltp_evidence evidence[LTP_EVIDENCE_MAX]; /* name_id is 0: texts are a core's own */
+  char text[LTP_TRANSITION_TEXT_BYTES];
+  uint8_t reserved_2[24];
+} ltp_page_entry;
+
+/* The file. Words of 8 bytes are read and written whole. */
+typedef struct ltp_page_layout {
+  uint64_t magic; /* written last */
+  uint32_t version;
+  uint32_t size_bytes;
+  uint8_t boot_id[16]; /* of the boot that lease_until_ns belongs to */
+  uint8_t reserved[32];
+  uint64_t word;           /* as the orientation word in ltp_trace.h; its policy slot is 1 when the threshold counts,
+                              else 0: the follower's own policy says it. Epoch 0: nothing is published */
+  uint64_t lease_until_ns; /* monotonic: the word holds before it */
+  uint64_t lease_ns;
+  uint32_t changes; /* futex: grows with each change */
+  uint8_t reserved_2[36];
+  ltp_page_entry entries[LTP_PAGE_ENTRIES]; /* of epoch e at e % LTP_PAGE_ENTRIES */
+  uint8_t reserved_3[1920];
+} ltp_page_layout;
+
+LTP_STATIC_ASSERT(sizeof(ltp_page_entry) == 256, page_entry_size);
+LTP_STATIC_ASSERT(offsetof(ltp_page_layout, word) == 64, page_word_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_page_layout, entries) == 128, page_entries_offset);
+LTP_STATIC_ASSERT(sizeof(ltp_page_layout) == LTP_PAGE_BYTES, page_size);
+
+/* Opens a page for publishing; makes the file (mode 0644 less the umask) if it is missing. What a process before
+ * published holds on until its lease ends. */
+int32_t ltp_page_open(const char *path, uint64_t lease_ns, ltp_page **page, ltp_error *error);
+/* Opens a page for reading. flags: LTP_OPEN_ANY_PAGE_OWNER, or 0. */
+int32_t ltp_page_open_reader(const char *path, uint32_t flags, ltp_page **page, ltp_error *error);
+/* What has been published stays, and holds until its lease ends. LTP_ERROR_IN_USE: another thread is in a call with it. */
+int32_t ltp_page_close(ltp_page *page);
+
+/* Publishes for one lease, with the meaning of ltp_orientation_publish(). Evidence's name_id must be 0. Any thread. */
+int32_t ltp_page_publish(ltp_page *page, const ltp_transition *transition, uint32_t *epoch);
+/* Lets what this handle has published hold for another lease. To be called from the loop whose life it proves, a few times a lease. */
+int32_t ltp_page_renew(ltp_page *page);
+
+/* What a page says. */
+typedef struct ltp_page_reading {
+  uint32_t struct_size;
+  uint32_t epoch; /* of the page; 0: nothing published yet */
+  uint32_t continuity_epoch;
+  uint8_t from;
+  uint8_t to;     /* UNKNOWN without a lease that runs */
+  uint8_t reason; /* LTP_SIGNAL_ORIENTATION_LOST without a lease that runs */
+  uint8_t priority_threshold;
+  uint8_t evidence_count;
+  uint8_t threshold_is_set;
+  uint8_t reserved[6];
+  uint64_t time_unix_ns; /* of the publication */
+  uint64_t lease_left_ns; /* 0: it has ended */
+  ltp_evidence evidence[LTP_EVIDENCE_MAX];
+  char text[LTP_TRANSITION_TEXT_BYTES];
+} ltp_page_reading;
+
+int32_t ltp_page_read(ltp_page *page, ltp_page_reading *reading, size_t struct_size);
+/* Waits until the page says something other than seen: another epoch, or its lease has ended, or runs again. LTP_ERROR_TIMED_OUT
+ * when it does not. Sleeps meanwhile. */
+int32_t ltp_page_wait(ltp_page *page, const ltp_page_reading *seen, uint64_t timeout_ns);
 
 /* ---- Lanes and verdicts ------------------------------------------------------------------------------ */
 

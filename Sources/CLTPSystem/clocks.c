@@ -4,6 +4,7 @@
 #include "ltp_system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -56,14 +57,44 @@ int ltp_system_random(void *bytes, size_t count) {
   return (size_t)got == count ? 0 : -EIO;
 }
 
-int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+static int futex_wait(uint32_t *word, int operation, uint32_t expected, uint64_t timeout_ns) {
   struct timespec timeout = timespec_from(timeout_ns);
-  if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, NULL, 0) == 0) return 0;
-  return -errno;
+  return syscall(SYS_futex, word, operation, expected, &timeout, NULL, 0) == 0 ? 0 : -errno;
+}
+
+int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+  return futex_wait(word, FUTEX_WAIT_PRIVATE, expected, timeout_ns);
 }
 
 void ltp_system_futex_wake_all(uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+int ltp_system_shared_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
+  return futex_wait(word, FUTEX_WAIT, expected, timeout_ns);
+}
+
+void ltp_system_shared_futex_wake_all(uint32_t *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+int ltp_system_boot_id(uint8_t *bytes) {
+  char text[37] = "";
+  int descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return -errno;
+  ssize_t got = read(descriptor, text, sizeof text - 1);
+  close(descriptor);
+  // 32 hexadecimal digits with four hyphens between them.
+  static const char values[] = "0123456789abcdef";
+  unsigned digits = 0;
+  for (ssize_t index = 0; index < got; index++) {
+    const char *place = text[index] == 0 ? NULL : strchr(values, text[index]);
+    if (place == NULL) continue;
+    unsigned value = (unsigned)(place - values);
+    bytes[digits / 2] = (uint8_t)(digits % 2 == 0 ? value << 4 : bytes[digits / 2] | value);
+    if (++digits == 32) return 0;
+  }
+  return -EIO;
 }
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)

@@ -9,6 +9,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -26,6 +27,35 @@ int ltp_system_open_at(int directory, const char *name, int flags) {
   if (flags & LTP_SYSTEM_CREATE) mode |= O_CREAT | O_EXCL;
   if (flags & LTP_SYSTEM_DIRECT) mode |= O_DIRECT;
   return or_errno(openat(directory, name, mode | O_CLOEXEC | O_NOFOLLOW, 0640));
+}
+
+int ltp_system_open_path(const char *path, int flags, unsigned mode) {
+  int how = (flags & LTP_SYSTEM_READ_ONLY) ? O_RDONLY : O_RDWR;
+  if (flags & LTP_SYSTEM_CREATE) how |= O_CREAT | O_EXCL;
+  return or_errno(open(path, how | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode));
+}
+
+int ltp_system_facts_of(int descriptor, ltp_system_facts *facts) {
+  struct stat status;
+  if (fstat(descriptor, &status) != 0) return -errno;
+  *facts = (ltp_system_facts){.size = (uint64_t)status.st_size,
+                              .device = status.st_dev,
+                              .inode = status.st_ino,
+                              .owner = status.st_uid,
+                              .mode = status.st_mode & 07777,
+                              .is_regular = S_ISREG(status.st_mode)};
+  return 0;
+}
+
+uint32_t ltp_system_user(void) { return geteuid(); }
+
+void *ltp_system_map_file(int descriptor, size_t bytes, int is_writable) {
+  void *base =
+    mmap(NULL, bytes, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, descriptor, 0);
+  if (base == MAP_FAILED) return NULL;
+  if (madvise(base, bytes, MADV_DONTFORK) == 0) return base;
+  munmap(base, bytes);
+  return NULL;
 }
 
 int ltp_system_is_writable(int directory) {

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#define KINDS 2
+#define KINDS 3
 #define KEPT_MAX 4096
 
 static struct {

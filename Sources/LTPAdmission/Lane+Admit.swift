@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fast path: one request in, one verdict out, one record in the lane's ring.
 //
-// Reads one shared line (orientation word and clock), its own rules, and the request; writes one 32-byte record,
-// one counter and the published count. No allocation, lock, system call or reference count.
+// Reads the orientation word (the core's own, or in the page that it follows) and the clock, its own rules, and the
+// request; writes one 32-byte record, one counter and the published count. No allocation, lock, system call or
+// reference count.
 
 public import CLTP
 public import CLTPSystem
@@ -14,7 +15,8 @@ public import Synchronization
 @usableFromInline
 struct LaneStanding {
   @usableFromInline let line: UnsafeMutablePointer<SharedLine>
-  @usableFromInline let word: UInt64
+  @usableFromInline let watched: UnsafeMutablePointer<Atomic<UInt64>>
+  @usableFromInline let watchedWord: UInt64
   @usableFromInline let clock: UInt64
   @usableFromInline let end: UnsafeMutableRawPointer
 
@@ -22,25 +24,31 @@ struct LaneStanding {
   @inline(__always)
   init(_ state: UnsafeMutablePointer<LaneState>) {
     line = state.pointee.line
-    word = state.pointee.word
+    watched = state.pointee.watched
+    watchedWord = state.pointee.watchedWord
     clock = state.pointee.clock
     end = state.pointee.end
   }
 
-  /// Nothing has changed since the lane last looked, and there is room for a record at `cursor`.
+  /// Nothing has changed since the lane last looked.
   @inlinable
   @inline(__always)
-  func isSettled(_ cursor: UnsafeMutableRawPointer) -> Bool {
-    line.pointee.word.load(ordering: .acquiring) == word
-      && line.pointee.monotonic.load(ordering: .relaxed) == clock && cursor != end
+  var isCurrent: Bool {
+    watched.pointee.load(ordering: .acquiring) == watchedWord
+      && line.pointee.monotonic.load(ordering: .relaxed) == clock
   }
+
+  /// That, and there is room for a record at `cursor`.
+  @inlinable
+  @inline(__always)
+  func isSettled(_ cursor: UnsafeMutableRawPointer) -> Bool { isCurrent && cursor != end }
 }
 
 /// What a decision reads of its lane. A batch loads it once: nothing in it changes until the lane settles again.
 @frozen
 @usableFromInline
 struct LaneView {
-  @usableFromInline let word: UInt64
+  @usableFromInline let epoch: UInt64
   @usableFromInline let clock: UInt64
   @usableFromInline let rules: UnsafeMutablePointer<UInt64>
   @usableFromInline let verdicts: UnsafeMutablePointer<UInt64>
@@ -50,7 +58,7 @@ struct LaneView {
   @inlinable
   @inline(__always)
   init(_ state: UnsafeMutablePointer<LaneState>, _ standing: LaneStanding) {
-    word = standing.word
+    epoch = state.pointee.epoch
     clock = standing.clock
     rules = state.pointee.rules
     verdicts = state.pointee.verdicts
@@ -102,7 +110,7 @@ struct LaneView {
     // Only this thread writes it, so a load and a store do; readers see whole values.
     let count = counter.pointee.load(ordering: .relaxed)
     counter.pointee.store(count &+ 1, ordering: .relaxed)
-    return Verdict(low: word &>> UInt64(LTP_WORD_EPOCH_SHIFT) | retry, high: high)
+    return Verdict(low: epoch | retry, high: high)
   }
 }
 
@@ -195,8 +203,10 @@ extension Lane {
     let view = LaneView(state, standing)
     let start = state.pointee.cursor
     var cursor = start
+    let room = (standing.end - start) / Int(LTP_SLOT_BYTES)
+    let limit = first &+ min(count &- first, room)
     var index = first
-    while index < count, standing.isSettled(cursor) {
+    while index < limit, standing.isCurrent {
       let frame = frames + index &* stride
       guard RouteRequestView.isCommon(frame, available: stride) else { break }
       let request = RouteRequestView(checked: frame)
@@ -209,7 +219,7 @@ extension Lane {
       cursor += Int(LTP_SLOT_BYTES)
       index &+= 1
     }
-    if cursor != start { publish(to: cursor, slots: UInt64(cursor - start) / UInt64(LTP_SLOT_BYTES)) }
+    if index != first { publish(to: cursor, slots: UInt64(index &- first)) }
     return index
   }
 

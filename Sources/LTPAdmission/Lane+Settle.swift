@@ -12,22 +12,32 @@ extension Lane {
   @inline(never)
   @usableFromInline
   func settle() -> Bool {
-    guard let word = copyRules() else { return false }
-    if state.pointee.cursor == state.pointee.end {
+    var number: UInt64
+    repeat {
+      let needsBlock = state.pointee.cursor == state.pointee.end
+      guard !needsBlock || waitForBlock() else { return false }
+      // The clock before the words: whatever changes after them moves it on, and the next decision looks again.
+      let now = state.pointee.line.pointee.monotonic.load(ordering: .acquiring)
+      let watched = state.pointee.watched.pointee.load(ordering: .acquiring)
+      state.pointee.orientation.follow(now: now)
+      guard let word = copyRules() else { return false }
       // A new block's header carries the time and the word that its first record was decided under.
-      guard openBlock(word: word) else { return false }
-    } else {
-      guard moveClock() else { return false }
-      if word.rawValue != state.pointee.word {
+      if needsBlock { openBlock(word: word, now: now) }
+      number = state.pointee.blockNumber
+      guard needsBlock || moveClock(to: now) else { return false }
+      if !needsBlock, word.rawValue != state.pointee.word {
         guard append(observed(word)) else { return false }
       }
-    }
-    state.pointee.word = word.rawValue
-    if state.pointee.unrecorded > 0 {
-      guard append(unrecordedRecord()) else { return false }
-      state.pointee.unrecorded = 0
-    }
-    return state.pointee.cursor != state.pointee.end || openBlock(word: word)
+      state.pointee.word = word.rawValue
+      state.pointee.epoch = UInt64(word.epoch)
+      state.pointee.watchedWord = state.pointee.orientation.isFollowing ? watched : word.rawValue
+      if state.pointee.unrecorded > 0 {
+        guard append(unrecordedRecord()) else { return false }
+        state.pointee.unrecorded = 0
+      }
+      // What was said may have filled the block, or gone over to the next one with its own time.
+    } while state.pointee.cursor == state.pointee.end || state.pointee.blockNumber != number
+    return true
   }
 
   /// Copies the current state's row under the word's threshold, and what else depends on the word. Nil when the core is closing.
@@ -62,19 +72,14 @@ extension Lane {
     }
   }
 
-  /// Takes the next ring block, waiting for the writer as long as the options allow.
-  private func openBlock(word: OrientationWord) -> Bool {
+  /// Begins the next ring block, which is free.
+  private func openBlock(word: OrientationWord, now: UInt64) {
     let number = state.pointee.blockNumber &+ 1
-    let count = UInt64(state.pointee.blockCount)
-    if number &- state.pointee.releasedBlocks.load(ordering: .acquiring) >= count {
-      guard waitForBlock(number: number) else { return false }
-    }
-    let block = state.pointee.ring + Int(number % count) * state.pointee.blockBytes
-    let line = state.pointee.line
-    let now = line.pointee.monotonic.load(ordering: .acquiring)
+    let block =
+      state.pointee.ring + Int(number % UInt64(state.pointee.blockCount)) * state.pointee.blockBytes
     var header = ltp_block_header()
     header.base_monotonic_ns = now
-    header.base_unix_ns = line.pointee.unix.load(ordering: .relaxed)
+    header.base_unix_ns = state.pointee.line.pointee.unix.load(ordering: .relaxed)
     header.orientation_word = word.rawValue
     block.storeBytes(of: header, as: ltp_block_header.self)
     state.pointee.blockNumber = number
@@ -84,34 +89,37 @@ extension Lane {
     state.pointee.cursor = block + Int(LTP_BLOCK_HEADER_BYTES)
     state.pointee.end =
       state.pointee.cursor + Int(state.pointee.slotsPerBlock) * Int(LTP_SLOT_BYTES)
-    return true
   }
 
-  private func waitForBlock(number: UInt64) -> Bool {
+  /// Whether the next ring block is free, after waiting for the writer as long as the options allow.
+  private func waitForBlock() -> Bool {
+    if nextBlockIsFree { return true }
     guard state.pointee.backpressureWaitNanoseconds > 0 else { return false }
     let deadline = ltp_system_monotonic_ns() &+ state.pointee.backpressureWaitNanoseconds
     var spins = 0
-    while true {
-      let released = state.pointee.releasedBlocks.load(ordering: .acquiring)
-      if number &- released < UInt64(state.pointee.blockCount) { return true }
+    while !nextBlockIsFree {
       guard state.pointee.orientation.current.state < LTP_STATE_COUNT else { return false }
       guard ltp_system_monotonic_ns() < deadline else { return false }
       spins += 1
       if spins < 32 { ltp_system_pause() } else { ltp_system_sleep_ns(20_000) }
     }
+    return true
+  }
+
+  private var nextBlockIsFree: Bool {
+    let released = state.pointee.releasedBlocks.load(ordering: .acquiring)
+    return state.pointee.blockNumber &+ 1 &- released < UInt64(state.pointee.blockCount)
   }
 
   /// Takes over the clock's time; moves the block's base on before an offset would overflow.
-  private func moveClock() -> Bool {
-    let line = state.pointee.line
-    let now = line.pointee.monotonic.load(ordering: .acquiring)
+  private func moveClock(to now: UInt64) -> Bool {
     guard now != state.pointee.clock else { return true }
     var offset = (now &- state.pointee.baseMonotonic) / 1000
     if offset > UInt64(UInt32.max / 2) {
       var record = ltp_time_record()
       record.kind = LTP_RECORD_TIME
       record.base_monotonic_ns = now
-      record.base_unix_ns = line.pointee.unix.load(ordering: .relaxed)
+      record.base_unix_ns = state.pointee.line.pointee.unix.load(ordering: .relaxed)
       guard append(record) else { return false }
       state.pointee.baseMonotonic = now
       offset = 0
@@ -141,7 +149,9 @@ extension Lane {
   /// Writes one slot of a rare kind and publishes it.
   func append<Record>(_ record: Record) -> Bool {
     if state.pointee.cursor == state.pointee.end {
-      guard openBlock(word: OrientationWord(rawValue: state.pointee.word)) else { return false }
+      guard waitForBlock() else { return false }
+      let now = state.pointee.line.pointee.monotonic.load(ordering: .acquiring)
+      openBlock(word: OrientationWord(rawValue: state.pointee.word), now: now)
     }
     countRareSlot()
     state.pointee.cursor.storeBytes(of: record, as: Record.self)

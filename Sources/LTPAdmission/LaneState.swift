@@ -15,10 +15,16 @@ public struct LaneState: ~Copyable {
   public var cursor: UnsafeMutableRawPointer
   public var end: UnsafeMutableRawPointer
   public var word: UInt64
+  /// What `watched` held when the lane last looked: `word`, or the followed page's.
+  public var watchedWord: UInt64
   public var clock: UInt64
   public var timeMicroseconds: UInt32
   public var policyGeneration: UInt32
   public let line: UnsafeMutablePointer<SharedLine>
+  /// The one word that a decision loads: the core's own, or that of the page which the core follows.
+  public let watched: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Of `word`.
+  public var epoch: UInt64
   /// Counters of the current state: LTP_CLASS_COUNT + 1 classes by Outcome.count.
   public var stateCounters: UnsafeMutablePointer<Atomic<UInt64>>
   public var continuity: ContinuityKey
@@ -122,8 +128,9 @@ public struct Lane {
       (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
     state.initialize(
       to: LaneState(
-        magic: LaneState.live, cursor: ring, end: ring, word: UInt64.max, clock: 0, timeMicroseconds: 0,
-        policyGeneration: 0, line: orientation.line, stateCounters: counters,
+        magic: LaneState.live, cursor: ring, end: ring, word: UInt64.max, watchedWord: UInt64.max, clock: 0,
+        timeMicroseconds: 0, policyGeneration: 0, line: orientation.line, watched: orientation.watched,
+        epoch: 0, stateCounters: counters,
         continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,
         verdicts: verdicts,
         continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0, unrecorded: 0,

@@ -43,6 +43,9 @@ public struct Orientation {
   let filledEpochs: UnsafeMutablePointer<Atomic<UInt32>>
   let drained: UnsafeMutablePointer<Atomic<UInt32>>
   public let controlMutex: UnsafeMutablePointer<ltp_system_mutex>
+  let follower: UnsafeMutablePointer<PageFollower>
+  /// The word that lanes load with each decision.
+  let watched: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// Zeroed memory that an orientation takes, in bytes.
   public static var memoryBytes: Int {
@@ -53,14 +56,19 @@ public struct Orientation {
   private static var slotBytes: Int { (MemoryLayout<PolicySlot>.size + 63) / 64 * 64 }
 
   /// Lays an orientation out in `memoryBytes` zeroed bytes. `word` is where the log left off (0 for a new one):
-  /// the next transition gets its epoch plus one.
-  public init(memory: UnsafeMutableRawPointer, resuming word: OrientationWord) {
+  /// the next transition gets its epoch plus one. `page`: what another process publishes, to be followed.
+  public init(
+    memory: UnsafeMutableRawPointer, resuming word: OrientationWord, following page: OrientationPage? = nil
+  ) {
     line = memory.bindMemory(to: SharedLine.self, capacity: 1)
     line.initialize(to: SharedLine())
     drained = (memory + 128).bindMemory(to: Atomic<UInt32>.self, capacity: 1)
     drained.initialize(to: Atomic(word.epoch))
     controlMutex = (memory + 256).bindMemory(to: ltp_system_mutex.self, capacity: 1)
     ltp_system_mutex_init(controlMutex)
+    follower = (memory + 512).bindMemory(to: PageFollower.self, capacity: 1)
+    follower.initialize(to: PageFollower(page: page))
+    watched = page?.word ?? (memory + SharedLine.wordOffset).assumingMemoryBound(to: Atomic<UInt64>.self)
     var next = memory + 4096
     transitions = next.bindMemory(to: ltp_transition_record.self, capacity: Self.transitionsMax)
     next += Self.transitionsMax * MemoryLayout<ltp_transition_record>.stride
@@ -107,6 +115,7 @@ public struct Orientation {
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
+      noteChange()
       fill(
         before: before, after: after, reason: change.reason, generation: generation,
         evidence: evidence, evidenceCount: evidenceCount, text: text, now: now)
@@ -119,20 +128,16 @@ public struct Orientation {
     after before: OrientationWord, _ change: TransitionChange, overrun: Bool
   ) throws(PublishRefusal) -> OrientationWord {
     let to = overrun ? LTP_STATE_UNKNOWN : change.to
-    let entersOutage =
-      (to == LTP_STATE_UNSTABLE || to == LTP_STATE_FAILED) && before.state != to
-    let advances = change.advancesContinuity || entersOutage
-    guard before.epoch < UInt32.max, !advances || before.continuityEpoch < UInt32(LTP_CONTINUITY_EPOCH_MAX)
-    else {
+    let slot = change.policySlot ?? before.policySlot
+    let next = before.next(
+      to: to, advancesContinuity: change.advancesContinuity, policySlot: slot,
+      threshold: change.threshold ?? slots[Int(slot)].threshold(state: to))
+    guard let next else {
       // No number is left to tell this change apart from an older one: nothing may be assumed any more.
       close()
       throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)
     }
-    let slot = change.policySlot ?? before.policySlot
-    return OrientationWord(
-      state: to, policySlot: slot,
-      threshold: change.threshold ?? slots[Int(slot)].threshold(state: to),
-      continuityEpoch: before.continuityEpoch + (advances ? 1 : 0), epoch: before.epoch + 1)
+    return next
   }
 
   private func fill(
@@ -149,20 +154,8 @@ public struct Orientation {
     record.policy_generation = generation
     record.reason = reason
     record.evidence_count = UInt8(evidenceCount)
-    withUnsafeMutableBytes(of: &record.evidence) { bytes in
-      if let evidence, evidenceCount > 0 {
-        bytes.copyMemory(
-          from: UnsafeRawBufferPointer(
-            start: evidence, count: evidenceCount * MemoryLayout<ltp_evidence>.stride))
-      }
-    }
-    withUnsafeMutableBytes(of: &record.text) { bytes in
-      var index = 0
-      while let text, index < bytes.count - 1, text[index] != 0 {
-        bytes[index] = UInt8(bitPattern: text[index])
-        index += 1
-      }
-    }
+    copyFacts(evidence: evidence, count: evidenceCount, to: &record.evidence)
+    copyText(text, to: &record.text)
     transitions[index] = record
     filledEpochs[index].store(after.epoch, ordering: .releasing)
   }
@@ -175,7 +168,7 @@ public struct Orientation {
       let after = OrientationWord(rawValue: before.rawValue | UInt64(OrientationWord.closed))
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
-      if won { return }
+      if won { return noteChange() }
     }
   }
 
@@ -217,6 +210,7 @@ public struct Orientation {
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
       isPublished = true
+      noteChange()
       fill(
         before: before, after: after, reason: change.reason, generation: generation, evidence: nil,
         evidenceCount: 0, text: nil, now: now)

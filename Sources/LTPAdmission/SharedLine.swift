@@ -13,14 +13,25 @@ public struct SharedLine: ~Copyable {
   public let unix = Atomic<UInt64>(0)
   let padding = InlineArray<5, UInt64>(repeating: 0)
 
+  /// Of `word`, which comes first.
+  static let wordOffset = 0
+
   public init() {}
 
   /// Moves the clock on. Only the clock's thread calls this.
   public borrowing func tick(monotonic now: UInt64, unix nowUnix: UInt64) {
+    var before = monotonic.load(ordering: .relaxed)
     // A monotonic clock that goes back would be a bug of its source; time stamps must not follow it.
-    if now > monotonic.load(ordering: .relaxed) {
+    while now > before {
       unix.store(nowUnix, ordering: .relaxed)
-      monotonic.store(now, ordering: .releasing)
+      let (moved, found) = monotonic.compareExchange(
+        expected: before, desired: now, ordering: .acquiringAndReleasing)
+      if moved { return }
+      before = found
     }
   }
+
+  /// Moves the clock on by a nanosecond, so that lanes which watch another word look at this line again. After the
+  /// change that they are to see.
+  borrowing func nudge() { monotonic.add(1, ordering: .acquiringAndReleasing) }
 }

@@ -14,12 +14,14 @@ public func ltp_core_options_init(
   _ options: UnsafeMutablePointer<ltp_core_options>!, _ structSize: Int
 ) -> Int32 {
   guard let options else { return LTP_ERROR_NULL_ARGUMENT }
-  let known = MemoryLayout<ltp_core_options>.size
-  // A caller built against a later header has more fields; they are zeroed for it.
-  guard structSize >= known, structSize <= 4096 else { return LTP_ERROR_STRUCT_SIZE }
-  UnsafeMutableRawPointer(options).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
-  options.pointee = CoreOptions.defaults()
-  options.pointee.struct_size = UInt32(structSize)
+  guard structSize >= CoreOptions.leastBytes, structSize <= 4096 else { return LTP_ERROR_STRUCT_SIZE }
+  // A caller built against a later header has more fields, which are zeroed for it; one against an earlier, fewer.
+  let memory = UnsafeMutableRawPointer(options)
+  memory.initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
+  withUnsafeBytes(of: CoreOptions.defaults()) {
+    memory.copyMemory(from: $0.baseAddress!, byteCount: min(structSize, $0.count))
+  }
+  memory.storeBytes(of: UInt32(structSize), as: UInt32.self)
   return LTP_OK
 }
 
@@ -33,7 +35,7 @@ public func ltp_core_open(
   let given: ltp_core_options
   let checked: CoreOptions
   do throws(OptionFault) {
-    given = try readSized(options, least: MemoryLayout<ltp_core_options>.size)
+    given = try readSized(options, least: CoreOptions.leastBytes)
     checked = try CoreOptions(given)
   } catch {
     return report(details, fault: error)
@@ -52,10 +54,26 @@ public func ltp_core_open(
     return report(details, refusal: error, policy: policy)
   }
   do throws(OpenFault) {
-    core.pointee = try Core.open(path: path, options: checked, policy: policy).handle
+    let page = try followedPage(given)
+    do throws(OpenFault) {
+      core.pointee = try Core.open(path: path, options: checked, policy: policy, following: page).handle
+    } catch {
+      page?.release()
+      throw error
+    }
     return report(details, LTP_OK)
   } catch {
     return report(details, fault: error)
+  }
+}
+
+/// The page that the options name, mapped.
+private func followedPage(_ options: ltp_core_options) throws(OpenFault) -> MappedPage? {
+  guard let path = options.orientation_page else { return nil }
+  do throws(PageFault) {
+    return try MappedPage.reading(path, anyOwner: options.flags & LTP_OPEN_ANY_PAGE_OWNER != 0)
+  } catch {
+    throw OpenFault(error.status, statusText(error.status), code: error.code)
   }
 }
 
@@ -75,42 +93,14 @@ public func ltp_orientation_publish(
 ) -> Int32 {
   guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
   guard let transition else { return LTP_ERROR_NULL_ARGUMENT }
-  var given: ltp_transition
-  do throws(OptionFault) {
-    given = try readSized(transition, least: MemoryLayout<ltp_transition>.size)
-  } catch {
-    return error.status
-  }
-  guard given.to < LTP_STATE_COUNT else { return LTP_ERROR_UNKNOWN_STATE }
-  guard given.reason > LTP_SIGNAL_NONE, given.reason <= LTP_SIGNAL_OPERATOR else {
-    return LTP_ERROR_UNKNOWN_SIGNAL
-  }
-  guard given.evidence_count <= LTP_EVIDENCE_MAX else { return LTP_ERROR_EVIDENCE_COUNT }
-  guard given.flags & ~(LTP_TRANSITION_ADVANCE_CONTINUITY | LTP_TRANSITION_SET_THRESHOLD) == 0,
-    given.reserved.0 | given.reserved.1 | given.reserved.2 | given.reserved.3 == 0
-  else { return LTP_ERROR_OPTION_RANGE }
-  var change = TransitionChange(to: given.to, reason: given.reason)
-  change.advancesContinuity = given.flags & LTP_TRANSITION_ADVANCE_CONTINUITY != 0
-  change.threshold = given.flags & LTP_TRANSITION_SET_THRESHOLD != 0 ? given.priority_threshold : nil
-  return withUnsafeBytes(of: &given) { bytes in
-    let base = bytes.baseAddress!
-    let evidence = (base + 16).assumingMemoryBound(to: ltp_evidence.self)
-    for index in 0..<Int(bytes[11]) {
-      let signal = evidence[index].signal
-      guard signal > LTP_SIGNAL_NONE, signal < LTP_SIGNAL_COUNT else { return LTP_ERROR_UNKNOWN_SIGNAL }
-      let reserved = evidence[index].reserved
-      guard reserved.0 | reserved.1 | reserved.2 == 0 else { return LTP_ERROR_OPTION_RANGE }
-    }
-    let textOffset = MemoryLayout<ltp_transition>.size - Int(LTP_TRANSITION_TEXT_BYTES)
-    do throws(PublishRefusal) {
-      let word = try core.state.pointee.orientation.publish(
-        change, evidence: evidence, evidenceCount: Int(bytes[11]),
-        text: (base + textOffset).assumingMemoryBound(to: CChar.self), now: ltp_system_monotonic_ns())
-      if let epoch { epoch.pointee = word.epoch }
-      return LTP_OK
-    } catch {
-      return error.status
-    }
+  let given: GivenTransition
+  do throws(OptionFault) { given = try GivenTransition(transition) } catch { return error.status }
+  let orientation = core.state.pointee.orientation
+  guard !orientation.isFollowing else { return LTP_ERROR_PAGE_FOLLOWED }
+  return given.publish(epoch: epoch) { evidence, text throws(PublishRefusal) in
+    try orientation.publish(
+      given.change, evidence: evidence, evidenceCount: given.evidenceCount, text: text,
+      now: ltp_system_monotonic_ns())
   }
 }
 

@@ -13,9 +13,11 @@ typealias OpenFault = TraceOpenFault
 extension Core {
   private static let startWaitNanoseconds: UInt64 = 30_000_000_000
 
-  /// Opens the trace in `path` and starts the threads. `policy` has passed `PolicyCheck`.
+  /// Opens the trace in `path` and starts the threads. `policy` has passed `PolicyCheck`. `page` belongs to the core
+  /// once it is open.
   static func open(
-    path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>
+    path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>,
+    following page: MappedPage?
   ) throws(OpenFault) -> Core {
     var storage = try openStorage(path: path, options: options)
     let log = try Recovery.open(&storage, configuration: options.trace)
@@ -38,11 +40,11 @@ extension Core {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(
-      memory: memory, staging: staging, storage: storage, log: log, options: options, key: key)
+      memory: memory, staging: staging, storage: storage, log: log, options: options, key: key, page: page)
     do throws(OpenFault) {
       try core.start(policy: policy, firstBlock: log.position.blockIndex)
     } catch {
-      core.takeDown()
+      core.takeDown(releasingPage: false)
       throw error
     }
     return core
@@ -77,10 +79,11 @@ extension Core {
 
   private static func layOut(
     memory: UnsafeMutableRawPointer, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage,
-    log: RecoveredLog, options: CoreOptions, key: SipKey
+    log: RecoveredLog, options: CoreOptions, key: SipKey, page: MappedPage?
   ) -> Core {
     let orientation = Orientation(
-      memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word))
+      memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word),
+      following: page?.page)
     let lanes = LaneTable(memory: memory + CoreMemory.lanesOffset)
     let progress = (memory + CoreMemory.progressOffset)
       .bindMemory(to: TraceProgress.self, capacity: 1)
@@ -106,7 +109,7 @@ extension Core {
         staging: staging, options: options, choice: choice,
         // Each run has its own tokens, even under the same key: a restarted server knows none of its sessions.
         coreKey: SipKey(low: key.hash(UInt64(log.run) << 8 | 3), high: key.hash(UInt64(log.run) << 8 | 4)),
-        policyGeneration: log.policyGeneration + 1))
+        page: page, policyGeneration: log.policyGeneration + 1))
     return core
   }
 
@@ -121,6 +124,8 @@ extension Core {
     } catch {
       throw OpenFault(error.status, statusText(error.status))
     }
+    // So that the first decision has it.
+    orientation.followPage(now: now)
     try startThreads()
     let progress = state.pointee.progress
     let deadline = now + Self.startWaitNanoseconds
@@ -173,7 +178,7 @@ extension Core {
       result = progress.pointee.hindrance.load(ordering: .acquiring)
       if result == LTP_OK { result = LTP_ERROR_TRACE_IO }
     }
-    takeDown()
+    takeDown(releasingPage: true)
     guard result != LTP_OK else { return report(error, LTP_OK) }
     return report(
       error, result, code: code, block: durable,
@@ -181,7 +186,7 @@ extension Core {
   }
 
   /// Gives everything back. The threads have ended.
-  private func takeDown() {
+  private func takeDown(releasingPage: Bool) {
     for index in 0..<LaneTable.lanesMax {
       if let lane = state.pointee.lanes.lane(index) { reclaim(lane, at: index) }
     }
@@ -192,6 +197,7 @@ extension Core {
     writer.deinitialize(count: 1)
     writer.deallocate()
     ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.stagingBytes)
+    if releasingPage { state.pointee.page?.release() }
     state.pointee.magic = 0
     ltp_system_handle_give(LTP_SYSTEM_HANDLE_CORE, state, CoreMemory.wholeBytes)
   }

@@ -42,10 +42,12 @@ extension Core {
   }
 
   private func runClock() {
-    let line = state.pointee.orientation.line
+    let orientation = state.pointee.orientation
     let interval = state.pointee.options.clockIntervalNanoseconds
     while state.pointee.clockStop.pointee.load(ordering: .acquiring) == 0 {
-      line.pointee.tick(monotonic: ltp_system_monotonic_ns(), unix: ltp_system_unix_ns())
+      let now = ltp_system_monotonic_ns()
+      orientation.followPage(now: now)
+      orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
       FutexWord.wait(state.pointee.clockStop, expected: 0, timeoutNanoseconds: interval)
     }
   }

@@ -48,6 +48,10 @@ func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: OptionFault) -> In
   report(error, fault.status, text: fault.text)
 }
 
+func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: PageFault) -> Int32 {
+  report(error, fault.status, code: fault.code)
+}
+
 /// A refused policy, told through the error of the call that was to load it.
 func report(
   _ error: UnsafeMutablePointer<ltp_error>?, refusal: PolicyRefusal, policy: UnsafePointer<ltp_policy>
@@ -114,6 +118,7 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_BACKPRESSURE: "the trace cannot take it just now; nothing was changed, try again"
   case LTP_ERROR_SEQUENCE_AHEAD: "no record has this sequence yet"
   case LTP_ERROR_BUFFER_TOO_SMALL: "the buffer is too small"
+  case LTP_ERROR_IN_USE: "another thread is in a call with this handle; end that first"
   case LTP_ERROR_FRAME_SHORT: "the frame is cut short"
   case LTP_ERROR_FRAME_MAGIC: "not a frame: it does not begin with \"LT\""
   case LTP_ERROR_FRAME_VERSION: "a protocol version that is not spoken here"
@@ -139,6 +144,15 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_TRACE_IO: "writing the trace failed; it takes no more records: open it again"
   case LTP_ERROR_TRACE_DESCRIPTORS: "no file descriptor is left; raise the limit (ulimit -n)"
   case LTP_ERROR_STORAGE_UNAVAILABLE: "the storage asked for cannot be had here; use LTP_STORAGE_AUTO"
+  case LTP_ERROR_PAGE_FILE: "the orientation page's file cannot be used"
+  case LTP_ERROR_PAGE_FORMAT: "not an orientation page; if it should be one, remove it and publish again"
+  case LTP_ERROR_PAGE_VERSION: "an orientation page of a version that this library does not know"
+  case LTP_ERROR_PAGE_OWNER: "the orientation page belongs to another user; only its owner publishes in it"
+  case LTP_ERROR_PAGE_WRITABLE: "others may write the orientation page; run: chmod go-w FILE"
+  case LTP_ERROR_PAGE_LOCKED: "another process publishes in this orientation page"
+  case LTP_ERROR_PAGE_READ_ONLY: "this handle only reads the orientation page"
+  case LTP_ERROR_PAGE_FOLLOWED: "this core follows an orientation page; publish there"
+  case LTP_ERROR_PAGE_UNPUBLISHED: "nothing was published by this handle yet; publish, then renew"
   default: "unknown status"
   }
 }

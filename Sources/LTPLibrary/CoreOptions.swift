@@ -30,6 +30,9 @@ struct CoreOptions {
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
 
+  /// What callers built against the first ltp.h pass: later fields are zero for them.
+  static var leastBytes: Int { 104 }
+
   static func defaults() -> ltp_core_options {
     var options = ltp_core_options()
     options.struct_size = UInt32(MemoryLayout<ltp_core_options>.size)
@@ -49,7 +52,9 @@ struct CoreOptions {
     guard options.storage <= LTP_STORAGE_PWRITEV else {
       throw OptionFault("storage is not one of LTP_STORAGE_*")
     }
-    guard options.flags & ~LTP_OPEN_VERIFY_TAIL == 0 else { throw OptionFault("unknown bit in flags") }
+    guard options.flags & ~(LTP_OPEN_VERIFY_TAIL | LTP_OPEN_ANY_PAGE_OWNER) == 0 else {
+      throw OptionFault("unknown bit in flags")
+    }
     let block = options.block_bytes
     guard (16 << 10...1 << 20).contains(block), block & (block - 1) == 0 else {
       throw OptionFault("block_bytes is not a power of two from 16 KiB to 1 MiB")
@@ -108,7 +113,8 @@ func readSized<Structure>(
   let raw = UnsafeRawPointer(pointer)
   let size = Int(raw.loadUnaligned(as: UInt32.self))
   let known = MemoryLayout<Structure>.size
-  guard size >= least, size <= 4096 else {
+  // Fields are whole words: a size in between is no structure's, of whatever version.
+  guard size >= least, size <= 4096, size % 8 == 0 else {
     throw OptionFault(
       status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
   }

@@ -25,6 +25,8 @@ struct CoreState: ~Copyable {
   let options: CoreOptions
   let choice: StorageChoice
   let coreKey: SipKey
+  /// The page that the orientation follows.
+  let page: MappedPage?
   /// Number of the newest policy. Guarded by the control mutex.
   var policyGeneration: UInt32
   var writerThread = ltp_system_thread()

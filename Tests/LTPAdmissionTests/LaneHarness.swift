@@ -15,14 +15,18 @@ final class LaneHarness: @unchecked Sendable {
 
   static let coreKey = SipKey(low: 7, high: 11)
 
-  /// Starts in `state` under the built-in policy, at time `now`.
-  init(state: UInt8 = LTP_STATE_HEALTHY, now: UInt64 = 1_000_000_000, resuming word: UInt64 = 0) {
+  /// Starts in `state` under the built-in policy, at time `now`; UNKNOWN if it follows a page.
+  init(
+    state: UInt8 = LTP_STATE_HEALTHY, now: UInt64 = 1_000_000_000, resuming word: UInt64 = 0,
+    following page: OrientationPage? = nil
+  ) {
     memory = ltp_system_map(Orientation.memoryBytes, 0)!
     mapped.append((memory, Orientation.memoryBytes))
-    orientation = Orientation(memory: memory, resuming: OrientationWord(rawValue: word))
+    orientation = Orientation(
+      memory: memory, resuming: OrientationWord(rawValue: word), following: page)
     orientation.line.pointee.tick(monotonic: now, unix: now + 5)
     load(Self.builtInPolicy(), generation: 1, starting: true)
-    if state != LTP_STATE_UNKNOWN { publish(state) }
+    if state != LTP_STATE_UNKNOWN, page == nil { publish(state) }
   }
 
   deinit { for (base, bytes) in mapped { ltp_system_unmap(base, bytes) } }

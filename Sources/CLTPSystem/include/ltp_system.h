@@ -40,6 +40,10 @@ int ltp_system_random(void *bytes, size_t count);
 /* Sleeps while *word == expected, until woken or timed out. -ETIMEDOUT, -EAGAIN and -EINTR are ordinary. */
 int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void ltp_system_futex_wake_all(uint32_t *word);
+/* The same between processes, on a word in a shared mapping. */
+int ltp_system_shared_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void ltp_system_shared_futex_wake_all(uint32_t *word);
+int ltp_system_boot_id(uint8_t *bytes); /* 16 bytes: another value after each boot */
 
 static inline void ltp_system_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -66,6 +70,7 @@ void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the
  * only: a handle used after its close finds zeros, never somebody else's memory. */
 #define LTP_SYSTEM_HANDLE_CORE 0
 #define LTP_SYSTEM_HANDLE_LANE 1
+#define LTP_SYSTEM_HANDLE_PAGE 2
 void *ltp_system_handle_take(int kind, size_t bytes);
 void ltp_system_handle_give(int kind, void *base, size_t bytes);
 
@@ -112,6 +117,19 @@ int ltp_system_unlink_at(int directory, const char *name);
  * -errno in *failure when the directory cannot be read. */
 const char *ltp_system_next_entry(int directory, void **stream, int *failure);
 void ltp_system_end_entries(void *stream);
+typedef struct ltp_system_facts {
+  uint64_t size;
+  uint64_t device;
+  uint64_t inode;
+  uint32_t owner;
+  uint32_t mode; /* permission bits */
+  int32_t is_regular;
+} ltp_system_facts;
+/* LTP_SYSTEM_CREATE: made with this mode less the umask; it must not exist. Does not wait for a FIFO's writer. */
+int ltp_system_open_path(const char *path, int flags, unsigned mode);
+int ltp_system_facts_of(int descriptor, ltp_system_facts *facts);
+uint32_t ltp_system_user(void); /* the effective one */
+void *ltp_system_map_file(int descriptor, size_t bytes, int is_writable); /* shared, not in a child; NULL: refused */
 uint64_t ltp_system_free_bytes(int descriptor);
 int ltp_system_is_in_memory(int descriptor); /* 1: on tmpfs or ramfs, where nothing is durable */
 uint64_t ltp_system_locked_memory_limit(void); /* bytes; UINT64_MAX: unlimited */

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// An orientation that is shared between processes: ltp_page_layout in a mapped file. One process publishes, under the
+// file's lock; any number read. Every word of the mapping that changes is read and written whole, so that a reader
+// never sees half of one, and what it reads is checked before it is believed.
+
+public import CLTP
+import Synchronization
+
+/// A mapping: copies refer to the same page. The mapping must outlive them all.
+public struct OrientationPage {
+  private static let wordOffset = 64
+  private static let leaseUntilOffset = 72
+  private static let leaseOffset = 80
+  private static let changesOffset = 88
+  private static let entriesOffset = 128
+  private static let entryBytes = MemoryLayout<ltp_page_entry>.size
+  private static let triesMax = 64
+
+  private let base: UnsafeMutableRawPointer
+  /// Of the boot that this process runs in: leases of another one mean nothing.
+  private let boot: (low: UInt64, high: UInt64)
+
+  /// `base`: LTP_PAGE_BYTES, mapped. `boot`: 16 bytes of ltp_system_boot_id.
+  public init(_ base: UnsafeMutableRawPointer, boot: UnsafeRawPointer) {
+    self.base = base
+    self.boot = (
+      boot.loadUnaligned(as: UInt64.self), boot.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+    )
+  }
+
+  private func word(at offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+    (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
+
+  /// The published word, as `OrientationWord`; its policy slot says whether its threshold counts.
+  var word: UnsafeMutablePointer<Atomic<UInt64>> { word(at: Self.wordOffset) }
+
+  /// Futex word: grows with each change.
+  public var changes: UnsafeMutableRawPointer { base + Self.changesOffset }
+
+  // MARK: Format
+
+  /// LTP_OK when the page is one that this library knows, or which LTP_ERROR_PAGE_* it is not.
+  public var formatStatus: Int32 {
+    guard word(at: 0).pointee.load(ordering: .acquiring) == LTP_PAGE_MAGIC else {
+      return LTP_ERROR_PAGE_FORMAT
+    }
+    let versionAndSize = word(at: 8).pointee.load(ordering: .relaxed)
+    guard UInt32(truncatingIfNeeded: versionAndSize) == UInt32(LTP_PAGE_VERSION) else {
+      return LTP_ERROR_PAGE_VERSION
+    }
+    return versionAndSize >> 32 == UInt64(LTP_PAGE_BYTES) ? LTP_OK : LTP_ERROR_PAGE_FORMAT
+  }
+
+  /// Nothing has been written yet: the file is new, or its maker died before it was done.
+  public var isBlank: Bool { word(at: 0).pointee.load(ordering: .acquiring) == 0 }
+
+  /// Makes a page of a blank one, with nothing published.
+  public func format() {
+    word(at: 8).pointee.store(
+      UInt64(LTP_PAGE_VERSION) | UInt64(LTP_PAGE_BYTES) << 32, ordering: .relaxed)
+    word(at: 0).pointee.store(LTP_PAGE_MAGIC, ordering: .releasing)
+  }
+
+  /// Ends the lease if it is of another boot; from now on leases count in this one.
+  public func enterBoot() {
+    guard !isOfThisBoot else { return }
+    word(at: Self.leaseUntilOffset).pointee.store(0, ordering: .releasing)
+    word(at: 16).pointee.store(boot.low, ordering: .releasing)
+    word(at: 24).pointee.store(boot.high, ordering: .releasing)
+  }
+
+  private var isOfThisBoot: Bool {
+    word(at: 16).pointee.load(ordering: .acquiring) == boot.low
+      && word(at: 24).pointee.load(ordering: .acquiring) == boot.high
+  }
+
+  // MARK: Leases
+
+  /// How long the page still holds at `now`, in nanoseconds; 0: it does not. A lease that ends later than any may is
+  /// none.
+  func leaseLeft(now: UInt64) -> UInt64 {
+    let until = word(at: Self.leaseUntilOffset).pointee.load(ordering: .acquiring)
+    guard isOfThisBoot, until > now, until - now <= LTP_PAGE_LEASE_NS_MAX else { return 0 }
+    return until - now
+  }
+
+  /// Nanoseconds since it was last published or renewed, by what it says itself.
+  func age(now: UInt64) -> UInt64 {
+    let until = word(at: Self.leaseUntilOffset).pointee.load(ordering: .acquiring)
+    return until <= now ? (now - until).addingReportingOverflow(leaseNanoseconds).partialValue : 0
+  }
+
+  var leaseNanoseconds: UInt64 { word(at: Self.leaseOffset).pointee.load(ordering: .relaxed) }
+
+  /// Lets what is published hold for `lease` from `now` on. Says whether it had ended before.
+  public func renew(lease: UInt64, now: UInt64) -> Bool {
+    let hadEnded = leaseLeft(now: now) == 0
+    word(at: Self.leaseOffset).pointee.store(lease, ordering: .relaxed)
+    word(at: Self.leaseUntilOffset).pointee.store(now &+ lease, ordering: .releasing)
+    return hadEnded
+  }
+
+  /// To be followed by waking whoever sleeps on `changes`.
+  public func noteChange() {
+    changes.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.add(1, ordering: .sequentiallyConsistent)
+  }
+
+  public var changeCount: UInt32 {
+    changes.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.load(ordering: .sequentiallyConsistent)
+  }
+
+  // MARK: Reading
+
+  /// What the page says at `now`, with everything checked.
+  public func read(now: UInt64) -> PageReading {
+    for _ in 0..<Self.triesMax {
+      let published = OrientationWord(rawValue: word.pointee.load(ordering: .acquiring))
+      let left = leaseLeft(now: now)
+      guard published.epoch > 0 else { return PageReading(word: published, standing: .unpublished) }
+      guard let entry = entry(of: published) else { continue }
+      guard entry.isValid, published.state < LTP_STATE_COUNT else { break }
+      return PageReading(
+        word: published, standing: left > 0 ? .held : .ended, leaseLeft: left, entry: entry)
+    }
+    // No publisher leaves a page like this, nor writes so fast.
+    return PageReading(
+      word: OrientationWord(rawValue: word.pointee.load(ordering: .acquiring)), standing: .invalid)
+  }
+
+  /// A copy of the word's transition; nil when the publisher has gone on meanwhile.
+  private func entry(of published: OrientationWord) -> ltp_page_entry? {
+    let offset = entryOffset(published)
+    guard word(at: offset).pointee.load(ordering: .acquiring) == published.rawValue else { return nil }
+    var entry = ltp_page_entry()
+    withUnsafeMutableBytes(of: &entry) { bytes in
+      for place in stride(from: 0, to: Self.entryBytes, by: 8) {
+        // Acquiring, so that the look at the first word below comes after them all.
+        let value = word(at: offset + place).pointee.load(ordering: .acquiring)
+        bytes.storeBytes(of: value, toByteOffset: place, as: UInt64.self)
+      }
+    }
+    return word(at: offset).pointee.load(ordering: .relaxed) == published.rawValue ? entry : nil
+  }
+
+  private func entryOffset(_ word: OrientationWord) -> Int {
+    Self.entriesOffset + Int(word.epoch % UInt32(LTP_PAGE_ENTRIES)) * Self.entryBytes
+  }
+
+  // MARK: Publishing
+
+  /// Publishes for one lease; one caller at a time, who then wakes the sleepers. Returns the new word.
+  public func publish(
+    _ change: TransitionChange, evidence: UnsafePointer<ltp_evidence>, evidenceCount: Int,
+    text: UnsafePointer<CChar>, lease: UInt64, now: UInt64, nowUnix: UInt64
+  ) throws(PublishRefusal) -> OrientationWord {
+    let before = OrientationWord(rawValue: word.pointee.load(ordering: .relaxed))
+    let next = before.next(
+      to: change.to, advancesContinuity: change.advancesContinuity,
+      policySlot: change.threshold == nil ? 0 : 1, threshold: change.threshold ?? 0)
+    guard let next else { throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED) }
+    var entry = ltp_page_entry()
+    entry.word = next.rawValue
+    entry.word_before = before.rawValue
+    entry.time_monotonic_ns = now
+    entry.time_unix_ns = nowUnix
+    entry.reason = change.reason
+    entry.evidence_count = UInt8(evidenceCount)
+    copyFacts(evidence: evidence, count: evidenceCount, to: &entry.evidence)
+    copyText(text, to: &entry.text)
+    put(entry, at: entryOffset(next), word: next.rawValue)
+    // The lease first: whoever sees the word finds that it holds.
+    _ = renew(lease: lease, now: now)
+    word.pointee.store(next.rawValue, ordering: .releasing)
+    noteChange()
+    return next
+  }
+
+  private func put(_ entry: ltp_page_entry, at offset: Int, word published: UInt64) {
+    word(at: offset).pointee.store(0, ordering: .relaxed)
+    withUnsafeBytes(of: entry) { bytes in
+      for place in stride(from: 8, to: Self.entryBytes, by: 8) {
+        // Releasing, so that whoever sees one of them also sees that the entry is being written.
+        word(at: offset + place).pointee.store(
+          bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self), ordering: .releasing)
+      }
+    }
+    word(at: offset).pointee.store(published, ordering: .releasing)
+  }
+}
+
+/// What a page said at one moment.
+public struct PageReading {
+  public enum Standing {
+    /// A lease runs.
+    case held
+    /// Its lease has ended.
+    case ended
+    case unpublished
+    /// It holds what no publisher writes.
+    case invalid
+  }
+
+  public let word: OrientationWord
+  public let standing: Standing
+  /// In nanoseconds; 0 unless held.
+  public var leaseLeft: UInt64 = 0
+  /// Of held and ended ones.
+  public var entry = ltp_page_entry()
+
+  public var isHeld: Bool { standing == .held }
+  /// Whether the word's threshold counts; else the policy says it.
+  public var setsThreshold: Bool { word.policySlot & 1 != 0 }
+}
+
+extension ltp_page_entry {
+  /// Holds nothing that a publisher does not write. What nobody reads is not looked at.
+  fileprivate var isValid: Bool {
+    guard reason > LTP_SIGNAL_NONE, reason <= LTP_SIGNAL_OPERATOR, evidence_count <= LTP_EVIDENCE_MAX,
+      text.119 == 0
+    else { return false }
+    return withUnsafeBytes(of: evidence) { bytes in
+      for index in 0..<Int(evidence_count) {
+        let fact = bytes.loadUnaligned(
+          fromByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
+        guard fact.name_id == 0, fact.signal > LTP_SIGNAL_NONE, fact.signal < LTP_SIGNAL_COUNT,
+          fact.reserved.0 | fact.reserved.1 | fact.reserved.2 == 0
+        else { return false }
+      }
+      return true
+    }
+  }
+}
+
+/// Copies `count` facts into the beginning of `target`, which has room for them.
+func copyFacts<Facts>(evidence: UnsafePointer<ltp_evidence>?, count: Int, to target: inout Facts) {
+  guard let evidence, count > 0 else { return }
+  withUnsafeMutableBytes(of: &target) { bytes in
+    bytes.copyMemory(
+      from: UnsafeRawBufferPointer(start: evidence, count: count * MemoryLayout<ltp_evidence>.stride))
+  }
+}
+
+/// Copies a zero-terminated text into `target`, of which the last byte stays zero.
+func copyText<Text>(_ text: UnsafePointer<CChar>?, to target: inout Text) {
+  withUnsafeMutableBytes(of: &target) { bytes in
+    var index = 0
+    while let text, index < bytes.count - 1, text[index] != 0 {
+      bytes[index] = UInt8(bitPattern: text[index])
+      index += 1
+    }
+  }
+}

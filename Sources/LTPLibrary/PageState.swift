@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// A page's handle: the mapping, who is in a call with it, and its end. As with cores, the memory of a closed handle
+// reads as zeros, and so it does in a child after fork.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+import Synchronization
+
+struct PageState: ~Copyable {
+  var magic: UInt64
+  let mapped: MappedPage
+  let isPublisher: Bool
+  /// Nanoseconds; publishers' only.
+  let lease: UInt64
+  /// Calls under way; `closing` once nobody may begin one.
+  let users = Atomic<UInt32>(0)
+  /// Held while publishing.
+  var mutex = ltp_system_mutex()
+  /// This handle's publications. Guarded by the mutex.
+  var publications: UInt64 = 0
+
+  static let bytes = 4096
+  static var live: UInt64 { 0x5041_4745_4C49_5645 }
+  static var closing: UInt32 { 0x8000_0000 }
+}
+
+/// A handle: copies refer to the same page. Whoever gets one by `entering` leaves it again.
+struct Page {
+  let state: UnsafeMutablePointer<PageState>
+
+  static func open(_ mapped: MappedPage, isPublisher: Bool, lease: UInt64) -> Page? {
+    guard let memory = ltp_system_handle_take(LTP_SYSTEM_HANDLE_PAGE, PageState.bytes) else { return nil }
+    let page = Page(state: memory.bindMemory(to: PageState.self, capacity: 1))
+    page.state.initialize(
+      to: PageState(magic: PageState.live, mapped: mapped, isPublisher: isPublisher, lease: lease))
+    ltp_system_mutex_init(&page.state.pointee.mutex)
+    return page
+  }
+
+  private init(state: UnsafeMutablePointer<PageState>) { self.state = state }
+
+  private init?(live handle: OpaquePointer?) {
+    guard let handle, UInt(bitPattern: handle) % 4096 == 0 else { return nil }
+    state = UnsafeMutablePointer(handle)
+    guard state.pointee.magic == PageState.live else { return nil }
+  }
+
+  /// Begins a call. Nil when the handle is not a page's, or is closed, or comes from before a fork.
+  init?(entering handle: OpaquePointer?) {
+    self.init(live: handle)
+    let before = state.pointee.users.add(1, ordering: .acquiringAndReleasing).oldValue
+    guard before < PageState.closing else {
+      leave()
+      return nil
+    }
+  }
+
+  func leave() { state.pointee.users.subtract(1, ordering: .acquiringAndReleasing) }
+
+  var handle: OpaquePointer { OpaquePointer(state) }
+
+  func withMutex<R>(_ body: () -> R) -> R {
+    ltp_system_mutex_lock(&state.pointee.mutex)
+    defer { ltp_system_mutex_unlock(&state.pointee.mutex) }
+    return body()
+  }
+
+  func wakeWaiters() {
+    ltp_system_shared_futex_wake_all(
+      state.pointee.mapped.page.changes.assumingMemoryBound(to: UInt32.self))
+  }
+
+  static func close(_ handle: OpaquePointer?) -> Int32 {
+    guard let page = Page(live: handle) else { return LTP_ERROR_BAD_HANDLE }
+    let (won, _) = page.state.pointee.users.compareExchange(
+      expected: 0, desired: PageState.closing, ordering: .acquiringAndReleasing)
+    guard won else { return LTP_ERROR_IN_USE }
+    page.state.pointee.magic = 0
+    page.state.pointee.mapped.release()
+    ltp_system_handle_give(LTP_SYSTEM_HANDLE_PAGE, page.state, PageState.bytes)
+    return LTP_OK
+  }
+}

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The orientation page: one process publishes, others follow; leases; pages that are hostile. */
+#define _GNU_SOURCE
+#include "check.h"
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LEASE (300 * MILLISECOND)
+
+static const char *page_path(void) {
+  static char paths[4][280];
+  static int count;
+  REQUIRE(count < 4);
+  char *path = paths[count++];
+  snprintf(path, sizeof paths[0], "%s/page", new_directory());
+  return path;
+}
+
+static ltp_transition transition(uint8_t state) {
+  ltp_transition change = {.struct_size = sizeof change, .to = state, .reason = LTP_SIGNAL_CPU_PRESSURE,
+                           .evidence_count = 1};
+  change.evidence[0] = (ltp_evidence){.signal = LTP_SIGNAL_CPU_PRESSURE, .value = 95, .threshold = 90};
+  snprintf(change.text, sizeof change.text, "said in state %d", state);
+  return change;
+}
+
+static ltp_page *open_page(const char *path, uint64_t lease) {
+  ltp_page *page = NULL;
+  ltp_error error;
+  int32_t status = ltp_page_open(path, lease, &page, &error);
+  if (status != LTP_OK) fprintf(stderr, "    ltp_page_open: %s\n", error.message);
+  REQUIRE_EQUAL(status, LTP_OK);
+  return page;
+}
+
+static uint32_t say(ltp_page *page, uint8_t state) {
+  ltp_transition change = transition(state);
+  uint32_t epoch = 0;
+  CHECK_EQUAL(ltp_page_publish(page, &change, &epoch), LTP_OK);
+  return epoch;
+}
+
+static ltp_core *open_follower(const char *path) {
+  ltp_core_options options = small_options(new_directory());
+  options.orientation_page = path;
+  return open_core(&options);
+}
+
+static ltp_verdict ask(ltp_lane *lane, uint16_t action_class) {
+  static uint64_t frame;
+  ltp_route_request asked = request(++frame, 1, action_class);
+  return admit(lane, &asked);
+}
+
+static ltp_page_reading reading_of(ltp_page *page) {
+  ltp_page_reading reading;
+  REQUIRE_EQUAL(ltp_page_read(page, &reading, sizeof reading), LTP_OK);
+  return reading;
+}
+
+/* Another process that publishes each state it is sent, and answers when it has; it renews in between. */
+struct publisher {
+  int process, to, from;
+};
+
+static struct publisher start_publisher(const char *path) {
+  int orders[2], answers[2];
+  REQUIRE(pipe(orders) == 0 && pipe(answers) == 0);
+  int process = fork();
+  REQUIRE(process >= 0);
+  if (process == 0) {
+    close(orders[1]);
+    ltp_page *page = open_page(path, LEASE);
+    fcntl(orders[0], F_SETFL, O_NONBLOCK);
+    for (;;) {
+      uint8_t state;
+      ssize_t got = read(orders[0], &state, 1);
+      if (got == 0) _exit(check_status());
+      if (got == 1) {
+        say(page, state);
+        if (write(answers[1], &state, 1) != 1) _exit(2);
+      }
+      ltp_page_renew(page);
+      sleep_ns(MILLISECOND);
+    }
+  }
+  close(orders[0]);
+  close(answers[1]);
+  return (struct publisher){process, orders[1], answers[0]};
+}
+
+static void order(struct publisher *publisher, uint8_t state) {
+  uint8_t answer = 99;
+  REQUIRE(write(publisher->to, &state, 1) == 1 && read(publisher->from, &answer, 1) == 1);
+  CHECK_EQUAL(answer, state);
+}
+
+static void the_next_decision_changes(void) {
+  const char *path = page_path();
+  struct publisher publisher = start_publisher(path);
+  order(&publisher, LTP_STATE_HEALTHY);
+  ltp_core *core = open_follower(path);
+  ltp_lane *lane = open_lane(core);
+  static const uint8_t states[] = {LTP_STATE_HEALTHY, LTP_STATE_FAILED, LTP_STATE_DEGRADED, LTP_STATE_UNSTABLE};
+  for (int round = 0; round < 200; round++) {
+    uint8_t state = states[round % 4];
+    order(&publisher, state);
+    ltp_verdict verdict = ask(lane, CLASS_STATUS);
+    CHECK_EQUAL(verdict.state, state);
+    CHECK_EQUAL(verdict.verdict, LTP_VERDICT_EXECUTE);
+  }
+  order(&publisher, LTP_STATE_FAILED);
+  CHECK_EQUAL(ask(lane, CLASS_ORDER_CREATE).reason, LTP_REASON_SYSTEM_FAILED);
+  ltp_orientation frame;
+  CHECK_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.reason, LTP_SIGNAL_CPU_PRESSURE);
+  CHECK_EQUAL(frame.evidence_count, 1);
+  CHECK_EQUAL(frame.evidence[0].value, 95);
+  order(&publisher, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(ask(lane, CLASS_ORDER_CREATE).verdict, LTP_VERDICT_EXECUTE);
+
+  /* A lease's length after it last renewed, not much earlier and not much later. */
+  uint64_t killed = monotonic_ns();
+  kill(publisher.process, SIGKILL);
+  CHECK_EQUAL(wait_for(publisher.process), 128 + SIGKILL);
+  ltp_verdict verdict;
+  do {
+    verdict = ask(lane, CLASS_ORDER_CREATE);
+    sleep_ns(MILLISECOND);
+  } while (verdict.state != LTP_STATE_UNKNOWN && monotonic_ns() < killed + 20 * SECOND);
+  CHECK_EQUAL(verdict.state, LTP_STATE_UNKNOWN);
+  CHECK_EQUAL(verdict.reason, LTP_REASON_ORIENTATION_UNKNOWN);
+  CHECK(monotonic_ns() > killed + LEASE / 2);
+  CHECK_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.reason, LTP_SIGNAL_ORIENTATION_LOST);
+  CHECK_EQUAL(frame.from, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(frame.evidence[0].signal, LTP_SIGNAL_HEARTBEAT_TIMEOUT);
+  CHECK_EQUAL(frame.evidence[0].threshold, LEASE / MILLISECOND);
+  CHECK(frame.evidence[0].value >= (int64_t)(LEASE / MILLISECOND));
+
+  /* The next publisher goes on with the dead one's page. */
+  publisher = start_publisher(path);
+  order(&publisher, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(ask(lane, CLASS_ORDER_CREATE).verdict, LTP_VERDICT_EXECUTE);
+  close(publisher.to);
+  CHECK_EQUAL(wait_for(publisher.process), 0);
+  ltp_lane_close(lane);
+  close_core(core);
+}
+
+static void a_stopped_publisher_is_a_dead_one(void) {
+  const char *path = page_path();
+  struct publisher publisher = start_publisher(path);
+  order(&publisher, LTP_STATE_HEALTHY);
+  ltp_page *page = NULL;
+  REQUIRE_EQUAL(ltp_page_open_reader(path, 0, &page, NULL), LTP_OK);
+  ltp_core *core = open_follower(path);
+  ltp_lane *lane = open_lane(core);
+  ltp_page_reading seen = reading_of(page);
+  CHECK_EQUAL(seen.to, LTP_STATE_HEALTHY);
+  CHECK_TEXT(seen.text, "said in state 1");
+  CHECK_EQUAL(seen.evidence[0].threshold, 90);
+  CHECK(seen.lease_left_ns > 0 && seen.lease_left_ns <= LEASE);
+  CHECK_EQUAL(ltp_page_wait(page, &seen, 0), LTP_ERROR_TIMED_OUT);
+  kill(publisher.process, SIGSTOP);
+  CHECK_EQUAL(ltp_page_wait(page, &seen, 20 * SECOND), LTP_OK);
+  seen = reading_of(page);
+  CHECK_EQUAL(seen.to, LTP_STATE_UNKNOWN);
+  CHECK_EQUAL(seen.from, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(seen.reason, LTP_SIGNAL_ORIENTATION_LOST);
+  CHECK_EQUAL(seen.lease_left_ns, 0);
+  for (int tries = 0; tries < 2000 && ask(lane, CLASS_PING).state != LTP_STATE_UNKNOWN; tries++) sleep_ns(MILLISECOND);
+  CHECK_EQUAL(ask(lane, CLASS_PING).state, LTP_STATE_UNKNOWN);
+  /* It goes on: it renews what it said, and that holds again. */
+  kill(publisher.process, SIGCONT);
+  CHECK_EQUAL(ltp_page_wait(page, &seen, 20 * SECOND), LTP_OK);
+  CHECK_EQUAL(reading_of(page).to, LTP_STATE_HEALTHY);
+  for (int tries = 0; tries < 2000 && ask(lane, CLASS_PING).state != LTP_STATE_HEALTHY; tries++) sleep_ns(MILLISECOND);
+  CHECK_EQUAL(ask(lane, CLASS_PING).state, LTP_STATE_HEALTHY);
+  close(publisher.to);
+  CHECK_EQUAL(wait_for(publisher.process), 0);
+  CHECK_EQUAL(ltp_page_close(page), LTP_OK);
+  ltp_lane_close(lane);
+  close_core(core);
+}
+
+static void followers_keep_continuity(void) {
+  const char *path = page_path();
+  ltp_page *page = open_page(path, 60 * SECOND);
+  say(page, LTP_STATE_HEALTHY);
+  ltp_core *core = open_follower(path);
+  ltp_lane *lane = open_lane(core);
+  ltp_route_request cancel = request(1, 7, CLASS_ORDER_CANCEL);
+  cancel.continuity_token = shake_hands(lane, 7);
+  CHECK_EQUAL(admit(lane, &cancel).verdict, LTP_VERDICT_EXECUTE);
+  /* Between two decisions: an outage that no decision saw. */
+  say(page, LTP_STATE_UNSTABLE);
+  say(page, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(admit(lane, &cancel).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  cancel.continuity_token = shake_hands(lane, 7);
+  CHECK_EQUAL(admit(lane, &cancel).verdict, LTP_VERDICT_EXECUTE);
+  say(page, LTP_STATE_DEGRADED);
+  CHECK_EQUAL(admit(lane, &cancel).verdict, LTP_VERDICT_EXECUTE);
+  /* Without an outage, because the publisher says so. */
+  ltp_transition change = transition(LTP_STATE_HEALTHY);
+  change.flags = LTP_TRANSITION_ADVANCE_CONTINUITY;
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_OK);
+  CHECK_EQUAL(admit(lane, &cancel).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  /* A threshold of the publisher's, and the follower's own policy's. */
+  ltp_route_request read = request(2, 7, CLASS_READ);
+  read.priority = 100;
+  CHECK_EQUAL(admit(lane, &read).verdict, LTP_VERDICT_EXECUTE);
+  change.flags = LTP_TRANSITION_SET_THRESHOLD;
+  change.priority_threshold = 101;
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_OK);
+  CHECK_EQUAL(admit(lane, &read).reason, LTP_REASON_PRIORITY_BELOW_THRESHOLD);
+  say(page, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(admit(lane, &read).verdict, LTP_VERDICT_EXECUTE);
+  ltp_lane_close(lane);
+  close_core(core);
+  CHECK_EQUAL(ltp_page_close(page), LTP_OK);
+}
+
+/* What a follower changes itself reaches its lanes with the next decision too, though they load another word. */
+static void a_follower_s_own_changes(void) {
+  const char *path = page_path();
+  ltp_page *page = open_page(path, 60 * SECOND);
+  say(page, LTP_STATE_HEALTHY);
+  ltp_core *core = open_follower(path);
+  ltp_lane *lane = open_lane(core);
+  ltp_transition change = transition(LTP_STATE_HEALTHY);
+  CHECK_EQUAL(ltp_orientation_publish(core, &change, NULL), LTP_ERROR_PAGE_FOLLOWED);
+  static ltp_policy policy;
+  ltp_policy_default(&policy);
+  for (uint32_t round = 1; round <= 100; round++) {
+    policy.rules[LTP_STATE_HEALTHY][CLASS_READ] =
+      (ltp_policy_rule){LTP_VERDICT_DENY, LTP_REASON_POLICY_FORBIDS, 0, 0, round};
+    uint32_t generation = 0;
+    int32_t status = ltp_policy_load(core, &policy, &generation, NULL);
+    if (status == LTP_ERROR_BACKPRESSURE) {
+      sleep_ns(MILLISECOND);
+      continue;
+    }
+    CHECK_EQUAL(status, LTP_OK);
+    ltp_verdict verdict = ask(lane, CLASS_READ);
+    CHECK_EQUAL(verdict.policy_generation, generation);
+    CHECK_EQUAL(verdict.reason, LTP_REASON_POLICY_FORBIDS);
+    CHECK_EQUAL(verdict.state, LTP_STATE_HEALTHY);
+  }
+  CHECK_EQUAL(ltp_core_close(core, 0, NULL), LTP_ERROR_LANES_OPEN);
+  CHECK_EQUAL(ask(lane, CLASS_STATUS).verdict, LTP_VERDICT_DENY);
+  ltp_lane_close(lane);
+  close_core(core);
+  CHECK_EQUAL(ltp_page_close(page), LTP_OK);
+}
+
+struct asker {
+  ltp_core *core;
+  const int *stop;
+  uint64_t wrong;
+};
+
+static void *ask_many(void *pointer) {
+  struct asker *asker = pointer;
+  ltp_lane *lane = open_lane(asker->core);
+  ltp_route_request asked = request(1, 1, CLASS_STATUS);
+  uint32_t epoch = 0;
+  while (!__atomic_load_n(asker->stop, __ATOMIC_ACQUIRE)) {
+    ltp_verdict verdict = admit(lane, &asked);
+    asker->wrong += verdict.epoch < epoch || verdict.state >= LTP_STATE_COUNT;
+    epoch = verdict.epoch;
+  }
+  ltp_lane_close(lane);
+  return NULL;
+}
+
+/* However many lanes see a publication at once, it is one transition in the trace. */
+static void one_publication_is_one_transition(void) {
+  const char *path = page_path();
+  ltp_page *page = open_page(path, 60 * SECOND);
+  say(page, LTP_STATE_HEALTHY);
+  ltp_core_options options = small_options(new_directory());
+  options.orientation_page = path;
+  options.retain_segments = 2;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core);
+  uint32_t before = ask(lane, CLASS_STATUS).epoch;
+  int stop = 0;
+  struct asker askers[3] = {{core, &stop, 0}, {core, &stop, 0}, {core, &stop, 0}};
+  pthread_t threads[3];
+  for (int index = 0; index < 3; index++)
+    REQUIRE_EQUAL(pthread_create(&threads[index], NULL, ask_many, &askers[index]), 0);
+  uint32_t rounds = 2000;
+  for (uint32_t round = 0; round < rounds; round++) {
+    uint8_t state = round % 2 ? LTP_STATE_HEALTHY : LTP_STATE_DEGRADED;
+    say(page, state);
+    CHECK_EQUAL(ask(lane, CLASS_STATUS).state, state);
+  }
+  CHECK_EQUAL(ask(lane, CLASS_STATUS).epoch, before + rounds);
+  __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+  for (int index = 0; index < 3; index++) {
+    pthread_join(threads[index], NULL);
+    CHECK_EQUAL(askers[index].wrong, 0);
+  }
+  ltp_lane_close(lane);
+  close_core(core);
+  ltp_page_close(page);
+}
+
+static int32_t open_reader_status(const char *path, uint32_t flags) {
+  ltp_page *page = NULL;
+  ltp_error error;
+  int32_t status = ltp_page_open_reader(path, flags, &page, &error);
+  CHECK_EQUAL(error.status, status);
+  if (status != LTP_OK) CHECK(error.message[0] != 0);
+  if (page != NULL) ltp_page_close(page);
+  ltp_core_options options = small_options(new_directory());
+  options.orientation_page = path;
+  options.flags = flags;
+  ltp_core *core = NULL;
+  CHECK_EQUAL(ltp_core_open(&options, &core, NULL), status);
+  if (core != NULL) close_core(core);
+  return status;
+}
+
+static int32_t open_publisher_status(const char *path) {
+  ltp_page *page = NULL;
+  int32_t status = ltp_page_open(path, SECOND, &page, NULL);
+  CHECK_EQUAL(page != NULL, status == LTP_OK);
+  if (page != NULL) ltp_page_close(page);
+  return status;
+}
+
+static void put(const char *path, const void *bytes, size_t count, size_t offset) {
+  int file = open(path, O_RDWR | O_CREAT, 0644);
+  REQUIRE(file >= 0);
+  REQUIRE(pwrite(file, bytes, count, (off_t)offset) == (ssize_t)count);
+  close(file);
+}
+
+static void files_that_are_no_page(void) {
+  const char *path = page_path();
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FILE);
+  CHECK_EQUAL(open_publisher_status("/nonexistent/page"), LTP_ERROR_PAGE_FILE);
+  CHECK_EQUAL(open_publisher_status(getenv("LTP_TEST_DIRECTORY")), LTP_ERROR_PAGE_FILE);
+  put(path, "x", 1, 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FORMAT);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_FORMAT);
+  static uint8_t noise[2 * LTP_PAGE_BYTES];
+  memset(noise, 0x5A, sizeof noise);
+  put(path, noise, LTP_PAGE_BYTES, 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FORMAT);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_FORMAT);
+  put(path, noise, sizeof noise, 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FORMAT);
+  REQUIRE_EQUAL(unlink(path), 0);
+  /* Empty or blank: its maker died. Nothing to read yet, and a publisher makes a page of it. */
+  put(path, "", 0, 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FORMAT);
+  CHECK_EQUAL(open_publisher_status(path), LTP_OK);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_OK);
+  uint32_t version = LTP_PAGE_VERSION + 1;
+  put(path, &version, sizeof version, offsetof(ltp_page_layout, version));
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_VERSION);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_VERSION);
+  REQUIRE_EQUAL(truncate(path, LTP_PAGE_BYTES - 1), 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FORMAT);
+  REQUIRE(unlink(path) == 0 && mkfifo(path, 0644) == 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_FORMAT);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_FORMAT);
+}
+
+static void whose_file_it_is(void) {
+  const char *path = page_path();
+  CHECK_EQUAL(open_publisher_status(path), LTP_OK);
+  REQUIRE_EQUAL(chmod(path, 0664), 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_WRITABLE);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_WRITABLE);
+  REQUIRE_EQUAL(chmod(path, 0640), 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_OK);
+  /* One process at a time; its end ends it. */
+  int ready[2];
+  char byte = 0;
+  REQUIRE_EQUAL(pipe(ready), 0);
+  int process = fork();
+  if (process == 0) {
+    open_page(path, SECOND);
+    if (write(ready[1], "r", 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  REQUIRE(read(ready[0], &byte, 1) == 1);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_LOCKED);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_OK);
+  kill(process, SIGKILL);
+  wait_for(process);
+  CHECK_EQUAL(open_publisher_status(path), LTP_OK);
+  if (geteuid() != 0) cannot_run("only root can give a file to another user");
+  REQUIRE_EQUAL(chown(path, 12345, 12345), 0);
+  CHECK_EQUAL(open_reader_status(path, 0), LTP_ERROR_PAGE_OWNER);
+  CHECK_EQUAL(open_reader_status(path, LTP_OPEN_ANY_PAGE_OWNER), LTP_OK);
+  CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_OWNER);
+  /* As a user who may read it, and one who may not; root's page is everyone's to follow. */
+  REQUIRE(chmod(path, 0644) == 0 && chmod(getenv("LTP_TEST_DIRECTORY"), 0755) == 0);
+  char directory[280];
+  snprintf(directory, sizeof directory, "%s", path);
+  *strrchr(directory, '/') = 0;
+  REQUIRE_EQUAL(chmod(directory, 0755), 0);
+  process = fork();
+  if (process == 0) {
+    ltp_page *page = NULL;
+    REQUIRE_EQUAL(setuid(54321), 0);
+    CHECK_EQUAL(open_publisher_status(path), LTP_ERROR_PAGE_OWNER);
+    CHECK_EQUAL(ltp_page_open_reader(path, 0, &page, NULL), LTP_ERROR_PAGE_OWNER);
+    CHECK_EQUAL(ltp_page_open_reader(path, LTP_OPEN_ANY_PAGE_OWNER, &page, NULL), LTP_OK);
+    CHECK_EQUAL(ltp_page_publish(page, NULL, NULL), LTP_ERROR_PAGE_READ_ONLY);
+    _exit(check_status());
+  }
+  CHECK_EQUAL(wait_for(process), 0);
+  REQUIRE_EQUAL(chown(path, 0, 0), 0);
+  process = fork();
+  if (process == 0) {
+    ltp_page *page = NULL;
+    REQUIRE_EQUAL(setuid(54321), 0);
+    CHECK_EQUAL(ltp_page_open_reader(path, 0, &page, NULL), LTP_OK);
+    _exit(check_status());
+  }
+  CHECK_EQUAL(wait_for(process), 0);
+}
+
+static ltp_page_layout *map_page(const char *path) {
+  int file = open(path, O_RDWR);
+  REQUIRE(file >= 0);
+  void *base = mmap(NULL, LTP_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  REQUIRE(base != MAP_FAILED);
+  close(file);
+  return base;
+}
+
+/* Whoever can write the file can write anything: it is read as UNKNOWN, and nothing breaks. */
+static void pages_that_somebody_wrote_to(void) {
+  const char *path = page_path();
+  ltp_page *page = open_page(path, 60 * SECOND);
+  say(page, LTP_STATE_HEALTHY);
+  ltp_page_layout *bytes = map_page(path), good;
+  ltp_core *core = open_follower(path);
+  ltp_lane *lane = open_lane(core);
+  for (int what = 0; what < 11; what++) {
+    uint32_t epoch = say(page, LTP_STATE_HEALTHY);
+    CHECK_EQUAL(ask(lane, CLASS_READ).state, LTP_STATE_HEALTHY);
+    good = *bytes;
+    ltp_page_entry *entry = &bytes->entries[epoch % LTP_PAGE_ENTRIES];
+    int is_format = what < 8;
+    switch (what) {
+    case 0: bytes->word |= 0xF; break; /* a state that is none */
+    case 1: bytes->word = UINT64_MAX; break;
+    case 2: entry->evidence_count = 4; break;
+    case 3: entry->evidence[0].signal = 200; break;
+    case 4: entry->reason = LTP_SIGNAL_CORE_STARTED; break;
+    case 5: memset(entry->text, 'x', sizeof entry->text); break;
+    case 6: entry->evidence[0].name_id = 1; break;
+    case 7: entry->word = 0; break;
+    case 8: bytes->lease_until_ns = UINT64_MAX; break;
+    case 9: bytes->boot_id[3] ^= 1; break;
+    case 10: bytes->lease_until_ns = 1; break;
+    }
+    ltp_page_reading reading;
+    int32_t status = ltp_page_read(page, &reading, sizeof reading);
+    CHECK_EQUAL(status, is_format ? LTP_ERROR_PAGE_FORMAT : LTP_OK);
+    CHECK_EQUAL(reading.to, LTP_STATE_UNKNOWN);
+    /* A new word is seen at once; what is behind the same word is read only with it. */
+    if (what >= 2 && what < 8) {
+      ltp_core *late = open_follower(path);
+      ltp_lane *other = open_lane(late);
+      CHECK_EQUAL(ask(other, CLASS_READ).state, LTP_STATE_UNKNOWN);
+      ltp_lane_close(other);
+      close_core(late);
+    } else {
+      for (int tries = 0; tries < 2000 && ask(lane, CLASS_READ).state != LTP_STATE_UNKNOWN; tries++) sleep_ns(MILLISECOND);
+      CHECK_EQUAL(ask(lane, CLASS_READ).reason, LTP_REASON_ORIENTATION_UNKNOWN);
+    }
+    *bytes = good;
+  }
+  say(page, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(ask(lane, CLASS_READ).state, LTP_STATE_HEALTHY);
+  /* Noise, all the time. */
+  uint64_t random = 88172645463325252u;
+  for (int round = 0; round < 20000; round++) {
+    random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+    ((volatile uint8_t *)bytes)[64 + random % 1024] = (uint8_t)(random >> 32);
+    ltp_verdict verdict = ask(lane, CLASS_READ);
+    CHECK(verdict.state < LTP_STATE_COUNT && verdict.verdict < LTP_VERDICT_COUNT);
+    ltp_page_reading reading;
+    if (ltp_page_read(page, &reading, sizeof reading) == LTP_OK) CHECK(reading.to < LTP_STATE_COUNT);
+  }
+  ltp_lane_close(lane);
+  close_core(core);
+  ltp_page_close(page);
+  munmap(bytes, LTP_PAGE_BYTES);
+}
+
+static void *wait_long(void *pointer) {
+  ltp_page_reading seen = reading_of(pointer);
+  CHECK_EQUAL(ltp_page_wait(pointer, &seen, 20 * SECOND), LTP_OK);
+  return NULL;
+}
+
+static void callers_mistakes(void) {
+  const char *path = page_path();
+  ltp_page *page = NULL, *reader = NULL;
+  ltp_page_reading reading;
+  ltp_transition change = transition(LTP_STATE_HEALTHY);
+  CHECK_EQUAL(ltp_page_open(NULL, SECOND, &page, NULL), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_page_open(path, SECOND, NULL, NULL), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_page_open(path, LTP_PAGE_LEASE_NS_MIN - 1, &page, NULL), LTP_ERROR_OPTION_RANGE);
+  CHECK_EQUAL(ltp_page_open(path, LTP_PAGE_LEASE_NS_MAX + 1, &page, NULL), LTP_ERROR_OPTION_RANGE);
+  CHECK_EQUAL(ltp_page_open_reader(NULL, 0, &page, NULL), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_page_open_reader(path, 0, NULL, NULL), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_page_open_reader(path, 4, &page, NULL), LTP_ERROR_OPTION_RANGE);
+  static _Alignas(4096) uint8_t zeros[4096];
+  ltp_page *wrong[] = {NULL, (ltp_page *)(void *)zeros, (ltp_page *)(uintptr_t)0x1001};
+  for (int index = 0; index < 3; index++) {
+    CHECK_EQUAL(ltp_page_publish(wrong[index], &change, NULL), LTP_ERROR_BAD_HANDLE);
+    CHECK_EQUAL(ltp_page_renew(wrong[index]), LTP_ERROR_BAD_HANDLE);
+    CHECK_EQUAL(ltp_page_read(wrong[index], &reading, sizeof reading), LTP_ERROR_BAD_HANDLE);
+    CHECK_EQUAL(ltp_page_wait(wrong[index], &reading, 0), LTP_ERROR_BAD_HANDLE);
+    CHECK_EQUAL(ltp_page_close(wrong[index]), LTP_ERROR_BAD_HANDLE);
+  }
+  page = open_page(path, 60 * SECOND);
+  CHECK_EQUAL(ltp_page_renew(page), LTP_ERROR_PAGE_UNPUBLISHED);
+  CHECK_EQUAL(reading_of(page).epoch, 0);
+  CHECK_EQUAL(reading_of(page).to, LTP_STATE_UNKNOWN);
+  CHECK_EQUAL(ltp_page_publish(page, NULL, NULL), LTP_ERROR_NULL_ARGUMENT);
+  change.evidence[0].name_id = 3;
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_ERROR_OPTION_RANGE);
+  change = transition(LTP_STATE_COUNT);
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_ERROR_UNKNOWN_STATE);
+  change = transition(LTP_STATE_HEALTHY);
+  change.reason = LTP_SIGNAL_ORIENTATION_LOST;
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_ERROR_UNKNOWN_SIGNAL);
+  change.struct_size = 8;
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_ERROR_STRUCT_SIZE);
+  CHECK_EQUAL(ltp_page_read(page, NULL, sizeof reading), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_page_read(page, &reading, sizeof reading - 1), LTP_ERROR_STRUCT_SIZE);
+  CHECK_EQUAL(ltp_page_wait(page, NULL, 0), LTP_ERROR_NULL_ARGUMENT);
+  say(page, LTP_STATE_HEALTHY);
+  REQUIRE_EQUAL(ltp_page_open_reader(path, 0, &reader, NULL), LTP_OK);
+  CHECK_EQUAL(ltp_page_renew(reader), LTP_ERROR_PAGE_READ_ONLY);
+  CHECK_EQUAL(ltp_page_publish(reader, &change, NULL), LTP_ERROR_PAGE_READ_ONLY);
+  /* Not while somebody waits in it. */
+  pthread_t thread;
+  REQUIRE_EQUAL(pthread_create(&thread, NULL, wait_long, reader), 0);
+  sleep_ns(20 * MILLISECOND);
+  int32_t status = ltp_page_close(reader);
+  CHECK_EQUAL(status, LTP_ERROR_IN_USE);
+  say(page, LTP_STATE_FAILED);
+  pthread_join(thread, NULL);
+  CHECK_EQUAL(ltp_page_close(reader), LTP_OK);
+  CHECK_EQUAL(ltp_page_close(reader), LTP_ERROR_BAD_HANDLE);
+  int child = fork();
+  if (child == 0) {
+    CHECK_EQUAL(ltp_page_read(page, &reading, sizeof reading), LTP_ERROR_BAD_HANDLE);
+    CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_ERROR_BAD_HANDLE);
+    _exit(check_status());
+  }
+  CHECK_EQUAL(wait_for(child), 0);
+  CHECK_EQUAL(ltp_page_close(page), LTP_OK);
+}
+
+static const struct test tests[] = {
+  {"two processes: the next decision changes, and a killed publisher is UNKNOWN", the_next_decision_changes},
+  {"a stopped publisher is a dead one until it goes on", a_stopped_publisher_is_a_dead_one},
+  {"followers keep continuity and thresholds", followers_keep_continuity},
+  {"a follower's own policy and end are seen at once", a_follower_s_own_changes},
+  {"one publication is one transition, however many lanes see it", one_publication_is_one_transition},
+  {"files that are no page", files_that_are_no_page},
+  {"whose file it is, and who may write it", whose_file_it_is},
+  {"pages that somebody else wrote to", pages_that_somebody_wrote_to},
+  {"callers' mistakes", callers_mistakes},
+  {NULL, NULL},
+};
+const struct suite suite_page = {"page", tests};
