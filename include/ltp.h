@@ -69,7 +69,8 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_BACKPRESSURE 17   /* the trace cannot take it now; nothing was changed, try again */
 #define LTP_ERROR_SEQUENCE_AHEAD 18 /* the sequence to wait for has not been issued yet */
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
-#define LTP_ERROR_IN_USE 20         /* another thread is in a call with this handle */
+#define LTP_ERROR_IN_USE 20         /* another thread is in a call with this handle, or polls */
+#define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
 #define LTP_ERROR_FRAME_MAGIC 33
@@ -471,6 +472,7 @@ typedef struct ltp_lane ltp_lane; /* one thread's way through a core */
 #define LTP_OPEN_VERIFY_TAIL ((uint32_t)1) /* check only the last segment, not every retained byte */
 #define LTP_OPEN_ANY_PAGE_OWNER ((uint32_t)2) /* follow orientation_page whoever owns it; else its owner must be
                                                 this user or root */
+#define LTP_OPEN_HOST_DRIVEN ((uint32_t)4) /* start no thread: the host calls ltp_poll() */
 
 typedef struct ltp_core_options {
   uint32_t struct_size;
@@ -488,7 +490,8 @@ typedef struct ltp_core_options {
   uint32_t flags;              /* LTP_OPEN_* */
   uint64_t commit_interval_ns; /* a record waits at most this long for its write; 50 us to 1 s; default 1 ms */
   uint64_t clock_interval_ns;  /* resolution of time stamps and deadlines; 50 us to 1 s; default 1 ms */
-  uint64_t backpressure_wait_ns; /* how long a lane waits for a full trace before it denies; default 0 */
+  uint64_t backpressure_wait_ns; /* how long a lane waits for a full trace before it denies; default 0, and 0 with
+                                    LTP_OPEN_HOST_DRIVEN: it would wait for its own thread */
   uint64_t lock_wait_ns;       /* how long to wait for the trace's lock; default 500 ms, at most 60 s */
   const char *orientation_page; /* follow the orientation that another process publishes in this file; NULL: the host
                                    publishes */
@@ -497,14 +500,30 @@ typedef struct ltp_core_options {
 /* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
 int32_t ltp_core_options_init(ltp_core_options *options, size_t struct_size);
 
-/* Opens the trace (recovering it if need be), starts the two background threads (writer, clock) with all
- * signals blocked, and publishes UNKNOWN: nothing is admitted but recovery actions until the host publishes. */
+/* Opens the trace (recovering it if need be), starts the two background threads ("ltp-writer", "ltp-clock") with all
+ * signals blocked (none with LTP_OPEN_HOST_DRIVEN), and publishes UNKNOWN: nothing is admitted but recovery actions until the host publishes. */
 int32_t ltp_core_open(const ltp_core_options *options, ltp_core **core, ltp_error *error);
 
 /* Denies from now on, waits for the lanes to be closed, drains, makes everything durable, seals, and frees.
- * LTP_ERROR_LANES_OPEN when lanes are still open after timeout_ns: close them and call again. Any other
+ * LTP_ERROR_LANES_OPEN when lanes are still open after timeout_ns: close them and call again. LTP_ERROR_IN_USE when
+ * another thread polls: ltp_poll_end() there, or close there. Any other
  * status: the core is gone, and the message says what is not durable. */
 int32_t ltp_core_close(ltp_core *core, uint64_t timeout_ns, ltp_error *error);
+
+/* A core with LTP_OPEN_HOST_DRIVEN has no thread: its time stands still, and nothing reaches the disk, but in these
+ * calls. ltp_lane_wait_durable(), ltp_core_open() and ltp_core_close() do the same work while they wait. */
+
+/* A descriptor that is readable when ltp_poll() is due: at each clock_interval_ns, when a write has ended, when somebody
+ * waits. For epoll, poll or select; the core reads and closes it. */
+int32_t ltp_event_descriptor(ltp_core *core, int32_t *descriptor);
+/* Moves the clock on, follows the page, takes what lanes and publishers handed over, and starts and ends writes, without
+ * sleeping (with LTP_STORAGE_PWRITEV it writes itself). One thread polls, from its first call on; LTP_ERROR_IN_USE in
+ * others. Any other status says why the trace takes no more records. */
+int32_t ltp_poll(ltp_core *core);
+/* The polling thread polls no more: waits for the writes under way, and lets another thread poll, or close the core. Before
+ * a polling thread ends, unless it closes the core itself: of writes that it leaves under way nobody can say whether
+ * they reached the disk, and ltp_core_close() reports LTP_ERROR_TRACE_IO. LTP_ERROR_IN_USE in another thread. */
+int32_t ltp_poll_end(ltp_core *core);
 
 /* What a host tells the core. */
 #define LTP_TRANSITION_ADVANCE_CONTINUITY ((uint32_t)1) /* sessions must shake hands again */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A TCP service that asks before it works: one thread, epoll, binary frames. Each hello is answered with a continuity
- * token, each route_request with a route_response; anything else ends the connection.
+ * token, each route_request with a route_response; anything else ends the connection. The core starts no thread either:
+ * its descriptor is one more in the loop.
  *
  *   server PORT TRACE_DIRECTORY     port 0: any; the one taken is printed. SIGTERM or Ctrl-C end it in order.
  */
@@ -128,6 +129,7 @@ int main(int count, char **arguments) {
   ltp_core_options options;
   ltp_core_options_init(&options, sizeof options);
   options.trace_directory = arguments[2];
+  options.flags = LTP_OPEN_HOST_DRIVEN;
   ltp_core *core;
   ltp_lane *lane;
   ltp_error error;
@@ -141,8 +143,10 @@ int main(int count, char **arguments) {
 
   int poll = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((uint16_t)atoi(arguments[1]));
   int end = signalfd(-1, &ends, SFD_CLOEXEC);
-  int sources[] = {listener, end};
-  for (int index = 0; index < 2; index++) {
+  int32_t due = -1;
+  ltp_event_descriptor(core, &due);
+  int sources[] = {listener, end, due};
+  for (int index = 0; index < 3; index++) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = sources[index]};
     if (epoll_ctl(poll, EPOLL_CTL_ADD, sources[index], &event) != 0) fail("cannot poll");
   }
@@ -154,6 +158,10 @@ int main(int count, char **arguments) {
       int source = events[index].data.fd;
       if (source == end)
         running = 0;
+      else if (source == due) {
+        int32_t status = ltp_poll(core);
+        if (status != LTP_OK) fprintf(stderr, "server: denies everything: %s\n", ltp_status_text(status)), running = 0;
+      }
       else if (source == listener)
         accept_one(poll, listener);
       else if (connections[source] != NULL && !receive(lane, connections[source]))

@@ -42,6 +42,10 @@ int ltp_system_ring_enable(ltp_system_ring *ring) {
   return result < 0 ? -errno : result;
 }
 
+int ltp_system_ring_notify(ltp_system_ring *ring, int eventfd) {
+  return io_uring_register_eventfd(&ring->ring, eventfd);
+}
+
 void ltp_system_ring_destroy(ltp_system_ring *ring) {
   io_uring_queue_exit(&ring->ring);
   free(ring);
@@ -106,6 +110,8 @@ int ltp_system_ring_wait(ltp_system_ring *ring, uint64_t timeout_ns) {
                                       .tv_nsec = (long long)(timeout_ns % 1000000000u)};
   return io_uring_wait_cqe_timeout(&ring->ring, &cqe, &timeout);
 }
+
+int ltp_system_ring_collect(ltp_system_ring *ring) { return io_uring_get_events(&ring->ring); }
 
 unsigned ltp_system_ring_reap(
   ltp_system_ring *ring, ltp_system_completion *completions, unsigned capacity) {

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(ltp_system_mutex), "the mutex fits");
 _Static_assert(sizeof(pthread_t) == sizeof(unsigned long), "the thread handle fits");
@@ -48,6 +49,10 @@ int ltp_system_thread_start(
 }
 
 void ltp_system_thread_join(ltp_system_thread *thread) { pthread_join((pthread_t)thread->handle, NULL); }
+
+uint64_t ltp_system_thread_id(void) { return (uint64_t)gettid(); }
+
+int ltp_system_thread_is_there(uint64_t id) { return tgkill(getpid(), (pid_t)id, 0) == 0; }
 
 void ltp_system_mutex_init(ltp_system_mutex *mutex) {
   pthread_mutex_init((pthread_mutex_t *)(void *)mutex, NULL);

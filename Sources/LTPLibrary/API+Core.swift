@@ -14,7 +14,7 @@ public func ltp_core_options_init(
   _ options: UnsafeMutablePointer<ltp_core_options>!, _ structSize: Int
 ) -> Int32 {
   guard let options else { return LTP_ERROR_NULL_ARGUMENT }
-  guard structSize >= CoreOptions.leastBytes, structSize <= 4096 else { return LTP_ERROR_STRUCT_SIZE }
+  guard structSize >= CoreOptions.leastBytes, structSize <= 4096, structSize % 8 == 0 else { return LTP_ERROR_STRUCT_SIZE }
   // A caller built against a later header has more fields, which are zeroed for it; one against an earlier, fewer.
   let memory = UnsafeMutableRawPointer(options)
   memory.initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
@@ -84,6 +84,24 @@ public func ltp_core_close(
   guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
   return core.close(timeoutNanoseconds: timeoutNanoseconds, error: details)
 }
+
+@c @implementation
+public func ltp_event_descriptor(
+  _ core: OpaquePointer!, _ descriptor: UnsafeMutablePointer<Int32>!
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let descriptor else { return LTP_ERROR_NULL_ARGUMENT }
+  descriptor.pointee = -1
+  guard core.isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
+  descriptor.pointee = core.state.pointee.events.all
+  return LTP_OK
+}
+
+@c @implementation
+public func ltp_poll(_ core: OpaquePointer!) -> Int32 { Core(core)?.poll() ?? LTP_ERROR_BAD_HANDLE }
+
+@c @implementation
+public func ltp_poll_end(_ core: OpaquePointer!) -> Int32 { Core(core)?.endPolling() ?? LTP_ERROR_BAD_HANDLE }
 
 // MARK: Orientation
 

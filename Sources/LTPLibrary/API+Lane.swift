@@ -112,12 +112,7 @@ public func ltp_lane_wait_durable(
     guard failure == LTP_OK else { return failure }
     let waited = ltp_system_monotonic_ns() &- started
     guard waited < timeoutNanoseconds else { return LTP_ERROR_TIMED_OUT }
-    progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
     progress.pointee.flushWanted.store(1, ordering: .releasing)
-    core.callWriter()
-    FutexWord.wait(
-      progress.pointee.durableSignal, expected: signal,
-      timeoutNanoseconds: min(timeoutNanoseconds - waited, 1_000_000_000))
-    progress.pointee.waiters.subtract(1, ordering: .sequentiallyConsistent)
+    core.waitForWriter(signal: signal, timeoutNanoseconds: min(timeoutNanoseconds - waited, 1_000_000_000))
   }
 }

@@ -126,7 +126,7 @@ extension Core {
     }
     // So that the first decision has it.
     orientation.followPage(now: now)
-    try startThreads()
+    if isHostDriven { try startHostDriven() } else { try startThreads() }
     let progress = state.pointee.progress
     let deadline = now + Self.startWaitNanoseconds
     // The run's opening and its first transition: two blocks in a new segment, one in an old one.
@@ -143,14 +143,28 @@ extension Core {
       var status = failure != LTP_OK ? failure : isBegun && !isLate ? LTP_OK : hindrance
       if status == LTP_OK, isLate { status = LTP_ERROR_TIMED_OUT }
       if status != LTP_OK {
-        stopThreads(drain: false)
+        stop(drain: false)
         throw OpenFault(status, statusText(status), code: code)
       }
-      progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
-      FutexWord.wait(
-        progress.pointee.durableSignal, expected: signal, timeoutNanoseconds: 1_000_000)
-      progress.pointee.waiters.subtract(1, ordering: .sequentiallyConsistent)
+      waitForWriter(signal: signal, timeoutNanoseconds: 1_000_000)
     }
+  }
+
+  /// Sleeps until the writer has moved on from `signal`, or drives it, if that is this thread's to do.
+  func waitForWriter(signal: UInt32, timeoutNanoseconds: UInt64) {
+    let progress = state.pointee.progress
+    if isHostDriven, driveWhileWaiting() { return }
+    progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
+    callWriter()
+    FutexWord.wait(
+      progress.pointee.durableSignal, expected: signal,
+      // The thread that drives may stop doing so.
+      timeoutNanoseconds: isHostDriven ? min(timeoutNanoseconds, 1_000_000) : timeoutNanoseconds)
+    progress.pointee.waiters.subtract(1, ordering: .sequentiallyConsistent)
+  }
+
+  private func stop(drain: Bool) {
+    if isHostDriven { stopHostDriven(drain: drain) } else { stopThreads(drain: drain) }
   }
 
   // MARK: The end
@@ -166,7 +180,8 @@ extension Core {
       guard ltp_system_monotonic_ns() < end else { return report(error, LTP_ERROR_LANES_OPEN) }
       ltp_system_sleep_ns(200_000)
     }
-    stopThreads(drain: true)
+    guard isClosableHere else { return report(error, LTP_ERROR_IN_USE) }
+    stop(drain: true)
     let failure = progress.pointee.failure.load(ordering: .acquiring)
     let sealed = progress.pointee.sealedBlocks.load(ordering: .acquiring)
     let durable = progress.pointee.durableBlocks.load(ordering: .acquiring)

@@ -29,6 +29,7 @@ struct CoreOptions {
   var clockIntervalNanoseconds: UInt64 = 1_000_000
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
+  var isHostDriven = false
 
   /// What callers built against the first ltp.h pass: later fields are zero for them.
   static var leastBytes: Int { 104 }
@@ -52,7 +53,7 @@ struct CoreOptions {
     guard options.storage <= LTP_STORAGE_PWRITEV else {
       throw OptionFault("storage is not one of LTP_STORAGE_*")
     }
-    guard options.flags & ~(LTP_OPEN_VERIFY_TAIL | LTP_OPEN_ANY_PAGE_OWNER) == 0 else {
+    guard options.flags & ~(LTP_OPEN_VERIFY_TAIL | LTP_OPEN_ANY_PAGE_OWNER | LTP_OPEN_HOST_DRIVEN) == 0 else {
       throw OptionFault("unknown bit in flags")
     }
     let block = options.block_bytes
@@ -79,6 +80,10 @@ struct CoreOptions {
     }
     guard options.backpressure_wait_ns <= 3_600_000_000_000 else {
       throw OptionFault("backpressure_wait_ns is more than an hour")
+    }
+    isHostDriven = options.flags & LTP_OPEN_HOST_DRIVEN != 0
+    guard !isHostDriven || options.backpressure_wait_ns == 0 else {
+      throw OptionFault("backpressure_wait_ns must be 0 with LTP_OPEN_HOST_DRIVEN")
     }
     guard options.lock_wait_ns <= 60_000_000_000 else {
       throw OptionFault("lock_wait_ns is more than 60 s")

@@ -29,6 +29,12 @@ struct CoreState: ~Copyable {
   let page: MappedPage?
   /// Number of the newest policy. Guarded by the control mutex.
   var policyGeneration: UInt32
+  // Of host-driven cores only.
+  /// 1: a thread drives the writer just now.
+  let driving = Atomic<UInt32>(0)
+  /// The thread that polls, which the ring belongs to; 0: nobody has polled yet.
+  let pollingThread = Atomic<UInt64>(0)
+  var events = ltp_system_events(all: -1, timer: -1, raised: -1)
   var writerThread = ltp_system_thread()
   var clockThread = ltp_system_thread()
 
@@ -58,8 +64,11 @@ struct Core {
 
   var isClosing: Bool { state.pointee.progress.pointee.stop.load(ordering: .acquiring) != 0 }
 
-  /// Wakes the writer's thread.
+  var isHostDriven: Bool { state.pointee.options.isHostDriven }
+
+  /// Wakes the writer's thread, or tells the host that it is wanted.
   func callWriter() {
+    if isHostDriven { return ltp_system_events_raise(&state.pointee.events) }
     state.pointee.progress.pointee.attention.pointee.add(1, ordering: .sequentiallyConsistent)
     FutexWord.wakeAll(state.pointee.progress.pointee.attention)
   }

@@ -23,7 +23,10 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   private let directory: Int32
   private var ring: OpaquePointer?
   private var registersFiles = false
+  /// A thread has attached itself. Until then blocks are written by pwritev.
   private var ringIsEnabled = false
+  /// Its thread never waits for completions.
+  private var ringIsPolled = false
   /// Descriptors in the ring's file table, by index; -1: free.
   private var registered = InlineArray<64, Int32>(repeating: -1)
   /// Completions of the pwritev road, which are known at once.
@@ -66,13 +69,40 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   public borrowing func freeBytes() -> UInt64 { ltp_system_free_bytes(directory) }
 
-  /// The calling thread becomes the one that may start and complete blocks.
-  public mutating func attach() throws(StorageFault) {
-    guard let ring, !ringIsEnabled else { return }
-    let result = ltp_system_ring_enable(ring)
+  /// The calling thread becomes the one that may start and complete blocks. `notifying`: an eventfd that is raised
+  /// with each completion; -1: none.
+  mutating func attach(notifying descriptor: Int32) throws(StorageFault) {
+    guard choice.storage == LTP_STORAGE_IO_URING, !ringIsEnabled else { return }
+    if ring == nil { try makeRingAgain() }
+    var result = ltp_system_ring_enable(ring)
+    if result >= 0, descriptor >= 0 { result = ltp_system_ring_notify(ring, descriptor) }
     guard result >= 0 else { throw StorageFault(.open, code: -result) }
     ringIsEnabled = true
+    ringIsPolled = descriptor >= 0
   }
+
+  public mutating func attach() throws(StorageFault) { try attach(notifying: -1) }
+
+  private mutating func makeRingAgain() throws(StorageFault) {
+    let result = ltp_system_ring_create(&ring, UInt32(queueDepth))
+    guard result == 0 else { throw StorageFault(.open, code: -result) }
+    // Blocks name memory that was registered with the ring before: this one does without.
+    choice.registersBuffers = false
+    registersFiles = false
+    registered = InlineArray(repeating: -1)
+  }
+
+  /// Any thread may attach itself from now on. Nothing is under way. A ring is its thread's for good, so this one ends,
+  /// and with it what was registered there.
+  mutating func detach() {
+    if let ring { ltp_system_ring_destroy(ring) }
+    ring = nil
+    ringIsEnabled = false
+  }
+
+  var isUnderWay: Bool { underWay > 0 }
+
+  private var ringForWrites: OpaquePointer? { ringIsEnabled ? ring : nil }
 
   // MARK: Directory and whole files
 
@@ -108,7 +138,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   public mutating func close(_ handle: Int32) {
     if let index = registeredIndex(handle) {
       registered[index] = -1
-      _ = ltp_system_ring_set_file(ring, UInt32(index), -1)
+      if let ring { _ = ltp_system_ring_set_file(ring, UInt32(index), -1) }
     }
     release(handle)
   }
@@ -121,7 +151,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   }
 
   private mutating func registerFile(_ descriptor: Int32) {
-    guard registersFiles, let index = registeredIndex(-1) else { return }
+    guard let ring, registersFiles, let index = registeredIndex(-1) else { return }
     if ltp_system_ring_set_file(ring, UInt32(index), descriptor) == 0 { registered[index] = descriptor }
   }
 
@@ -196,7 +226,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   // MARK: Blocks
 
   public mutating func start(_ write: StorageWrite) -> Bool {
-    if let ring {
+    if let ring = ringForWrites {
       let isQueued =
         ltp_system_ring_queue_write(
           ring, write.file, fileIndex(write.file), write.memory, UInt32(write.count), write.offset,
@@ -214,7 +244,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   private func fileIndex(_ handle: Int32) -> Int32 { registeredIndex(handle).map { Int32($0) } ?? -1 }
 
   public mutating func startSync(_ handle: Int32, token: UInt64) -> Bool {
-    if let ring {
+    if let ring = ringForWrites {
       let isQueued = ltp_system_ring_queue_sync(ring, handle, fileIndex(handle), token) == 0
       underWay += isQueued ? 1 : 0
       return isQueued
@@ -232,11 +262,14 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   public mutating func complete(
     into completions: UnsafeMutablePointer<StorageCompletion>, capacity: Int, waitNanoseconds: UInt64
   ) throws(StorageFault) -> Int {
-    guard let ring else { return takeFinished(into: completions, capacity: capacity) }
+    if finishedCount > 0 { return takeFinished(into: completions, capacity: capacity) }
+    guard let ring = ringForWrites else { return 0 }
     try submit(ring)
     var count = reap(ring, into: completions, capacity: capacity)
-    if count == 0, waitNanoseconds > 0 {
-      let result = ltp_system_ring_wait(ring, waitNanoseconds)
+    if count == 0, underWay > 0, waitNanoseconds > 0 || ringIsPolled {
+      let result =
+        waitNanoseconds > 0
+        ? ltp_system_ring_wait(ring, waitNanoseconds) : ltp_system_ring_collect(ring)
       // ETIME: nothing yet. EINTR, EAGAIN, EBUSY: the next call tries again.
       guard result >= 0 || result == -LTP_SYSTEM_ETIME || Self.isPassing(-result) else {
         throw StorageFault(.write, code: -result)
@@ -311,4 +344,22 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 extension TraceWriter where Storage == SystemStorage {
   /// Whether segments are written past the page cache.
   public var writesDirect: Bool { storage.choice.direct }
+
+  /// `attachToThread` for a thread that does not wait for completions: an eventfd is raised with each.
+  public mutating func attachToThread(notifying descriptor: Int32) {
+    do throws(StorageFault) { try storage.attach(notifying: descriptor) } catch { fail(error) }
+  }
+
+  /// Waits for what the device has under way, and lets any thread attach itself. The thread that did so before calls,
+  /// or nothing is under way.
+  public mutating func detachFromThread() {
+    while storage.isUnderWay, !hasFailed { reap(waitNanoseconds: 10_000_000) }
+    // A failure: the kernel waits for the device, and the memory that it reads stays until then.
+    storage.detach()
+  }
+
+  public var isUnderWay: Bool { storage.isUnderWay }
+
+  /// The thread that attached itself has ended with writes under way, whose fate only it could have been told.
+  public mutating func abandon() { fail(LTP_ERROR_TRACE_IO, code: 0) }
 }

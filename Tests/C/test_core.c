@@ -3,6 +3,7 @@
 #include "check.h"
 #include "support.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static void check_option(const ltp_core_options *options, const char *name) {
@@ -23,7 +24,7 @@ static void option_ranges(void) {
     check_option(&bad, #field); \
   } while (0)
   REFUSED(storage, 3);
-  REFUSED(flags, 2);
+  REFUSED(flags, 8);
   REFUSED(block_bytes, 8 << 10);
   REFUSED(block_bytes, 48 << 10);
   REFUSED(block_bytes, 2 << 20);
@@ -52,6 +53,23 @@ static void option_ranges(void) {
   CHECK_EQUAL(ltp_core_open(&bad, &core, &error), LTP_ERROR_NULL_ARGUMENT);
   CHECK_TEXT(error.message, "trace_directory");
   CHECK_EQUAL(count_files(good.trace_directory, ""), 2); /* "." and ".." */
+}
+
+/* A caller built against the first ltp.h, whose options ended with lock_wait_ns. */
+static void an_older_caller(void) {
+  const char *directory = new_directory();
+  struct {
+    _Alignas(8) uint8_t bytes[offsetof(ltp_core_options, orientation_page)];
+    uint8_t behind[64];
+  } older;
+  memset(&older, 0xAA, sizeof older);
+  ltp_core_options *options = (ltp_core_options *)(void *)older.bytes;
+  REQUIRE_EQUAL(ltp_core_options_init(options, sizeof older.bytes), LTP_OK);
+  CHECK_EQUAL(older.behind[0], 0xAA);
+  memcpy(older.bytes + offsetof(ltp_core_options, trace_directory), &directory, sizeof directory);
+  ltp_core *core = NULL;
+  CHECK_EQUAL(ltp_core_open(options, &core, NULL), LTP_OK);
+  close_core(core);
 }
 
 static void starts_unknown(void) {
@@ -229,6 +247,7 @@ static void lanes_max(void) {
 
 static const struct test tests[] = {
   {"each option out of range is named", option_ranges},
+  {"a caller of an older header", an_older_caller},
   {"begins UNKNOWN", starts_unknown},
   {"evidence goes with a transition", evidence},
   {"bad transitions change nothing", bad_transitions},

@@ -82,6 +82,8 @@ typedef struct ltp_system_thread {
 int ltp_system_thread_start(
   ltp_system_thread *thread, void (*body)(void *), void *argument, const char *name);
 void ltp_system_thread_join(ltp_system_thread *thread);
+uint64_t ltp_system_thread_id(void); /* of the calling thread; not 0 */
+int ltp_system_thread_is_there(uint64_t id); /* a thread of this process has this id */
 
 typedef struct ltp_system_mutex {
   uint64_t storage[8];
@@ -89,6 +91,17 @@ typedef struct ltp_system_mutex {
 void ltp_system_mutex_init(ltp_system_mutex *mutex);
 void ltp_system_mutex_lock(ltp_system_mutex *mutex);
 void ltp_system_mutex_unlock(ltp_system_mutex *mutex);
+
+/* ---- events: one descriptor for a host's epoll ---- */
+typedef struct ltp_system_events {
+  int all; /* readable when one of these is; -1: there is none */
+  int timer;
+  int raised; /* an eventfd */
+} ltp_system_events;
+int ltp_system_events_open(ltp_system_events *events, uint64_t interval_ns);
+void ltp_system_events_raise(const ltp_system_events *events);
+void ltp_system_events_clear(const ltp_system_events *events);
+void ltp_system_events_close(ltp_system_events *events);
 
 /* ---- files ---- */
 #define LTP_SYSTEM_CREATE 1    /* make it; it must not exist */
@@ -152,6 +165,8 @@ int ltp_system_ring_reserve_buffers(ltp_system_ring *ring, unsigned count);
 int ltp_system_ring_reserve_files(ltp_system_ring *ring, unsigned count);
 int ltp_system_ring_set_buffer(ltp_system_ring *ring, unsigned index, void *base, size_t bytes);
 int ltp_system_ring_set_file(ltp_system_ring *ring, unsigned index, int descriptor);
+/* The eventfd is raised with each completion. */
+int ltp_system_ring_notify(ltp_system_ring *ring, int eventfd);
 /* -EBUSY when the submission queue is full. file_index or buffer_index < 0: not registered. */
 int ltp_system_ring_queue_write(
   ltp_system_ring *ring, int descriptor, int file_index, const void *bytes, uint32_t count,
@@ -161,6 +176,8 @@ int ltp_system_ring_queue_sync(ltp_system_ring *ring, int descriptor, int file_i
 int ltp_system_ring_submit(ltp_system_ring *ring);
 /* Waits for a completion for at most this long. -ETIME when none came. */
 int ltp_system_ring_wait(ltp_system_ring *ring, uint64_t timeout_ns);
+/* Lets the kernel hand over what has been completed: it does so by itself only while the owner waits. */
+int ltp_system_ring_collect(ltp_system_ring *ring);
 /* Takes up to capacity completions without waiting. */
 unsigned ltp_system_ring_reap(
   ltp_system_ring *ring, ltp_system_completion *completions, unsigned capacity);

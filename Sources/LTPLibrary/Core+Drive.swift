@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// What moves a core: ticks of its clock, and turns of its writer. The background threads call these, or, in a core
+// that the host drives, whoever polls or waits.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+import LTPTrace
+import Synchronization
+
+extension Core {
+  /// How long the writer waits for a completion before it looks at the lanes again.
+  static let completionWaitNanoseconds: UInt64 = 100_000
+  /// Turns of a poll in which something moved, at most: lanes may keep it busy for ever.
+  private static let turnsMax = 64
+
+  /// Moves the coarse clock on. One thread at a time.
+  func tick() {
+    let orientation = state.pointee.orientation
+    let now = ltp_system_monotonic_ns()
+    orientation.followPage(now: now)
+    orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
+  }
+
+  /// One turn of the writer, and what belongs to it. One thread at a time.
+  func drive(waitNanoseconds: UInt64) -> StepResult {
+    let progress = state.pointee.progress
+    let writer = state.pointee.writer
+    let result = writer.pointee.step(
+      now: ltp_system_monotonic_ns(), nowUnix: ltp_system_unix_ns(), waitNanoseconds: waitNanoseconds)
+    reclaimDismissed()
+    progress.pointee.directIO.store(writer.pointee.writesDirect ? 1 : 0, ordering: .relaxed)
+    progress.pointee.writerCPU.store(ltp_system_thread_cpu_ns(), ordering: .relaxed)
+    return result
+  }
+
+  private func reclaimDismissed() {
+    for index in 0..<LaneTable.lanesMax {
+      if let lane = state.pointee.lanes.lane(index), lane.isDismissed { reclaim(lane, at: index) }
+    }
+  }
+
+  fileprivate var allLanesAreGone: Bool {
+    for index in 0..<LaneTable.lanesMax where state.pointee.lanes.lane(index) != nil { return false }
+    return true
+  }
+
+  /// The writer's last turn is over.
+  func endWriter() {
+    let writer = state.pointee.writer
+    writer.pointee.settleInFlight()
+    writer.pointee.closeFiles()
+  }
+
+  // MARK: Driven by the host
+
+  // One thread polls, and the ring is its own from its first poll on until it says that it ends polling. Before and
+  // after that, whoever waits writes without a ring.
+
+  func startHostDriven() throws(OpenFault) {
+    let options = state.pointee.options
+    let interval = min(options.clockIntervalNanoseconds, options.trace.commitIntervalNanoseconds)
+    let result = ltp_system_events_open(&state.pointee.events, interval)
+    guard result == 0 else {
+      throw OpenFault(
+        LTP_ERROR_TRACE_DESCRIPTORS, statusText(LTP_ERROR_TRACE_DESCRIPTORS), code: -result)
+    }
+  }
+
+  /// Whether a core may be closed here: not where another thread polls, and has writes under way.
+  var isClosableHere: Bool {
+    guard isHostDriven, !isOursToDrive else { return true }
+    guard tryDriving() else { return false }
+    defer { leaveDriving() }
+    let polling = state.pointee.pollingThread.load(ordering: .acquiring)
+    let writer = state.pointee.writer
+    return !writer.pointee.isUnderWay || ltp_system_thread_is_there(polling) == 0
+  }
+
+  func stopHostDriven(drain: Bool) {
+    state.pointee.progress.pointee.stop.store(drain ? 2 : 3, ordering: .releasing)
+    while !tryDriving() { ltp_system_sleep_ns(Core.completionWaitNanoseconds) }
+    let writer = state.pointee.writer
+    if !isOursToDrive {
+      if writer.pointee.isUnderWay { writer.pointee.abandon() }
+      writer.pointee.detachFromThread()
+    }
+    var end = WriterEnd()
+    repeat { driveOrSleep() } while !end.hasCome(for: self)
+    endWriter()
+    ltp_system_events_close(&state.pointee.events)
+  }
+
+  func endPolling() -> Int32 {
+    guard isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
+    guard tryDriving() else { return LTP_ERROR_IN_USE }
+    defer { leaveDriving() }
+    guard isOursToDrive else { return LTP_ERROR_IN_USE }
+    let writer = state.pointee.writer
+    writer.pointee.detachFromThread()
+    state.pointee.pollingThread.store(0, ordering: .releasing)
+    return state.pointee.progress.pointee.failure.load(ordering: .acquiring)
+  }
+
+  func poll() -> Int32 {
+    guard isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
+    guard tryDriving() else { return LTP_ERROR_IN_USE }
+    defer { leaveDriving() }
+    guard becomePollingThread() else { return LTP_ERROR_IN_USE }
+    ltp_system_events_clear(&state.pointee.events)
+    tick()
+    var turns = 0
+    while turns < Self.turnsMax, drive(waitNanoseconds: 0).progressed { turns += 1 }
+    // Not all of it was done: the host's next look shall bring it back here.
+    if turns == Self.turnsMax { ltp_system_events_raise(&state.pointee.events) }
+    return state.pointee.progress.pointee.failure.load(ordering: .acquiring)
+  }
+
+  private func becomePollingThread() -> Bool {
+    let caller = ltp_system_thread_id()
+    let (won, polling) = state.pointee.pollingThread.compareExchange(
+      expected: 0, desired: caller, ordering: .acquiringAndReleasing)
+    guard won else { return polling == caller }
+    let writer = state.pointee.writer
+    writer.pointee.attachToThread(notifying: state.pointee.events.raised)
+    return true
+  }
+
+  /// Drives for a thread that waits for the disk. False: that is another thread's to do.
+  func driveWhileWaiting() -> Bool {
+    guard isOursToDrive, tryDriving() else { return false }
+    defer { leaveDriving() }
+    guard isOursToDrive else { return false }
+    driveOrSleep()
+    return true
+  }
+
+  private var isOursToDrive: Bool {
+    let polling = state.pointee.pollingThread.load(ordering: .acquiring)
+    return polling == 0 || polling == ltp_system_thread_id()
+  }
+
+  private func driveOrSleep() {
+    tick()
+    let result = drive(waitNanoseconds: Core.completionWaitNanoseconds)
+    if !result.progressed, !result.isWaiting { ltp_system_sleep_ns(Core.completionWaitNanoseconds) }
+  }
+
+  private func tryDriving() -> Bool { state.pointee.driving.exchange(1, ordering: .acquiring) == 0 }
+  private func leaveDriving() { state.pointee.driving.store(0, ordering: .releasing) }
+}
+
+/// When a writer that was told to stop may do so.
+struct WriterEnd {
+  /// How long a close waits for the writer to drain what cannot be written (no space).
+  private static let drainWaitNanoseconds: UInt64 = 10_000_000_000
+
+  private var drainingSince: UInt64 = 0
+
+  /// After a turn of the writer: everything is durable, or no longer to be waited for.
+  mutating func hasCome(for core: Core) -> Bool {
+    let stop = core.state.pointee.progress.pointee.stop.load(ordering: .acquiring)
+    guard stop >= 2 else { return false }
+    let writer = core.state.pointee.writer
+    let now = ltp_system_monotonic_ns()
+    if drainingSince == 0 { drainingSince = now }
+    let isTooLong = now - drainingSince > Self.drainWaitNanoseconds
+    if stop == 3 || writer.pointee.hasFailed || isTooLong { return true }
+    return core.allLanesAreGone && writer.pointee.finish()
+  }
+}
