@@ -11,6 +11,7 @@ let core: [SwiftSetting] = [
 let package = Package(
   name: "ltp",
   products: [
+    .library(name: "LTP", targets: ["LTP"]),
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
       name: "LTPModules", targets: ["LTPFrames", "LTPAdmission", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
@@ -40,6 +41,10 @@ let package = Package(
     .target(
       name: "LTPLibrary", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPTrace"],
       swiftSettings: core),
+    // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
+    .target(
+      name: "LTP", dependencies: ["CLTP", "LTPLibrary"],
+      swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(
       name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace"],
@@ -56,6 +61,7 @@ let package = Package(
     .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
     .testTarget(
       name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),
+    .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect"]),
     .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect"]),
     .testTarget(
       name: "LTPInspectTests",

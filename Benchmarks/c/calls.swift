@@ -1,43 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-// (c): ltp_admit called from Swift in the same process, the library built as ordinary Swift.
+// (c): decided from Swift in the same process, through the Swift API, the library built as ordinary Swift.
 
 import Glibc
+import LTP
 import Workload
 
 @inline(never)
-func measured(_ lane: OpaquePointer, _ frames: UnsafePointer<ltp_route_request>) -> UInt64 {
+func measured(_ lane: inout Lane, _ frames: RawSpan) -> UInt64 {
+  let bytes = MemoryLayout<ltp_route_request>.size
   var executed: UInt64 = 0
   for index in 0..<Int(WORKLOAD_DECISIONS) {
-    let verdict = ltp_admit(
-      lane, frames + index & (Int(WORKLOAD_FRAMES) - 1), MemoryLayout<ltp_route_request>.size)
-    executed &+= verdict.verdict == LTP_VERDICT_EXECUTE ? 1 : 0
+    let start = (index & (Int(WORKLOAD_FRAMES) - 1)) * bytes
+    let verdict = lane.admit(frames.extracting(unchecked: start..<start + bytes))
+    executed &+= verdict.isExecute ? 1 : 0
   }
   return executed
 }
 
-// A name that callgrind can be told.
+/// What is measured, where a function of C, which callgrind can be told by its name, can call it.
+nonisolated(unsafe) var measuredOnce: () -> UInt64 = { 0 }
+
 @c(interop_measured)
 @inline(never)
-func interopMeasured(_ lane: OpaquePointer, _ frames: UnsafePointer<ltp_route_request>) -> UInt64 {
-  measured(lane, frames)
+func interopMeasured() -> UInt64 { measuredOnce() }
+
+func run(counts: Bool) throws(LTPError) -> UInt64 {
+  let core = Core(adopting: workload_open(CommandLine.arguments[2], counts ? 1 : 0))
+  var lane = try core.openLane()
+  let handle = lane.unsafeHandle
+  let frames = UnsafeRawBufferPointer(
+    start: workload_frames(handle), count: Int(WORKLOAD_FRAMES) * MemoryLayout<ltp_route_request>.size)
+  var executed: UInt64 = 0
+  withUnsafeMutablePointer(to: &lane) { lane in
+    nonisolated(unsafe) let lane = lane
+    measuredOnce = { measured(&lane.pointee, frames.bytes) }
+    for _ in 0..<(counts ? 1 : WORKLOAD_BURSTS) {
+      workload_settle(handle)
+      let began = workload_now()
+      executed += interopMeasured()
+      workload_report(workload_now() - began)
+    }
+  }
+  workload_close(core.unsafeHandle, handle, executed)
+  frames.deallocate()
+  return executed
 }
 
 guard CommandLine.arguments.count == 3 else {
   print("usage: calls time|count DIR")
   exit(2)
 }
-let counts: Int32 = CommandLine.arguments[1] == "count" ? 1 : 0
-let core = workload_open(CommandLine.arguments[2], counts)
-var opened: OpaquePointer?
-workload_check(ltp_lane_open(core, &opened, nil), "lane")
-let lane = opened!
-let frames = workload_frames(lane)!
-var executed: UInt64 = 0
-for _ in 0..<(counts == 1 ? 1 : WORKLOAD_BURSTS) {
-  workload_settle(lane)
-  let began = workload_now()
-  executed += interopMeasured(lane, frames)
-  workload_report(workload_now() - began)
+do throws(LTPError) { _ = try run(counts: CommandLine.arguments[1] == "count") } catch {
+  print(error)
+  exit(1)
 }
-workload_close(core, lane, executed)
-free(frames)

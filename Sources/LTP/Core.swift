@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CLTP
+import Synchronization
+
+/// One orientation, one policy, one trace. Lanes keep it open; `close()` says whether all is on disk.
+public final class Core: Sendable {
+  nonisolated(unsafe) let handle: OpaquePointer
+  let waiters: DurabilityWaiters
+  private let isClosed = Mutex(false)
+
+  /// Opens the trace in a directory that exists, recovering it if need be. Everything is UNKNOWN until something is
+  /// published. May take long: every retained byte is checked, unless the options say otherwise.
+  public init(_ options: Options) throws(LTPError) {
+    var opened: OpaquePointer?
+    try options.withFields { (fields) throws(LTPError) in
+      try checkDetails { ltp_core_open(fields, &opened, $0) }
+    }
+    handle = opened!
+    waiters = DurabilityWaiters()
+  }
+
+  public convenience init(traceDirectory: String) throws(LTPError) {
+    try self.init(Options(traceDirectory: traceDirectory))
+  }
+
+  /// Takes over a core that was opened through the C contract: it is this one's to close.
+  public init(adopting handle: OpaquePointer) {
+    self.handle = handle
+    waiters = DurabilityWaiters()
+  }
+
+  /// For functions of the C contract that have no name here.
+  public var unsafeHandle: OpaquePointer { handle }
+
+  deinit {
+    waiters.end()
+    let closed = isClosed.withLock { $0 }
+    if !closed { _ = ltp_core_close(handle, 0, nil) }
+  }
+
+  /// Denies from now on, and makes everything durable. Lanes, and marks of theirs, must be gone within `limit`:
+  /// `LTP_ERROR_LANES_OPEN` otherwise, and the core is still there. Whatever else it throws, the core is gone.
+  public func close(waitingForLanes limit: Duration = .seconds(10)) throws(LTPError) {
+    let error: LTPError? = isClosed.withLock { isClosed in
+      guard !isClosed else { return LTPError(status: LTP_ERROR_BAD_HANDLE) }
+      var details = ltp_error()
+      let status = ltp_core_close(handle, limit.nanoseconds, &details)
+      isClosed = status != LTP_ERROR_LANES_OPEN && status != LTP_ERROR_IN_USE
+      return status == LTP_OK ? nil : LTPError(details)
+    }
+    if let error { throw error }
+  }
+
+  /// A way through the core for one thread or task at a time.
+  public func openLane() throws(LTPError) -> Lane { Lane(try LaneOwner(self)) }
+
+  // MARK: Orientation and policy
+
+  /// Publishes a transition: every lane sees it with its next decision. Returns its epoch.
+  @discardableResult
+  public func publish(_ transition: Transition) throws(LTPError) -> UInt32 {
+    var fields = transition.fields
+    var epoch: UInt32 = 0
+    try check(ltp_orientation_publish(handle, &fields, &epoch))
+    return epoch
+  }
+
+  /// The current orientation, as a frame for the wire.
+  public func orientation() throws(LTPError) -> ltp_orientation {
+    var frame = ltp_orientation()
+    try check(ltp_orientation_get(handle, &frame))
+    return frame
+  }
+
+  /// Swaps the policy while lanes decide. Returns the new policy's number.
+  @discardableResult
+  public func load(_ policy: Policy) throws(LTPError) -> UInt32 {
+    var generation: UInt32 = 0
+    var details = ltp_policy_error()
+    let status = withUnsafePointer(to: policy.fields) { ltp_policy_load(handle, $0, &generation, &details) }
+    guard status == LTP_OK else { throw LTPError(details) }
+    return generation
+  }
+
+  /// The number that stands for this text in frames. The trace holds the text.
+  public func intern(_ text: String) throws(LTPError) -> UInt32 {
+    var id: UInt32 = 0
+    try check(ltp_text_intern(handle, text, &id))
+    return id
+  }
+
+  // MARK: Figures
+
+  /// How often each verdict was given, by state, class and reason: those that were given at all.
+  public func counters() throws(LTPError) -> [ltp_counter] {
+    var room = 256
+    while true {
+      var count = 0
+      var status = LTP_OK
+      let counters = [ltp_counter](unsafeUninitializedCapacity: room) { buffer, written in
+        status = ltp_counters_read(handle, buffer.baseAddress, room, &count)
+        written = min(count, room)
+      }
+      if status == LTP_OK { return counters }
+      guard status == LTP_ERROR_BUFFER_TOO_SMALL else { throw LTPError(status: status) }
+      room = count + 64
+    }
+  }
+
+  /// How the trace is doing.
+  public func status() throws(LTPError) -> ltp_status {
+    var status = ltp_status()
+    try check(ltp_core_status(handle, &status, MemoryLayout<ltp_status>.size))
+    return status
+  }
+
+  // MARK: Driven by the host
+
+  /// With `Options.isHostDriven`: what to poll for. It is the core's, to read and to close.
+  public func eventDescriptor() throws(LTPError) -> Int32 {
+    var descriptor: Int32 = -1
+    try check(ltp_event_descriptor(handle, &descriptor))
+    return descriptor
+  }
+
+  /// Does what the threads would do, without sleeping. One thread polls, until it ends polling.
+  public func poll() throws(LTPError) { try check(ltp_poll(handle)) }
+  public func endPolling() throws(LTPError) { try check(ltp_poll_end(handle)) }
+}

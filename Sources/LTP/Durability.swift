@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Waiting for the disk without holding a thread of the concurrency pool: one thread a core, started by the first
+// task that has to wait, does the waiting for them all.
+
+import CLTP
+import Foundation
+import Synchronization
+
+/// What a lane had decided at one moment. Keeps the lane open.
+public struct DurabilityMark: Sendable {
+  let owner: LaneOwner
+  public let sequence: UInt64
+
+  /// Whether it is on disk.
+  public var isDurable: Bool { ltp_lane_durable(owner.handle) >= sequence }
+
+  /// Returns once it is on disk. Throws `LTP_ERROR_TIMED_OUT` after `limit`, `LTPError.cancelled` when the task is
+  /// cancelled, or why the trace failed; none of these takes back what was decided.
+  public func durable(atMost limit: Duration = .seconds(10)) async throws(LTPError) {
+    if isDurable { return }
+    let waiters = owner.core.waiters
+    let id = waiters.nextID()
+    let deadline = ContinuousClock.now + limit
+    let status = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        waiters.add(DurabilityWaiter(id: id, mark: self, deadline: deadline, continuation: continuation))
+      }
+    } onCancel: {
+      waiters.cancel(id)
+    }
+    waiters.forget(id)
+    try check(status)
+  }
+}
+
+struct DurabilityWaiter: Sendable {
+  let id: UInt64
+  let mark: DurabilityMark
+  let deadline: ContinuousClock.Instant
+  let continuation: CheckedContinuation<Int32, Never>
+}
+
+final class DurabilityWaiters: Sendable {
+  private struct State {
+    var lastID: UInt64 = 0
+    var waiting: [DurabilityWaiter] = []
+    /// Cancelled before they were added.
+    var cancelled: Set<UInt64> = []
+    var isRunning = false
+    var hasEnded = false
+  }
+
+  private let state = Mutex(State())
+  private let work = DispatchSemaphore(value: 0)
+  private static let lookInterval: UInt64 = 20_000_000
+
+  func nextID() -> UInt64 {
+    state.withLock {
+      $0.lastID += 1
+      return $0.lastID
+    }
+  }
+
+  func add(_ waiter: DurabilityWaiter) {
+    let (isCancelled, starts) = state.withLock { state in
+      guard state.cancelled.remove(waiter.id) == nil else { return (true, false) }
+      state.waiting.append(waiter)
+      defer { state.isRunning = true }
+      return (false, !state.isRunning)
+    }
+    if isCancelled { return waiter.continuation.resume(returning: LTPError.cancelled) }
+    if starts {
+      let thread = Thread { [self] in run() }
+      thread.name = "ltp-durable"
+      thread.start()
+    }
+    work.signal()
+  }
+
+  func cancel(_ id: UInt64) {
+    let waiter = state.withLock { state -> DurabilityWaiter? in
+      guard let index = state.waiting.firstIndex(where: { $0.id == id }) else {
+        state.cancelled.insert(id)
+        return nil
+      }
+      return state.waiting.remove(at: index)
+    }
+    waiter?.continuation.resume(returning: LTPError.cancelled)
+  }
+
+  /// A task may be cancelled just after it has been resumed.
+  func forget(_ id: UInt64) { state.withLock { _ = $0.cancelled.remove(id) } }
+
+  /// The core is going: nobody waits any more, because a waiter keeps it.
+  func end() {
+    let isRunning = state.withLock { state in
+      state.hasEnded = true
+      return state.isRunning
+    }
+    if isRunning { work.signal() }
+  }
+
+  private func run() {
+    while true {
+      work.wait()
+      while let oldest = state.withLock({ $0.waiting.first }) {
+        let mark = oldest.mark
+        let left = (oldest.deadline - .now).nanoseconds
+        let status = ltp_lane_wait_durable(
+          mark.owner.handle, mark.sequence, min(left, Self.lookInterval))
+        resumeSettled(failing: status == LTP_OK || status == LTP_ERROR_TIMED_OUT ? nil : (oldest.id, status))
+      }
+      if state.withLock({ $0.hasEnded }) { return }
+    }
+  }
+
+  /// Resumes those that are on disk, too late, or failed.
+  private func resumeSettled(failing: (id: UInt64, status: Int32)?) {
+    let now = ContinuousClock.now
+    let settled = state.withLock { state in
+      var settled: [(DurabilityWaiter, Int32)] = []
+      state.waiting.removeAll { waiter in
+        if waiter.mark.isDurable {
+          settled.append((waiter, LTP_OK))
+        } else if waiter.id == failing?.id {
+          settled.append((waiter, failing!.status))
+        } else if waiter.deadline <= now {
+          settled.append((waiter, LTP_ERROR_TIMED_OUT))
+        } else {
+          return false
+        }
+        return true
+      }
+      return settled
+    }
+    for (waiter, status) in settled { waiter.continuation.resume(returning: status) }
+  }
+}

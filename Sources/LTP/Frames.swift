@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames that Swift makes and answers. Each is the bytes of the wire, filled in in place.
+
+public import CLTP
+
+/// A frame that is malformed: which field, at which byte.
+public struct FrameError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// `LTP_ERROR_FRAME_*`
+  public let status: Int32
+  /// Bytes from the frame's beginning.
+  public let offset: Int
+  /// For example `route_request.reserved`.
+  public let field: String
+
+  public var description: String { "\(field) at byte \(offset): \(String(cString: ltp_status_text(status)))" }
+}
+
+public enum Frame {
+  /// Checks the frame at the beginning of `bytes`; returns its size, in bytes.
+  public static func check(_ bytes: RawSpan) throws(FrameError) -> Int {
+    var error = ltp_frame_error()
+    let status = bytes.withUnsafeBytes { ltp_frame_check($0.baseAddress, $0.count, &error) }
+    guard status == LTP_OK else {
+      throw FrameError(status: status, offset: Int(error.offset), field: String(cString: error.field))
+    }
+    return Int(bytes.unsafeLoadUnaligned(fromByteOffset: 4, as: UInt16.self))
+  }
+}
+
+/// An intent: may it run now? 64 bytes, the wire's own.
+public struct RouteRequest: Sendable {
+  /// The C contract's form of it.
+  public var fields: ltp_route_request
+
+  /// - Parameters:
+  ///   - actionClass: what it wants to do, an index into the policy's classes.
+  ///   - priority: 0 is shed first, 255 last.
+  ///   - continuityToken: what the session got for its hello; classes that change state need it.
+  @inlinable
+  public init(
+    id: UInt64, session: UInt64, actionClass: UInt16, priority: UInt8 = 128, continuityToken: UInt64 = 0
+  ) {
+    fields = ltp_route_request()
+    fields.header = ltp_frame_header(
+      magic: LTP_FRAME_MAGIC, version: UInt8(LTP_PROTOCOL_VERSION), type: LTP_FRAME_ROUTE_REQUEST,
+      size_bytes: UInt16(MemoryLayout<ltp_route_request>.size), flags: 0)
+    fields.frame_id = id
+    fields.session_id = session
+    fields.continuity_token = continuityToken
+    fields.action_class = actionClass
+    fields.priority = priority
+  }
+
+  /// Nanoseconds of CLOCK_MONOTONIC from which on the answer would be too late; nil: never.
+  public var deadline: UInt64? {
+    get { fields.header.flags & LTP_REQUEST_HAS_DEADLINE != 0 ? fields.deadline_ns : nil }
+    set {
+      fields.deadline_ns = newValue ?? 0
+      setFlag(LTP_REQUEST_HAS_DEADLINE, newValue != nil)
+    }
+  }
+
+  /// The request that this one repeats.
+  public var originalFrameID: UInt64? {
+    get { fields.header.flags & LTP_REQUEST_REPLAY != 0 ? fields.original_frame_id : nil }
+    set {
+      fields.original_frame_id = newValue ?? 0
+      setFlag(LTP_REQUEST_REPLAY, newValue != nil)
+    }
+  }
+
+  private mutating func setFlag(_ flag: UInt16, _ isOn: Bool) {
+    fields.header.flags = isOn ? fields.header.flags | flag : fields.header.flags & ~flag
+  }
+
+  /// The response that tells a verdict to this request's sender.
+  public func response(_ verdict: Verdict) throws(LTPError) -> ltp_route_response {
+    try withUnsafeBytes(of: fields) { bytes throws(LTPError) in
+      var response = ltp_route_response()
+      var verdict = verdict.fields
+      try check(ltp_response_write(bytes.baseAddress, bytes.count, &verdict, &response))
+      return response
+    }
+  }
+}
+
+extension Lane {
+  /// Shakes hands for a session: the token is what its requests show from then on.
+  public mutating func answer(hello id: UInt64, session: UInt64) throws(LTPError) -> ltp_hello {
+    var hello = ltp_hello()
+    try check(ltp_frame_init(&hello, MemoryLayout<ltp_hello>.size, LTP_FRAME_HELLO, 0))
+    hello.frame_id = id
+    hello.session_id = session
+    hello.version_min = UInt8(LTP_PROTOCOL_VERSION)
+    hello.version_max = UInt8(LTP_PROTOCOL_VERSION)
+    var answer = ltp_hello()
+    try check(ltp_hello_answer(handle, &hello, MemoryLayout<ltp_hello>.size, &answer))
+    return answer
+  }
+
+  /// The answering frame to a hello as it came in.
+  public mutating func answer(hello: RawSpan) throws(LTPError) -> ltp_hello {
+    var answer = ltp_hello()
+    try check(hello.withUnsafeBytes { ltp_hello_answer(handle, $0.baseAddress, $0.count, &answer) })
+    return answer
+  }
+}
