@@ -52,7 +52,7 @@ let package = Package(
     .executableTarget(
       name: "ltp",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPLibrary", "LTPInspect",
+        "CLTP", "CLTPSystem", "LTP", "LTPLibrary", "LTPInspect",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],

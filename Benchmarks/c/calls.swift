@@ -10,8 +10,9 @@ func measured(_ lane: inout Lane, _ frames: RawSpan) -> UInt64 {
   let bytes = MemoryLayout<ltp_route_request>.size
   var executed: UInt64 = 0
   for index in 0..<Int(WORKLOAD_DECISIONS) {
-    let start = (index & (Int(WORKLOAD_FRAMES) - 1)) * bytes
-    let verdict = lane.admit(frames.extracting(unchecked: start..<start + bytes))
+    // Wrapping, as the callers in C do it.
+    let start = (index & (Int(WORKLOAD_FRAMES) - 1)) &* bytes
+    let verdict = lane.admit(frames.extracting(unchecked: Range(uncheckedBounds: (start, start &+ bytes))))
     executed &+= verdict.isExecute ? 1 : 0
   }
   return executed

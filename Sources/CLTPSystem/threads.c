@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +54,14 @@ void ltp_system_thread_join(ltp_system_thread *thread) { pthread_join((pthread_t
 uint64_t ltp_system_thread_id(void) { return (uint64_t)gettid(); }
 
 int ltp_system_thread_is_there(uint64_t id) { return tgkill(getpid(), (pid_t)id, 0) == 0; }
+
+_Noreturn void ltp_system_end_for_misuse(uint32_t lane, uint64_t thread, uint64_t other) {
+  fprintf(
+    stderr,
+    "ltp: lane %u is used by two threads at once, %llu and %llu: one at a time may, so open a lane for each\n",
+    lane, (unsigned long long)thread, (unsigned long long)other);
+  abort();
+}
 
 void ltp_system_mutex_init(ltp_system_mutex *mutex) {
   pthread_mutex_init((pthread_mutex_t *)(void *)mutex, NULL);

@@ -29,7 +29,8 @@ public struct Lane: ~Copyable, @unchecked Sendable {
   /// Decides as many requests as both spans hold, each under the orientation current at its turn. Returns how many may
   /// run.
   @inlinable
-  public mutating func admit(_ requests: Span<RouteRequest>, into verdicts: inout MutableSpan<Verdict>) -> Int {
+  public mutating func admit(_ requests: Span<RouteRequest>, into verdicts: inout MutableSpan<Verdict>) -> Int
+  {
     requests.withUnsafeBufferPointer { frames in
       verdicts.withUnsafeMutableBufferPointer { answers in
         answers.baseAddress?.withMemoryRebound(to: ltp_verdict.self, capacity: answers.count) {

@@ -25,7 +25,9 @@ extension Core {
     /// No thread is started: the host calls `poll()`.
     public var isHostDriven: Bool {
       get { fields.flags & LTP_OPEN_HOST_DRIVEN != 0 }
-      set { fields.flags = newValue ? fields.flags | LTP_OPEN_HOST_DRIVEN : fields.flags & ~LTP_OPEN_HOST_DRIVEN }
+      set {
+        fields.flags = newValue ? fields.flags | LTP_OPEN_HOST_DRIVEN : fields.flags & ~LTP_OPEN_HOST_DRIVEN
+      }
     }
 
     /// Calls `body` with everything in place.
@@ -85,7 +87,11 @@ public struct Policy: Sendable {
 
   /// A class's rule in a state. `actionClass` is below `LTP_CLASS_COUNT`.
   public subscript(state: State, actionClass: Int) -> ltp_policy_rule {
-    get { withUnsafeBytes(of: fields) { $0.load(fromByteOffset: Self.offset(state, actionClass), as: ltp_policy_rule.self) } }
+    get {
+      withUnsafeBytes(of: fields) {
+        $0.load(fromByteOffset: Self.offset(state, actionClass), as: ltp_policy_rule.self)
+      }
+    }
     set {
       withUnsafeMutableBytes(of: &fields) {
         $0.storeBytes(of: newValue, toByteOffset: Self.offset(state, actionClass), as: ltp_policy_rule.self)

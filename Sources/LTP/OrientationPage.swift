@@ -80,7 +80,8 @@ public struct PageReading: Sendable {
   public var evidence: [Evidence] {
     withUnsafeBytes(of: fields.evidence) { bytes in
       (0..<min(Int(fields.evidence_count), Int(LTP_EVIDENCE_MAX))).map { index in
-        let entry = bytes.load(fromByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
+        let entry = bytes.load(
+          fromByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
         return Evidence(Signal(rawValue: entry.signal), value: entry.value, threshold: entry.threshold)
       }
     }

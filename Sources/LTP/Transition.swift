@@ -60,7 +60,8 @@ public struct Transition: Sendable {
         let entry = ltp_evidence(
           name_id: fact.nameID, signal: fact.signal.rawValue, reserved: (0, 0, 0), value: fact.value,
           threshold: fact.threshold)
-        bytes.storeBytes(of: entry, toByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
+        bytes.storeBytes(
+          of: entry, toByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
       }
     }
     write(text, to: &fields.text)

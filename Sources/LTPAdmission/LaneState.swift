@@ -59,6 +59,11 @@ public struct LaneState: ~Copyable {
   public let durable = Atomic<UInt64>(0)
   let gap3 = InlineArray<8, UInt64>(repeating: 0)
 
+  #if DEBUG
+    /// The thread that is in a call that only one may be in; 0: none.
+    public let user = Atomic<UInt64>(0)
+  #endif
+
   // Fixed.
   public let id: UInt32
   public let ring: UnsafeMutableRawPointer

@@ -17,6 +17,29 @@ private func live(_ handle: OpaquePointer?) -> Lane? {
   return lane.isLive ? lane : nil
 }
 
+/// The lane of a handle, for a call that one thread at a time may make. A debug build ends the process when two do;
+/// nothing is spent on it otherwise.
+@inline(__always)
+private func withOwned<R>(_ handle: OpaquePointer?, _ body: (Lane?) -> R) -> R {
+  let lane = live(handle)
+  #if DEBUG
+    lane?.enterAlone()
+    defer { lane?.state.pointee.user.store(0, ordering: .relaxed) }
+  #endif
+  return body(lane)
+}
+
+#if DEBUG
+  extension Lane {
+    fileprivate func enterAlone() {
+      let caller = ltp_system_thread_id()
+      let (isAlone, other) = state.pointee.user.compareExchange(
+        expected: 0, desired: caller, ordering: .relaxed)
+      if !isAlone { ltp_system_end_for_misuse(state.pointee.id, other, caller) }
+    }
+  }
+#endif
+
 /// What a caller without a lane gets: no record can be made, so nothing is admitted.
 private let refused = Verdict(low: 0, high: UInt64(LTP_REASON_TRACE_BACKPRESSURE) << 40)
 
@@ -24,8 +47,10 @@ private let refused = Verdict(low: 0, high: UInt64(LTP_REASON_TRACE_BACKPRESSURE
 public func ltp_admit(
   _ lane: OpaquePointer!, _ frame: UnsafeRawPointer!, _ available: Int
 ) -> ltp_verdict {
-  let verdict = live(lane)?.admit(frame, available: available) ?? refused
-  return verdict.cValue
+  withOwned(lane) { lane in
+    let verdict = lane?.admit(frame, available: available) ?? refused
+    return verdict.cValue
+  }
 }
 
 @c @implementation
@@ -34,11 +59,13 @@ public func ltp_admit_batch(
   _ verdicts: UnsafeMutablePointer<ltp_verdict>!
 ) -> Int {
   guard let verdicts, count > 0 else { return 0 }
-  guard let lane = live(lane), let frames, stride >= Int(LTP_FRAME_LINE_BYTES) else {
-    for index in 0..<count { verdicts[index] = refused.cValue }
-    return 0
+  return withOwned(lane) { lane in
+    guard let lane, let frames, stride >= Int(LTP_FRAME_LINE_BYTES) else {
+      for index in 0..<count { verdicts[index] = refused.cValue }
+      return 0
+    }
+    return lane.admitBatch(frames, stride: stride, count: count, into: verdicts)
   }
-  return lane.admitBatch(frames, stride: stride, count: count, into: verdicts)
 }
 
 @c @implementation
@@ -60,16 +87,19 @@ public func ltp_lane_open(
 @c @implementation
 public func ltp_lane_close(_ lane: OpaquePointer!) -> Int32 {
   guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  #if DEBUG
+    lane.enterAlone()
+  #endif
   Core.closeLane(lane)
   return LTP_OK
 }
 
 @c @implementation
 public func ltp_hello_answer(
-  _ lane: OpaquePointer!, _ hello: UnsafeRawPointer!, _ available: Int,
+  _ handle: OpaquePointer!, _ hello: UnsafeRawPointer!, _ available: Int,
   _ answer: UnsafeMutablePointer<ltp_hello>!
 ) -> Int32 {
-  guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  guard live(handle) != nil else { return LTP_ERROR_BAD_HANDLE }
   guard let answer else { return LTP_ERROR_NULL_ARGUMENT }
   let fields: ltp_hello
   do throws(FrameError) {
@@ -79,7 +109,8 @@ public func ltp_hello_answer(
   } catch {
     return error.status
   }
-  return lane.answer(hello: fields, into: &answer.pointee) ? LTP_OK : LTP_ERROR_BACKPRESSURE
+  return withOwned(handle) { $0?.answer(hello: fields, into: &answer.pointee) ?? false }
+    ? LTP_OK : LTP_ERROR_BACKPRESSURE
 }
 
 @c @implementation

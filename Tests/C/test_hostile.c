@@ -4,6 +4,8 @@
 #include "check.h"
 #include "support.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -179,12 +181,62 @@ static void guarded_structures(void) {
   munmap(base, (size_t)page * 2);
 }
 
+struct misuse {
+  ltp_lane *lane;
+  int rounds;
+};
+
+static void *ask_many(void *pointer) {
+  struct misuse *misuse = pointer;
+  ltp_route_request asked = request(1, 1, CLASS_PING);
+  for (int round = 0; round < misuse->rounds; round++) admit(misuse->lane, &asked);
+  return NULL;
+}
+
+/* A debug build ends the process, and says why. */
+static void two_threads_in_a_lane(void) {
+#ifndef LTP_LIBRARY_IS_DEBUG
+  cannot_run("the library is no debug build; scripts/test-c sanitized has one");
+#endif
+  int said[2];
+  REQUIRE_EQUAL(pipe(said), 0);
+  int child = fork();
+  if (child == 0) {
+    dup2(said[1], 2);
+    signal(SIGABRT, SIG_DFL);
+    struct misuse misuse = {open_lane(open_small(new_directory())), 100000000};
+    pthread_t thread;
+    REQUIRE_EQUAL(pthread_create(&thread, NULL, ask_many, &misuse), 0);
+    ask_many(&misuse);
+    _exit(0);
+  }
+  close(said[1]);
+  char text[512] = "";
+  size_t used = 0;
+  for (ssize_t got; used < sizeof text - 1 && (got = read(said[0], text + used, sizeof text - 1 - used)) > 0;)
+    used += (size_t)got;
+  CHECK_EQUAL(wait_for(child), 128 + SIGABRT);
+  CHECK_TEXT(text, "two threads at once");
+  /* By turns is what lanes are for. */
+  ltp_core *core = open_small(new_directory());
+  struct misuse use = {open_lane(core), 1000};
+  for (int round = 0; round < 3; round++) {
+    pthread_t thread;
+    REQUIRE_EQUAL(pthread_create(&thread, NULL, ask_many, &use), 0);
+    pthread_join(thread, NULL);
+    ask_many(&use);
+  }
+  CHECK_EQUAL(ltp_lane_close(use.lane), LTP_OK);
+  close_core(core);
+}
+
 static const struct test tests[] = {
   {"fault 30: handles that are none", no_handles},
   {"fault 30: use after close, and closing twice", use_after_close},
   {"fault 30: NULL wherever a pointer goes", null_arguments},
   {"fault 30: short and misaligned frames before a guard page", guard_pages},
   {"fault 30: structures before a guard page, and wrong sizes", guarded_structures},
+  {"fault 30: two threads in one lane", two_threads_in_a_lane},
   {NULL, NULL},
 };
 const struct suite suite_hostile = {"hostile", tests};

@@ -52,6 +52,9 @@ static rlim_t mapped_bytes(void) {
 }
 
 static void memory(void) {
+#ifdef LTP_LIBRARY_IS_DEBUG
+  cannot_run("the address sanitizer's own memory would be under the limit too");
+#endif
   ltp_core_options options = small_options(new_directory());
   options.block_bytes = 256 << 10;
   options.lane_blocks = 1024;

@@ -9,34 +9,7 @@ import Testing
 
 @Suite("ltp inspect")
 struct CommandTests {
-  struct Outcome {
-    var status: Int32
-    var output: String
-    var errors: String
-  }
-
-  /// The tool that was built beside the tests.
-  private static var tool: URL {
-    let products = Bundle.main.executableURL!.resolvingSymlinksInPath().deletingLastPathComponent()
-    return products.appendingPathComponent("ltp")
-  }
-
-  private func run(_ arguments: String...) throws -> Outcome {
-    let process = Process()
-    process.executableURL = Self.tool
-    process.arguments = ["inspect"] + arguments
-    let output = Pipe()
-    let errors = Pipe()
-    process.standardOutput = output
-    process.standardError = errors
-    try process.run()
-    let said = try output.fileHandleForReading.readToEnd() ?? Data()
-    let complained = try errors.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    return Outcome(
-      status: process.terminationStatus, output: String(decoding: said, as: UTF8.self),
-      errors: String(decoding: complained, as: UTF8.self))
-  }
+  private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(["inspect"] + arguments) }
 
   @Test("a good trace: status 0 for every subcommand")
   func good() throws {

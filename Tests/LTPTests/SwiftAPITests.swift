@@ -151,7 +151,7 @@ struct SwiftAPITests {
     }
     try core.close()
     #expect(throws: LTPError.self) { try core.close() }
-    #expect(throws: LTPError.self) { try core.openLane() }
+    #expect(throws: LTPError.self) { _ = try core.openLane() }
   }
 
   @Test("policies: a rule is changed, the never list is kept")
@@ -246,7 +246,8 @@ struct SwiftAPITests {
 
   @Test("names are the protocol's, both ways")
   func names() {
-    #expect(State.allCases.map(\.description).first == "UNKNOWN" && State.recovering.description == "RECOVERING")
+    #expect(
+      State.allCases.map(\.description).first == "UNKNOWN" && State.recovering.description == "RECOVERING")
     #expect(Signal(name: "DB_WRITE_LATENCY") == .dbWriteLatency && Signal(name: "NONE") == nil)
     #expect(Reason.admitted.description == "ADMITTED" && Decision.defer.description == "DEFER")
   }

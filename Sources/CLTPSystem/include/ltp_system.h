@@ -85,6 +85,9 @@ void ltp_system_thread_join(ltp_system_thread *thread);
 uint64_t ltp_system_thread_id(void); /* of the calling thread; not 0 */
 int ltp_system_thread_is_there(uint64_t id); /* a thread of this process has this id */
 
+/* Says on standard error that two threads are in one lane, and ends the process. Of debug builds. */
+_Noreturn void ltp_system_end_for_misuse(uint32_t lane, uint64_t thread, uint64_t other);
+
 typedef struct ltp_system_mutex {
   uint64_t storage[8];
 } ltp_system_mutex;
