@@ -15,8 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 _Static_assert(LTP_SYSTEM_EINTR == EINTR && LTP_SYSTEM_EAGAIN == EAGAIN, "errno values");
@@ -111,13 +112,14 @@ static void *map_aligned(size_t bytes) {
 }
 
 void *ltp_system_map(size_t bytes, int flags) {
-  int huge = (flags & LTP_SYSTEM_RESIDENT) && bytes >= HUGE_PAGE_BYTES;
+  int huge = (flags & (LTP_SYSTEM_RESIDENT | LTP_SYSTEM_ZEROS)) && bytes >= HUGE_PAGE_BYTES;
   void *base = huge ? map_aligned(bytes)
                     : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return NULL;
   // Huge pages spare page table walks and give the device few, long segments. Both calls are only wishes.
   if (huge) madvise(base, bytes, MADV_HUGEPAGE);
   if (flags & LTP_SYSTEM_RESIDENT) madvise(base, bytes, MADV_POPULATE_WRITE);
+  if (flags & LTP_SYSTEM_ZEROS) madvise(base, bytes, MADV_POPULATE_READ);
   int refused = 0;
   if (flags & LTP_SYSTEM_WIPE_ON_FORK) refused |= madvise(base, bytes, MADV_WIPEONFORK);
   if (flags & LTP_SYSTEM_NOT_IN_CHILD) refused |= madvise(base, bytes, MADV_DONTFORK);

@@ -15,8 +15,9 @@ public struct TraceConfiguration: Sendable {
 
   public init() {}
 
-  /// Staging buffers: one for each write under way, and one each for control records, a preamble and a copy.
-  var stagingCount: Int { inflightMax + 3 }
+  /// Staging buffers: one each for control records, a preamble and a copy, and two for such writes under way. Full
+  /// blocks are written from where they lie.
+  var stagingCount: Int { 5 }
   /// Memory that the writer takes for staging, in bytes.
   public var stagingBytes: Int { stagingCount * blockBytes }
   /// Operations that may be under way: blocks, a zero write and a sync.
@@ -24,8 +25,7 @@ public struct TraceConfiguration: Sendable {
 
   /// Index of the staging memory among the registered buffers; lanes come before it.
   public static let stagingBufferIndex: Int32 = 64
-  static let zeroBufferIndex: Int32 = 65
-  public static let bufferCount = 66
+  public static let bufferCount = 65
   /// Unit in which segments are written with zeros ahead of their use.
   var zeroBytes: Int { min(2 << 20, Int(segmentBytes)) }
 }

@@ -25,7 +25,6 @@ struct SegmentPreparer {
   /// Not before this time: the last try failed.
   var retryAt: UInt64 = 0
   var memory: UnsafeMutableRawPointer?
-  var bufferIndex: Int32 = -1
 
   var isBusy: Bool { zeroWriteIsBusy || syncIsBusy }
 }
@@ -144,15 +143,12 @@ extension TraceWriter where Storage: ~Copyable {
     preparer.zeroWriteIsBusy = storage.start(
       StorageWrite(
         file: handle, memory: UnsafeRawPointer(zeros), count: Int(count), offset: offset,
-        bufferIndex: preparer.bufferIndex, durable: false, token: CompletionToken.zeroWrite))
+        bufferIndex: -1, durable: false, token: CompletionToken.zeroWrite))
   }
 
   private mutating func mapZeros() {
-    preparer.memory = ltp_system_map(configuration.zeroBytes, LTP_SYSTEM_RESIDENT)
-    guard let memory = preparer.memory else { return }
-    let known = storage.register(
-      memory: memory, bytes: configuration.zeroBytes, index: TraceConfiguration.zeroBufferIndex)
-    preparer.bufferIndex = known ? TraceConfiguration.zeroBufferIndex : -1
+    // Not registered: that would give the core pages of its own, where the system's one page of zeros does.
+    preparer.memory = ltp_system_map(configuration.zeroBytes, LTP_SYSTEM_ZEROS)
   }
 
   private mutating func startSegmentSync() {

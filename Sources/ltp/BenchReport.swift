@@ -27,6 +27,7 @@ struct BenchReport: Encodable {
   var batch = BenchBursts([])
   var floor = BenchBursts([])
   var flatOut = BenchFlatOut()
+  var cores = BenchCores()
   var loads: [BenchLoad] = []
   var workload = BenchWorkloadReport()
   var decided: UInt64 = 0

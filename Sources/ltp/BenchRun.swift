@@ -22,6 +22,7 @@ struct BenchPlan {
 
   let shaSeconds: Double
   let writeSeconds: Double
+  let coresSeconds: Double
   let burstSeconds: Double
   let flatOutSeconds: Double
   let loadSeconds: Double
@@ -40,7 +41,8 @@ struct BenchPlan {
     }
     shaSeconds = settings.seconds * 0.04
     writeSeconds = settings.seconds * 0.06
-    burstSeconds = settings.seconds * 0.25
+    coresSeconds = settings.seconds * 0.03
+    burstSeconds = settings.seconds * 0.22
     flatOutSeconds = settings.seconds * 0.25
     loadSeconds = settings.seconds * 0.4 / Double(Self.loads.count)
     traceBytes = min(settings.traceBytesMax, usable)
@@ -78,6 +80,7 @@ struct BenchRun {
 
   mutating func run() throws {
     try measureLimits()
+    try measureCores()
     try measureWaiting()
     try measureLoads()
     try prove()
@@ -103,6 +106,12 @@ struct BenchRun {
     say(
       "limits: SHA-256 \(gigabytes(UInt64(limits.sha256BytesPerSecond)))/s, writes "
         + "\(gigabytes(UInt64(limits.writeBytesPerSecond)))/s")
+  }
+
+  private mutating func measureCores() throws {
+    say("cores: opening them, and two lanes at once, \(tenths(plan.coresSeconds)) s")
+    report.cores = try BenchCores.measure(
+      beside: directory.path, storage: settings.storage, workload: workload, seconds: plan.coresSeconds)
   }
 
   private func open(waitsForTrace: Bool) throws -> BenchCore {

@@ -9,6 +9,7 @@ struct BenchTable {
   init(_ report: BenchReport) {
     addMachine(report)
     addSpeed(report)
+    addCores(report.cores)
     addLoads(report)
     addWorkload(report)
     addProof(report)
@@ -59,6 +60,21 @@ struct BenchTable {
       "share of the machine's limit", two(report.shareOfLimit), "",
       target(report.shareOfLimit >= 0.6, "at least 0.60"))
     row("writer's share of a core", two(report.flatOut.writerProcessorShare), "")
+  }
+
+  private mutating func addCores(_ cores: BenchCores) {
+    title("Cores and lanes")
+    row(
+      "a core and its first lane, opened", two(cores.openMilliseconds), "ms",
+      target(cores.openMilliseconds < 5, "under 5"))
+    row(
+      "memory of a core beside the rings", two(cores.memoryBytes / 1_048_576), "MiB",
+      target(cores.memoryBytes < 4 * 1_048_576, "under 4"))
+    if cores.twoLanesOverOne > 0 {
+      row(
+        "two lanes at once over one", two(cores.twoLanesOverOne), "x",
+        target(cores.twoLanesOverOne >= 1.9, "at least 1.9") + ", most \(two(cores.twoLanesOverOneBest))")
+    }
   }
 
   private mutating func addLoads(_ report: BenchReport) {

@@ -62,6 +62,7 @@ static inline void ltp_system_prefetch_for_write(const void *address) {
 #define LTP_SYSTEM_WIPE_ON_FORK 1 /* a child sees zeros */
 #define LTP_SYSTEM_NOT_IN_CHILD 2 /* a child does not have it */
 #define LTP_SYSTEM_RESIDENT 4     /* there from the start, in huge pages where the system has them */
+#define LTP_SYSTEM_ZEROS 8        /* to be read only: the system's own page of zeros, a huge one where it has that */
 void *ltp_system_map(size_t bytes, int flags); /* NULL when there is no memory */
 void ltp_system_unmap(void *base, size_t bytes);
 void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the pages stay valid and read zero */

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening cores, what one takes, and whether lanes get in each other's way. In traces of their own beside the
+// bench's, which go again at once.
+
+import CLTP
+import CLTPSystem
+import Foundation
+import Synchronization
+
+struct BenchCores: Encodable {
+  /// A core on an empty directory, and its first lane: milliseconds, median.
+  var openMilliseconds = 0.0
+  private static let opensWanted = 15
+
+  /// Resident memory of an open core less its lane's ring, bytes, median.
+  var memoryBytes = 0.0
+  /// Decisions a second of two lanes on two cores over those of one; 0: there is one core.
+  var twoLanesOverOne = 0.0
+  var twoLanesOverOneBest = 0.0
+
+  static func measure(beside path: String, storage: UInt32, workload: BenchWorkload, seconds: Double) throws
+    -> BenchCores
+  {
+    var result = BenchCores()
+    var opens: [Double] = []
+    var memory: [Double] = []
+    for number in 0..<opensWanted {
+      try inScratch("\(path)-core-\(number)") { scratch in
+        let before = residentBytes()
+        let began = ltp_system_monotonic_ns()
+        let core = try open(scratch, storage: storage)
+        var lane: OpaquePointer?
+        guard ltp_lane_open(core, &lane, nil) == LTP_OK else { throw BenchFailure("cannot open a lane") }
+        opens.append(Double(ltp_system_monotonic_ns() - began) / 1e6)
+        memory.append(max(0, Double(residentBytes()) - Double(before) - Double(BenchCore.ringBytes)))
+        _ = ltp_lane_close(lane)
+        try close(core)
+      }
+    }
+    result.openMilliseconds = opens.sorted()[opens.count / 2]
+    result.memoryBytes = memory.sorted()[memory.count / 2]
+    guard ProcessInfo.processInfo.activeProcessorCount > 1 else { return result }
+    try inScratch("\(path)-lanes") { scratch in
+      let ratios = try twoLanes(scratch, storage: storage, workload: workload, seconds: seconds).sorted()
+      result.twoLanesOverOne = ratios[ratios.count / 2]
+      result.twoLanesOverOneBest = ratios.last!
+    }
+    return result
+  }
+
+  /// Bursts that the rings absorb, while the writer sleeps: one lane, then both at once, each in a thread of its own.
+  private static func twoLanes(
+    _ scratch: String, storage: UInt32, workload: BenchWorkload, seconds: Double
+  ) throws -> [Double] {
+    let core = try open(scratch, storage: storage)
+    let signals = BenchSignals()
+    let lanes = try (0..<2).map {
+      try BenchLane(core: core, number: $0, workload: workload, signals: signals)
+    }
+    for lane in lanes { lane.greetSessions(atMost: BenchWorkload.frameCount) }
+    var ratios: [Double] = []
+    let end = ltp_system_monotonic_ns() + UInt64(seconds * 1e9)
+    repeat {
+      for lane in lanes { try lane.waitDurable() }
+      let alone = try burst([lanes[ratios.count % 2]])
+      ratios.append(2 * alone / (try burst(lanes)))
+    } while ltp_system_monotonic_ns() < end && ratios.count < 200
+    for lane in lanes { try lane.close() }
+    try close(core)
+    return ratios
+  }
+
+  /// The nanoseconds of the slowest lane, all of them starting together.
+  private static func burst(_ lanes: [BenchLane]) throws -> Double {
+    let ready = BenchBarrier(lanes.count)
+    let took = UnsafeMutableBufferPointer<UInt64>.allocate(capacity: lanes.count)
+    defer { took.deallocate() }
+    let threads = try lanes.enumerated().map { number, lane in
+      try BenchThread("bench-lane-\(number)") {
+        ready.wait()
+        took[number] = lane.admitSingly(BenchBurst.decisions)
+      }
+    }
+    for thread in threads { thread.join() }
+    return Double(took.max()!)
+  }
+
+  private static func open(_ path: String, storage: UInt32) throws -> OpaquePointer {
+    var options = ltp_core_options()
+    _ = ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size)
+    options.storage = storage
+    // The writer stays out of the way until it is waited for.
+    options.commit_interval_ns = 1_000_000_000
+    var opened: OpaquePointer?
+    var error = ltp_error()
+    let status = path.withCString { path in
+      options.trace_directory = path
+      return ltp_core_open(&options, &opened, &error)
+    }
+    guard status == LTP_OK, let opened else { throw BenchFailure("cannot open the core: \(error.text)") }
+    var healthy = ltp_transition()
+    healthy.struct_size = UInt32(MemoryLayout<ltp_transition>.size)
+    healthy.to = LTP_STATE_HEALTHY
+    healthy.reason = LTP_SIGNAL_METRICS_STABILIZED
+    _ = ltp_orientation_publish(opened, &healthy, nil)
+    return opened
+  }
+
+  private static func close(_ core: OpaquePointer) throws {
+    var error = ltp_error()
+    guard ltp_core_close(core, 30_000_000_000, &error) == LTP_OK else {
+      throw BenchFailure("cannot close the core: \(error.text)")
+    }
+  }
+
+  private static func inScratch(_ path: String, _ body: (String) throws -> Void) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try body(path)
+  }
+
+  private static func residentBytes() -> Int {
+    let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ")
+    return (fields.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? 0) * 4096
+  }
+}
+
+/// Threads that start together. They spin: a sleeper would start late.
+final class BenchBarrier: Sendable {
+  private let missing: Atomic<Int>
+
+  init(_ count: Int) { missing = Atomic(count) }
+
+  func wait() {
+    missing.subtract(1, ordering: .acquiringAndReleasing)
+    while missing.load(ordering: .acquiring) > 0 { ltp_system_pause() }
+  }
+}
