@@ -43,7 +43,7 @@ let package = Package(
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
     .target(
-      name: "LTP", dependencies: ["CLTP", "LTPLibrary"],
+      name: "LTP", dependencies: ["CLTP", "CLTPSystem", "LTPLibrary"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(

@@ -506,7 +506,7 @@ int32_t ltp_core_open(const ltp_core_options *options, ltp_core **core, ltp_erro
 
 /* Denies from now on, waits for the lanes to be closed, drains, makes everything durable, seals, and frees.
  * LTP_ERROR_LANES_OPEN when lanes are still open after timeout_ns: close them and call again. LTP_ERROR_IN_USE when
- * another thread polls: ltp_poll_end() there, or close there. Any other
+ * another living thread polls: ltp_poll_end() there, or close there. Any other
  * status: the core is gone, and the message says what is not durable. */
 int32_t ltp_core_close(ltp_core *core, uint64_t timeout_ns, ltp_error *error);
 
@@ -518,11 +518,12 @@ int32_t ltp_core_close(ltp_core *core, uint64_t timeout_ns, ltp_error *error);
 int32_t ltp_event_descriptor(ltp_core *core, int32_t *descriptor);
 /* Moves the clock on, follows the page, takes what lanes and publishers handed over, and starts and ends writes, without
  * sleeping (with LTP_STORAGE_PWRITEV it writes itself). One thread polls, from its first call on; LTP_ERROR_IN_USE in
- * others. Any other status says why the trace takes no more records. */
+ * others. Any other status says why the trace takes no more records; the host goes on polling, or closes the core. */
 int32_t ltp_poll(ltp_core *core);
 /* The polling thread polls no more: waits for the writes under way, and lets another thread poll, or close the core. Before
  * a polling thread ends, unless it closes the core itself: of writes that it leaves under way nobody can say whether
- * they reached the disk, and ltp_core_close() reports LTP_ERROR_TRACE_IO. LTP_ERROR_IN_USE in another thread. */
+ * they reached the disk, and ltp_core_close() reports LTP_ERROR_TRACE_IO. LTP_ERROR_IN_USE in another thread; otherwise it has
+ * ended, and a status says why the trace takes no more records. */
 int32_t ltp_poll_end(ltp_core *core);
 
 /* What a host tells the core. */
@@ -564,10 +565,12 @@ int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
 
 /* A file, mapped into every process that uses it: one process publishes an orientation, any number of cores follow it
  * (ltp_core_options.orientation_page), each decision with the one load that it makes anyway. What is published holds
- * for a lease: a publisher that neither publishes nor renews for that long reads as UNKNOWN, whatever has become of it.
+ * for a lease: a publisher that neither publishes nor renews for that long reads as UNKNOWN, whatever has become of it;
+ * a follower notices with its next tick (clock_interval_ns, or ltp_poll()), so a lease should last several of those.
  * Only the file's owner may publish, one process at a time; who may read is what the file's mode says. A page that
  * others may write is refused. Put it where only its owner can replace it, in memory for preference: /dev/shm, /run.
- * Truncating a page in use is fatal to its readers (SIGBUS), as for any mapped file; removing it is not. */
+ * Truncating a page in use is fatal to its readers (SIGBUS), as for any mapped file. Removing it is not, but who has it open
+ * stays with the removed one, and reads UNKNOWN once its lease has ended: open again. */
 typedef struct ltp_page ltp_page;
 
 #define LTP_PAGE_BYTES 4096
@@ -577,7 +580,7 @@ typedef struct ltp_page ltp_page;
 #define LTP_PAGE_LEASE_NS_MIN ((uint64_t)1000000)        /* 1 ms */
 #define LTP_PAGE_LEASE_NS_MAX ((uint64_t)3600000000000)  /* 1 h; a lease that ends later is not believed */
 
-/* One transition. Valid while word is what it was before it was read. */
+/* One transition, and the lease of what it says. Valid while word is what it was before it was read. */
 typedef struct ltp_page_entry {
   uint64_t word; /* 0 while it is being written */
   uint64_t word_before;
@@ -588,7 +591,9 @@ typedef struct ltp_page_entry {
   uint8_t reserved[6];
   ltp_evidence evidence[LTP_EVIDENCE_MAX]; /* name_id is 0: texts are a core's own */
   char text[LTP_TRANSITION_TEXT_BYTES];
-  uint8_t reserved_2[24];
+  uint64_t lease_until_ns; /* monotonic: the word holds before it */
+  uint64_t lease_ns;
+  uint8_t reserved_2[8];
 } ltp_page_entry;
 
 /* The file. Words of 8 bytes are read and written whole. */
@@ -596,18 +601,19 @@ typedef struct ltp_page_layout {
   uint64_t magic; /* written last */
   uint32_t version;
   uint32_t size_bytes;
-  uint8_t boot_id[16]; /* of the boot that lease_until_ns belongs to */
+  uint8_t boot_id[16]; /* of the boot that the leases belong to */
   uint8_t reserved[32];
   uint64_t word;           /* as the orientation word in ltp_trace.h; its policy slot is 1 when the threshold counts,
                               else 0: the follower's own policy says it. Epoch 0: nothing is published */
-  uint64_t lease_until_ns; /* monotonic: the word holds before it */
-  uint64_t lease_ns;
   uint32_t changes; /* futex: grows with each change */
-  uint8_t reserved_2[36];
+  uint8_t reserved_2[52];
   ltp_page_entry entries[LTP_PAGE_ENTRIES]; /* of epoch e at e % LTP_PAGE_ENTRIES */
   uint8_t reserved_3[1920];
 } ltp_page_layout;
 
+LTP_STATIC_ASSERT(offsetof(ltp_page_entry, evidence) == 40, page_entry_evidence_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_page_entry, text) == 112, page_entry_text_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_page_entry, lease_until_ns) == 232, page_entry_lease_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_page_entry) == 256, page_entry_size);
 LTP_STATIC_ASSERT(offsetof(ltp_page_layout, word) == 64, page_word_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_page_layout, entries) == 128, page_entries_offset);
@@ -621,7 +627,8 @@ int32_t ltp_page_open_reader(const char *path, uint32_t flags, ltp_page **page, 
 /* What has been published stays, and holds until its lease ends. LTP_ERROR_IN_USE: another thread is in a call with it. */
 int32_t ltp_page_close(ltp_page *page);
 
-/* Publishes for one lease, with the meaning of ltp_orientation_publish(). Evidence's name_id must be 0. Any thread. */
+/* Publishes for one lease, with the meaning of ltp_orientation_publish(). Evidence's name_id must be 0. Any thread.
+ * LTP_ERROR_EPOCH_EXHAUSTED: the page has no number left and holds no more; remove it and publish anew. */
 int32_t ltp_page_publish(ltp_page *page, const ltp_transition *transition, uint32_t *epoch);
 /* Lets what this handle has published hold for another lease. To be called from the loop whose life it proves, a few times a lease. */
 int32_t ltp_page_renew(ltp_page *page);
@@ -722,7 +729,7 @@ typedef struct ltp_status {
   uint64_t blocks_durable;
   uint64_t bytes_written;
   uint64_t records_written;  /* decision records in sealed blocks */
-  uint64_t writer_cpu_ns;    /* processor time of the writer's thread */
+  uint64_t writer_cpu_ns;    /* processor time of the writer's thread; 0 in a host-driven core */
   uint64_t backpressure_denied; /* decisions denied because the trace could not take them */
   uint64_t segment_index;
   uint32_t direct_io;        /* 1: writes bypass the page cache */

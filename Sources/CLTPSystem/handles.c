@@ -13,6 +13,10 @@ static struct {
 } kept[KINDS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
+static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+void ltp_system_handles_lock(void) { pthread_mutex_lock(&looking); }
+void ltp_system_handles_unlock(void) { pthread_mutex_unlock(&looking); }
+
 void *ltp_system_handle_take(int kind, size_t bytes) {
   void *base = NULL;
   pthread_mutex_lock(&mutex);

@@ -51,6 +51,8 @@ int ltp_system_thread_start(
 
 void ltp_system_thread_join(ltp_system_thread *thread) { pthread_join((pthread_t)thread->handle, NULL); }
 
+void ltp_system_thread_detach(ltp_system_thread *thread) { pthread_detach((pthread_t)thread->handle); }
+
 uint64_t ltp_system_thread_id(void) { return (uint64_t)gettid(); }
 
 int ltp_system_thread_is_there(uint64_t id) { return tgkill(getpid(), (pid_t)id, 0) == 0; }

@@ -5,9 +5,19 @@ import Synchronization
 
 /// One orientation, one policy, one trace. Lanes keep it open; `close()` says whether all is on disk.
 public final class Core: Sendable {
-  nonisolated(unsafe) let handle: OpaquePointer
+  private nonisolated(unsafe) let handle: OpaquePointer
   let waiters: DurabilityWaiters
-  private let isClosed = Mutex(false)
+  private let isClosed = Atomic<Bool>(false)
+  /// One close at a time.
+  private let closing = Mutex(())
+
+  /// The handle while it is the core's: once closed, its address may be another core's.
+  var live: OpaquePointer {
+    get throws(LTPError) {
+      guard !isClosed.load(ordering: .acquiring) else { throw LTPError(status: LTP_ERROR_BAD_HANDLE) }
+      return handle
+    }
+  }
 
   /// Opens the trace in a directory that exists, recovering it if need be. Everything is UNKNOWN until something is
   /// published. May take long: every retained byte is checked, unless the options say otherwise.
@@ -35,18 +45,18 @@ public final class Core: Sendable {
 
   deinit {
     waiters.end()
-    let closed = isClosed.withLock { $0 }
-    if !closed { _ = ltp_core_close(handle, 0, nil) }
+    if !isClosed.load(ordering: .acquiring) { _ = ltp_core_close(handle, 0, nil) }
   }
 
   /// Denies from now on, and makes everything durable. Lanes, and marks of theirs, must be gone within `limit`:
   /// `LTP_ERROR_LANES_OPEN` otherwise, and the core is still there. Whatever else it throws, the core is gone.
   public func close(waitingForLanes limit: Duration = .seconds(10)) throws(LTPError) {
-    let error: LTPError? = isClosed.withLock { isClosed in
-      guard !isClosed else { return LTPError(status: LTP_ERROR_BAD_HANDLE) }
+    let error: LTPError? = closing.withLock { _ in
+      guard !isClosed.load(ordering: .acquiring) else { return LTPError(status: LTP_ERROR_BAD_HANDLE) }
       var details = ltp_error()
       let status = ltp_core_close(handle, limit.nanoseconds, &details)
-      isClosed = status != LTP_ERROR_LANES_OPEN && status != LTP_ERROR_IN_USE
+      let isGone = status != LTP_ERROR_LANES_OPEN && status != LTP_ERROR_IN_USE
+      isClosed.store(isGone, ordering: .releasing)
       return status == LTP_OK ? nil : LTPError(details)
     }
     if let error { throw error }
@@ -62,14 +72,14 @@ public final class Core: Sendable {
   public func publish(_ transition: Transition) throws(LTPError) -> UInt32 {
     var fields = transition.fields
     var epoch: UInt32 = 0
-    try check(ltp_orientation_publish(handle, &fields, &epoch))
+    try check(ltp_orientation_publish(live, &fields, &epoch))
     return epoch
   }
 
   /// The current orientation, as a frame for the wire.
   public func orientation() throws(LTPError) -> ltp_orientation {
     var frame = ltp_orientation()
-    try check(ltp_orientation_get(handle, &frame))
+    try check(ltp_orientation_get(live, &frame))
     return frame
   }
 
@@ -78,7 +88,8 @@ public final class Core: Sendable {
   public func load(_ policy: Policy) throws(LTPError) -> UInt32 {
     var generation: UInt32 = 0
     var details = ltp_policy_error()
-    let status = withUnsafePointer(to: policy.fields) { ltp_policy_load(handle, $0, &generation, &details) }
+    let core = try live
+    let status = withUnsafePointer(to: policy.fields) { ltp_policy_load(core, $0, &generation, &details) }
     guard status == LTP_OK else { throw LTPError(details) }
     return generation
   }
@@ -86,7 +97,7 @@ public final class Core: Sendable {
   /// The number that stands for this text in frames. The trace holds the text.
   public func intern(_ text: String) throws(LTPError) -> UInt32 {
     var id: UInt32 = 0
-    try check(ltp_text_intern(handle, text, &id))
+    try check(ltp_text_intern(live, text, &id))
     return id
   }
 
@@ -94,12 +105,13 @@ public final class Core: Sendable {
 
   /// How often each verdict was given, by state, class and reason: those that were given at all.
   public func counters() throws(LTPError) -> [ltp_counter] {
+    let core = try live
     var room = 256
     while true {
       var count = 0
       var status = LTP_OK
       let counters = [ltp_counter](unsafeUninitializedCapacity: room) { buffer, written in
-        status = ltp_counters_read(handle, buffer.baseAddress, room, &count)
+        status = ltp_counters_read(core, buffer.baseAddress, room, &count)
         written = min(count, room)
       }
       if status == LTP_OK { return counters }
@@ -111,7 +123,7 @@ public final class Core: Sendable {
   /// How the trace is doing.
   public func status() throws(LTPError) -> ltp_status {
     var status = ltp_status()
-    try check(ltp_core_status(handle, &status, MemoryLayout<ltp_status>.size))
+    try check(ltp_core_status(live, &status, MemoryLayout<ltp_status>.size))
     return status
   }
 
@@ -120,11 +132,12 @@ public final class Core: Sendable {
   /// With `Options.isHostDriven`: what to poll for. It is the core's, to read and to close.
   public func eventDescriptor() throws(LTPError) -> Int32 {
     var descriptor: Int32 = -1
-    try check(ltp_event_descriptor(handle, &descriptor))
+    try check(ltp_event_descriptor(live, &descriptor))
     return descriptor
   }
 
-  /// Does what the threads would do, without sleeping. One thread polls, until it ends polling.
-  public func poll() throws(LTPError) { try check(ltp_poll(handle)) }
-  public func endPolling() throws(LTPError) { try check(ltp_poll_end(handle)) }
+  /// Does what the threads would do, without sleeping. One thread polls, until it ends polling: it does so, or closes the
+  /// core, before the last reference to the core goes, which could be elsewhere.
+  public func poll() throws(LTPError) { try check(ltp_poll(live)) }
+  public func endPolling() throws(LTPError) { try check(ltp_poll_end(live)) }
 }

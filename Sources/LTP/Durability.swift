@@ -3,7 +3,8 @@
 // task that has to wait, does the waiting for them all.
 
 import CLTP
-import Foundation
+import CLTPSystem
+import Dispatch
 import Synchronization
 
 /// What a lane had decided at one moment. Keeps the lane open.
@@ -69,12 +70,32 @@ final class DurabilityWaiters: Sendable {
       return (false, !state.isRunning)
     }
     if isCancelled { return waiter.continuation.resume(returning: LTPError.cancelled) }
-    if starts {
-      let thread = Thread { [self] in run() }
-      thread.name = "ltp-durable"
-      thread.start()
-    }
+    if starts, !startThread() { return failAll(LTP_ERROR_THREAD) }
     work.signal()
+  }
+
+  /// With all signals blocked, as the library's own threads.
+  private func startThread() -> Bool {
+    var thread = ltp_system_thread()
+    let itself = Unmanaged.passRetained(self)
+    let result = ltp_system_thread_start(
+      &thread, { Unmanaged<DurabilityWaiters>.fromOpaque($0!).takeRetainedValue().run() }, itself.toOpaque(),
+      "ltp-durable")
+    guard result == 0 else {
+      itself.release()
+      return false
+    }
+    ltp_system_thread_detach(&thread)
+    return true
+  }
+
+  private func failAll(_ status: Int32) {
+    let failed = state.withLock { state in
+      state.isRunning = false
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for waiter in failed { waiter.continuation.resume(returning: status) }
   }
 
   func cancel(_ id: UInt64) {

@@ -64,8 +64,9 @@ final class LaneOwner: Sendable {
 
   init(_ core: Core) throws(LTPError) {
     var opened: OpaquePointer?
-    try checkDetails { ltp_lane_open(core.handle, &opened, $0) }
-    handle = opened!
+    let handle = try core.live
+    try checkDetails { ltp_lane_open(handle, &opened, $0) }
+    self.handle = opened!
     self.core = core
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a lane does when something changed under it: a new orientation word, a tick of the clock, a full block.
-// Off the fast path: a few thousand times a second at most. Nothing here allocates or locks either.
+// Off the fast path: a few thousand times a second at most. Nothing here allocates; a follower's lane may wait for another's publication.
 
 import CLTP
 import CLTPSystem

@@ -35,14 +35,14 @@ extension Orientation {
   private func follow(now: UInt64, isClock: Bool) {
     guard let page = follower.pointee.page, !isUpToDate(page, now: now, isClock: isClock) else { return }
     enterLock()
-    if !isUpToDate(page, now: now, isClock: isClock) { take(page.read(now: now), of: page, now: now) }
+    if !isUpToDate(page, now: now, isClock: isClock) { take(page.read(now: now), now: now) }
     follower.pointee.lock.store(0, ordering: .releasing)
   }
 
   private func isUpToDate(_ page: OrientationPage, now: UInt64, isClock: Bool) -> Bool {
     let word = page.word.pointee.load(ordering: .acquiring)
     guard word == follower.pointee.followed.load(ordering: .acquiring) else { return false }
-    let hasLease = page.leaseLeft(now: now) > 0
+    let hasLease = page.leaseLeft(of: word, now: now) > 0
     return follower.pointee.isHeld.load(ordering: .acquiring) == 1 ? hasLease : !(hasLease && isClock)
   }
 
@@ -55,23 +55,25 @@ extension Orientation {
   }
 
   /// Publishes what the page says. Refused: the next look tries again, and the core is UNKNOWN or closed meanwhile.
-  private func take(_ reading: PageReading, of page: OrientationPage, now: UInt64) {
+  private func take(_ reading: PageContent, now: UInt64) {
     let wasHeld = follower.pointee.isHeld.load(ordering: .relaxed) == 1
     do throws(PublishRefusal) {
       if reading.isHeld {
         _ = try publish(held: reading, now: now)
         follower.pointee.continuityEpoch = reading.word.continuityEpoch
       } else if wasHeld {
-        _ = try publish(lost: reading, of: page, now: now)
+        _ = try publish(lost: reading, now: now)
       }
     } catch {
+      // The core is UNKNOWN, because its transitions outran the trace, or closed.
+      follower.pointee.isHeld.store(0, ordering: .releasing)
       return
     }
     follower.pointee.isHeld.store(reading.isHeld ? 1 : 0, ordering: .releasing)
     follower.pointee.followed.store(reading.word.rawValue, ordering: .releasing)
   }
 
-  private func publish(held reading: PageReading, now: UInt64) throws(PublishRefusal) -> OrientationWord {
+  private func publish(held reading: PageContent, now: UInt64) throws(PublishRefusal) -> OrientationWord {
     var change = TransitionChange(to: reading.word.state, reason: reading.entry.reason)
     change.threshold = reading.setsThreshold ? reading.word.threshold : nil
     // Whatever the page went through since: tokens from before it are no longer good.
@@ -80,16 +82,14 @@ extension Orientation {
     return try withUnsafePointer(to: reading.entry) { pointer throws(PublishRefusal) in
       let bytes = UnsafeRawPointer(pointer)
       return try publish(
-        change, evidence: (bytes + 40).assumingMemoryBound(to: ltp_evidence.self),
+        change, evidence: (bytes + PageEntryOffset.evidence).assumingMemoryBound(to: ltp_evidence.self),
         evidenceCount: Int(reading.entry.evidence_count),
-        text: (bytes + 112).assumingMemoryBound(to: CChar.self),
+        text: (bytes + PageEntryOffset.text).assumingMemoryBound(to: CChar.self),
         now: now)
     }
   }
 
-  private func publish(
-    lost reading: PageReading, of page: OrientationPage, now: UInt64
-  ) throws(PublishRefusal) -> OrientationWord {
+  private func publish(lost reading: PageContent, now: UInt64) throws(PublishRefusal) -> OrientationWord {
     let change = TransitionChange(to: LTP_STATE_UNKNOWN, reason: LTP_SIGNAL_ORIENTATION_LOST)
     let text: StaticString =
       switch reading.standing {
@@ -100,13 +100,22 @@ extension Orientation {
     // How many milliseconds ago it was published or renewed, against its lease.
     var fact = ltp_evidence()
     fact.signal = LTP_SIGNAL_HEARTBEAT_TIMEOUT
-    fact.value = Int64(clamping: page.age(now: now) / 1_000_000)
-    fact.threshold = Int64(clamping: page.leaseNanoseconds / 1_000_000)
+    let ended = reading.entry.lease_until_ns
+    let age = now &- min(ended, now) &+ reading.entry.lease_ns
+    fact.value = Int64(clamping: age / 1_000_000)
+    fact.threshold = Int64(clamping: reading.entry.lease_ns / 1_000_000)
     return try withUnsafePointer(to: fact) { pointer throws(PublishRefusal) in
       try publish(
         change, evidence: pointer, evidenceCount: reading.standing == .ended ? 1 : 0,
         text: UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self), now: now)
     }
+  }
+
+  /// The threshold that the followed page asks for, if it does and holds: a policy that is loaded does not undo it.
+  var followedThreshold: UInt8? {
+    guard isFollowing, follower.pointee.isHeld.load(ordering: .acquiring) == 1 else { return nil }
+    let word = OrientationWord(rawValue: follower.pointee.followed.load(ordering: .acquiring))
+    return word.policySlot & 1 != 0 ? word.threshold : nil
   }
 
   /// Lanes that watch a page's word do not load the core's own with each decision: a change of that, which is a policy,

@@ -197,6 +197,7 @@ public struct Orientation {
         change.advancesContinuity = true
       }
       change.policySlot = free
+      change.threshold = followedThreshold
       // A state published meanwhile must not be undone: this one is published only against the word it read.
       let waiting = before.epoch &- drained.pointee.load(ordering: .acquiring)
       guard before.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }

@@ -9,12 +9,12 @@ import Synchronization
 /// A mapping: copies refer to the same page. The mapping must outlive them all.
 public struct OrientationPage {
   private static let wordOffset = 64
-  private static let leaseUntilOffset = 72
-  private static let leaseOffset = 80
-  private static let changesOffset = 88
+  private static let changesOffset = 72
   private static let entriesOffset = 128
   private static let entryBytes = MemoryLayout<ltp_page_entry>.size
   private static let triesMax = 64
+  /// Times may be a tick late, and a lease of an hour is a good one.
+  private static let leaseBelieved = 2 * LTP_PAGE_LEASE_NS_MAX
 
   private let base: UnsafeMutableRawPointer
   /// Of the boot that this process runs in: leases of another one mean nothing.
@@ -62,10 +62,10 @@ public struct OrientationPage {
     word(at: 0).pointee.store(LTP_PAGE_MAGIC, ordering: .releasing)
   }
 
-  /// Ends the lease if it is of another boot; from now on leases count in this one.
+  /// From now on leases count in this boot; those of another have ended.
   public func enterBoot() {
     guard !isOfThisBoot else { return }
-    word(at: Self.leaseUntilOffset).pointee.store(0, ordering: .releasing)
+    endLease()
     word(at: 16).pointee.store(boot.low, ordering: .releasing)
     word(at: 24).pointee.store(boot.high, ordering: .releasing)
   }
@@ -77,33 +77,44 @@ public struct OrientationPage {
 
   // MARK: Leases
 
-  /// How long the page still holds at `now`, in nanoseconds; 0: it does not. A lease that ends later than any may is
-  /// none.
-  func leaseLeft(now: UInt64) -> UInt64 {
-    let until = word(at: Self.leaseUntilOffset).pointee.load(ordering: .acquiring)
-    guard isOfThisBoot, until > now, until - now <= LTP_PAGE_LEASE_NS_MAX else { return 0 }
+  // A lease is its word's own: it lies in the word's entry. So no word holds by another one's lease, wherever its
+  // publisher stopped.
+
+  /// How long `published`, if it is still the page's, holds at `now`, in nanoseconds; 0: it does not. A lease that ends
+  /// later than any may is none.
+  func leaseLeft(of published: UInt64, now: UInt64) -> UInt64 {
+    // The boot first: whoever enters another one ends the lease before.
+    guard isOfThisBoot, let until = leaseEnd(of: published) else { return 0 }
+    guard until > now, until - now <= Self.leaseBelieved else { return 0 }
     return until - now
   }
 
-  /// Nanoseconds since it was last published or renewed, by what it says itself.
-  func age(now: UInt64) -> UInt64 {
-    let until = word(at: Self.leaseUntilOffset).pointee.load(ordering: .acquiring)
-    return until <= now ? (now - until).addingReportingOverflow(leaseNanoseconds).partialValue : 0
+  private func leaseEnd(of published: UInt64) -> UInt64? {
+    let offset = entryOffset(OrientationWord(rawValue: published))
+    guard word(at: offset).pointee.load(ordering: .acquiring) == published else { return nil }
+    let until = word(at: offset + PageEntryOffset.leaseUntil).pointee.load(ordering: .acquiring)
+    return word(at: offset).pointee.load(ordering: .relaxed) == published ? until : nil
   }
 
-  var leaseNanoseconds: UInt64 { word(at: Self.leaseOffset).pointee.load(ordering: .relaxed) }
-
-  /// Lets what is published hold for `lease` from `now` on. Says whether it had ended before.
+  /// Lets what is published hold for `lease` from `now` on. Says whether it had ended before. The publisher's.
   public func renew(lease: UInt64, now: UInt64) -> Bool {
-    let hadEnded = leaseLeft(now: now) == 0
-    word(at: Self.leaseOffset).pointee.store(lease, ordering: .relaxed)
-    word(at: Self.leaseUntilOffset).pointee.store(now &+ lease, ordering: .releasing)
+    let published = word.pointee.load(ordering: .relaxed)
+    let hadEnded = leaseLeft(of: published, now: now) == 0
+    let offset = entryOffset(OrientationWord(rawValue: published))
+    word(at: offset + PageEntryOffset.lease).pointee.store(lease, ordering: .relaxed)
+    word(at: offset + PageEntryOffset.leaseUntil).pointee.store(now &+ lease, ordering: .releasing)
     return hadEnded
+  }
+
+  private func endLease() {
+    let published = OrientationWord(rawValue: word.pointee.load(ordering: .relaxed))
+    word(at: entryOffset(published) + PageEntryOffset.leaseUntil).pointee.store(0, ordering: .releasing)
   }
 
   /// To be followed by waking whoever sleeps on `changes`.
   public func noteChange() {
-    changes.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.add(1, ordering: .sequentiallyConsistent)
+    changes.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.wrappingAdd(
+      1, ordering: .sequentiallyConsistent)
   }
 
   public var changeCount: UInt32 {
@@ -113,18 +124,18 @@ public struct OrientationPage {
   // MARK: Reading
 
   /// What the page says at `now`, with everything checked.
-  public func read(now: UInt64) -> PageReading {
+  public func read(now: UInt64) -> PageContent {
     for _ in 0..<Self.triesMax {
       let published = OrientationWord(rawValue: word.pointee.load(ordering: .acquiring))
-      let left = leaseLeft(now: now)
-      guard published.epoch > 0 else { return PageReading(word: published, standing: .unpublished) }
+      guard published.epoch > 0 else { return PageContent(word: published, standing: .unpublished) }
       guard let entry = entry(of: published) else { continue }
       guard entry.isValid, published.state < LTP_STATE_COUNT else { break }
-      return PageReading(
+      let left = leaseLeft(of: published.rawValue, now: now)
+      return PageContent(
         word: published, standing: left > 0 ? .held : .ended, leaseLeft: left, entry: entry)
     }
     // No publisher leaves a page like this, nor writes so fast.
-    return PageReading(
+    return PageContent(
       word: OrientationWord(rawValue: word.pointee.load(ordering: .acquiring)), standing: .invalid)
   }
 
@@ -158,7 +169,12 @@ public struct OrientationPage {
     let next = before.next(
       to: change.to, advancesContinuity: change.advancesContinuity,
       policySlot: change.threshold == nil ? 0 : 1, threshold: change.threshold ?? 0)
-    guard let next else { throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED) }
+    guard let next else {
+      // What is published may no longer be true, and nothing else can be said.
+      endLease()
+      noteChange()
+      throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)
+    }
     var entry = ltp_page_entry()
     entry.word = next.rawValue
     entry.word_before = before.rawValue
@@ -166,11 +182,11 @@ public struct OrientationPage {
     entry.time_unix_ns = nowUnix
     entry.reason = change.reason
     entry.evidence_count = UInt8(evidenceCount)
+    entry.lease_until_ns = now &+ lease
+    entry.lease_ns = lease
     copyFacts(evidence: evidence, count: evidenceCount, to: &entry.evidence)
     copyText(text, to: &entry.text)
     put(entry, at: entryOffset(next), word: next.rawValue)
-    // The lease first: whoever sees the word finds that it holds.
-    _ = renew(lease: lease, now: now)
     word.pointee.store(next.rawValue, ordering: .releasing)
     noteChange()
     return next
@@ -189,8 +205,16 @@ public struct OrientationPage {
   }
 }
 
+/// Where fields lie in ltp_page_entry; ltp.h asserts it.
+enum PageEntryOffset {
+  static let evidence = 40
+  static let text = 112
+  static let leaseUntil = 232
+  static let lease = 240
+}
+
 /// What a page said at one moment.
-public struct PageReading {
+public struct PageContent {
   public enum Standing {
     /// A lease runs.
     case held

@@ -35,10 +35,11 @@ public func ltp_policy_load(
     return report(details, refusal: error, policy: policy)
   }
   // Four policies can be on their way into the trace at once; the writer makes room within a commit.
-  var status = LTP_ERROR_BACKPRESSURE
-  for _ in 0..<100 {
-    status = core.load(policy, loaded: generation)
-    guard status == LTP_ERROR_BACKPRESSURE else { break }
+  let deadline = ltp_system_monotonic_ns() &+ 100_000_000
+  var status = core.load(policy, loaded: generation)
+  while status == LTP_ERROR_BACKPRESSURE, ltp_system_monotonic_ns() < deadline {
+    defer { status = core.load(policy, loaded: generation) }
+    if core.driveWhileWaiting() { continue }
     core.callWriter()
     ltp_system_sleep_ns(1_000_000)
   }

@@ -30,7 +30,7 @@ extension Core {
       now: ltp_system_monotonic_ns(), nowUnix: ltp_system_unix_ns(), waitNanoseconds: waitNanoseconds)
     reclaimDismissed()
     progress.pointee.directIO.store(writer.pointee.writesDirect ? 1 : 0, ordering: .relaxed)
-    progress.pointee.writerCPU.store(ltp_system_thread_cpu_ns(), ordering: .relaxed)
+    if !isHostDriven { progress.pointee.writerCPU.store(ltp_system_thread_cpu_ns(), ordering: .relaxed) }
     return result
   }
 
@@ -67,21 +67,12 @@ extension Core {
     }
   }
 
-  /// Whether a core may be closed here: not where another thread polls, and has writes under way.
-  var isClosableHere: Bool {
-    guard isHostDriven, !isOursToDrive else { return true }
-    guard tryDriving() else { return false }
-    defer { leaveDriving() }
-    let polling = state.pointee.pollingThread.load(ordering: .acquiring)
-    let writer = state.pointee.writer
-    return !writer.pointee.isUnderWay || ltp_system_thread_is_there(polling) == 0
-  }
-
+  /// Ends the writer's turns. The caller drives for good: `enterDrivingForGood`.
   func stopHostDriven(drain: Bool) {
     state.pointee.progress.pointee.stop.store(drain ? 2 : 3, ordering: .releasing)
-    while !tryDriving() { ltp_system_sleep_ns(Core.completionWaitNanoseconds) }
     let writer = state.pointee.writer
     if !isOursToDrive {
+      // The thread that polled is no more.
       if writer.pointee.isUnderWay { writer.pointee.abandon() }
       writer.pointee.detachFromThread()
     }
@@ -93,9 +84,8 @@ extension Core {
 
   func endPolling() -> Int32 {
     guard isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
-    guard tryDriving() else { return LTP_ERROR_IN_USE }
+    guard enterDriving(orTakingOver: false) else { return LTP_ERROR_IN_USE }
     defer { leaveDriving() }
-    guard isOursToDrive else { return LTP_ERROR_IN_USE }
     let writer = state.pointee.writer
     writer.pointee.detachFromThread()
     state.pointee.pollingThread.store(0, ordering: .releasing)
@@ -104,9 +94,9 @@ extension Core {
 
   func poll() -> Int32 {
     guard isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
-    guard tryDriving() else { return LTP_ERROR_IN_USE }
+    guard enterDriving(orTakingOver: false) else { return LTP_ERROR_IN_USE }
     defer { leaveDriving() }
-    guard becomePollingThread() else { return LTP_ERROR_IN_USE }
+    becomePollingThread()
     ltp_system_events_clear(&state.pointee.events)
     tick()
     var turns = 0
@@ -116,34 +106,50 @@ extension Core {
     return state.pointee.progress.pointee.failure.load(ordering: .acquiring)
   }
 
-  private func becomePollingThread() -> Bool {
-    let caller = ltp_system_thread_id()
-    let (won, polling) = state.pointee.pollingThread.compareExchange(
-      expected: 0, desired: caller, ordering: .acquiringAndReleasing)
-    guard won else { return polling == caller }
+  private func becomePollingThread() {
+    guard state.pointee.pollingThread.load(ordering: .acquiring) == 0 else { return }
+    state.pointee.pollingThread.store(ltp_system_thread_id(), ordering: .releasing)
     let writer = state.pointee.writer
     writer.pointee.attachToThread(notifying: state.pointee.events.raised)
-    return true
   }
 
-  /// Drives for a thread that waits for the disk. False: that is another thread's to do.
+  /// Drives for a thread that waits for the disk, or for others. False: that is another thread's to do.
   func driveWhileWaiting() -> Bool {
-    guard isOursToDrive, tryDriving() else { return false }
+    guard isHostDriven, isOursToDrive, tryDriving() else { return false }
     defer { leaveDriving() }
     guard isOursToDrive else { return false }
     driveOrSleep()
     return true
   }
 
+  private func driveOrSleep() {
+    tick()
+    let result = drive(waitNanoseconds: Core.completionWaitNanoseconds)
+    if !result.progressed, !result.isWaiting { ltp_system_sleep_ns(Core.completionWaitNanoseconds) }
+  }
+
+  /// Nobody polls, or the caller does.
   private var isOursToDrive: Bool {
     let polling = state.pointee.pollingThread.load(ordering: .acquiring)
     return polling == 0 || polling == ltp_system_thread_id()
   }
 
-  private func driveOrSleep() {
-    tick()
-    let result = drive(waitNanoseconds: Core.completionWaitNanoseconds)
-    if !result.progressed, !result.isWaiting { ltp_system_sleep_ns(Core.completionWaitNanoseconds) }
+  /// Another thread polls, and lives.
+  var isPolledElsewhere: Bool {
+    guard !isOursToDrive else { return false }
+    return ltp_system_thread_is_there(state.pointee.pollingThread.load(ordering: .acquiring)) != 0
+  }
+
+  /// Waits for whoever drives just now. False: another thread is the one that polls, or, `orTakingOver`, polls and lives.
+  func enterDriving(orTakingOver takesOver: Bool) -> Bool {
+    while true {
+      guard isOursToDrive || takesOver && !isPolledElsewhere else { return false }
+      if tryDriving() {
+        if isOursToDrive || takesOver && !isPolledElsewhere { return true }
+        leaveDriving()
+      }
+      ltp_system_sleep_ns(20_000)
+    }
   }
 
   private func tryDriving() -> Bool { state.pointee.driving.exchange(1, ordering: .acquiring) == 0 }

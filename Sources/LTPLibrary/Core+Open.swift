@@ -153,7 +153,7 @@ extension Core {
   /// Sleeps until the writer has moved on from `signal`, or drives it, if that is this thread's to do.
   func waitForWriter(signal: UInt32, timeoutNanoseconds: UInt64) {
     let progress = state.pointee.progress
-    if isHostDriven, driveWhileWaiting() { return }
+    if driveWhileWaiting() { return }
     progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
     callWriter()
     FutexWord.wait(
@@ -171,6 +171,7 @@ extension Core {
 
   /// LTP_OK once everything is durable and the core is gone; LTP_ERROR_LANES_OPEN: it is still there.
   func close(timeoutNanoseconds: UInt64, error: UnsafeMutablePointer<ltp_error>?) -> Int32 {
+    guard !isHostDriven || !isPolledElsewhere else { return report(error, LTP_ERROR_IN_USE) }
     let progress = state.pointee.progress
     progress.pointee.stop.store(1, ordering: .releasing)
     state.pointee.orientation.close()
@@ -178,9 +179,10 @@ extension Core {
     let end = deadline.overflow ? UInt64.max : deadline.partialValue
     while progress.pointee.openLanes.load(ordering: .acquiring) > 0 {
       guard ltp_system_monotonic_ns() < end else { return report(error, LTP_ERROR_LANES_OPEN) }
-      ltp_system_sleep_ns(200_000)
+      // A lane may wait for the disk before it is closed.
+      if !driveWhileWaiting() { ltp_system_sleep_ns(200_000) }
     }
-    guard isClosableHere else { return report(error, LTP_ERROR_IN_USE) }
+    guard !isHostDriven || enterDriving(orTakingOver: true) else { return report(error, LTP_ERROR_IN_USE) }
     stop(drain: true)
     let failure = progress.pointee.failure.load(ordering: .acquiring)
     let sealed = progress.pointee.sealedBlocks.load(ordering: .acquiring)

@@ -146,7 +146,8 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_TRACE_DESCRIPTORS: "no file descriptor is left; raise the limit (ulimit -n)"
   case LTP_ERROR_STORAGE_UNAVAILABLE: "the storage asked for cannot be had here; use LTP_STORAGE_AUTO"
   case LTP_ERROR_PAGE_FILE: "the orientation page's file cannot be used"
-  case LTP_ERROR_PAGE_FORMAT: "not an orientation page; if it should be one, remove it and publish again"
+  case LTP_ERROR_PAGE_FORMAT:
+    "not an orientation page, or not yet; if it should be one, remove it, publish, and open it again"
   case LTP_ERROR_PAGE_VERSION: "an orientation page of a version that this library does not know"
   case LTP_ERROR_PAGE_OWNER: "the orientation page belongs to another user; only its owner publishes in it"
   case LTP_ERROR_PAGE_WRITABLE: "others may write the orientation page; run: chmod go-w FILE"

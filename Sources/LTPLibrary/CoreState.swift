@@ -69,7 +69,7 @@ struct Core {
   /// Wakes the writer's thread, or tells the host that it is wanted.
   func callWriter() {
     if isHostDriven { return ltp_system_events_raise(&state.pointee.events) }
-    state.pointee.progress.pointee.attention.pointee.add(1, ordering: .sequentiallyConsistent)
+    state.pointee.progress.pointee.attention.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     FutexWord.wakeAll(state.pointee.progress.pointee.attention)
   }
 }

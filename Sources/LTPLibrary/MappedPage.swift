@@ -148,6 +148,9 @@ struct MappedPage {
 
   func release() {
     ltp_system_unmap(base, Int(LTP_PAGE_BYTES))
-    if descriptor >= 0 { _ = ltp_system_close(descriptor) }
+    guard descriptor >= 0 else { return }
+    // At once, even if a child of the host's still has a copy of the descriptor.
+    _ = ltp_system_unlock(descriptor)
+    _ = ltp_system_close(descriptor)
   }
 }

@@ -5,7 +5,6 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import Synchronization
 
 struct PageState: ~Copyable {
   var magic: UInt64
@@ -13,8 +12,8 @@ struct PageState: ~Copyable {
   let isPublisher: Bool
   /// Nanoseconds; publishers' only.
   let lease: UInt64
-  /// Calls under way; `closing` once nobody may begin one.
-  let users = Atomic<UInt32>(0)
+  /// Calls under way. Under the handles' lock.
+  var users = 0
   /// Held while publishing.
   var mutex = ltp_system_mutex()
   /// This handle's publications. Guarded by the mutex.
@@ -22,7 +21,6 @@ struct PageState: ~Copyable {
 
   static let bytes = 4096
   static var live: UInt64 { 0x5041_4745_4C49_5645 }
-  static var closing: UInt32 { 0x8000_0000 }
 }
 
 /// A handle: copies refer to the same page. Whoever gets one by `entering` leaves it again.
@@ -48,15 +46,19 @@ struct Page {
 
   /// Begins a call. Nil when the handle is not a page's, or is closed, or comes from before a fork.
   init?(entering handle: OpaquePointer?) {
+    // Looked at without the mutex first: a child may have it locked for ever, and has zeros here.
+    guard Page(live: handle) != nil else { return nil }
+    ltp_system_handles_lock()
+    defer { ltp_system_handles_unlock() }
     self.init(live: handle)
-    let before = state.pointee.users.add(1, ordering: .acquiringAndReleasing).oldValue
-    guard before < PageState.closing else {
-      leave()
-      return nil
-    }
+    state.pointee.users += 1
   }
 
-  func leave() { state.pointee.users.subtract(1, ordering: .acquiringAndReleasing) }
+  func leave() {
+    ltp_system_handles_lock()
+    state.pointee.users -= 1
+    ltp_system_handles_unlock()
+  }
 
   var handle: OpaquePointer { OpaquePointer(state) }
 
@@ -72,10 +74,11 @@ struct Page {
   }
 
   static func close(_ handle: OpaquePointer?) -> Int32 {
+    guard Page(live: handle) != nil else { return LTP_ERROR_BAD_HANDLE }
+    ltp_system_handles_lock()
+    defer { ltp_system_handles_unlock() }
     guard let page = Page(live: handle) else { return LTP_ERROR_BAD_HANDLE }
-    let (won, _) = page.state.pointee.users.compareExchange(
-      expected: 0, desired: PageState.closing, ordering: .acquiringAndReleasing)
-    guard won else { return LTP_ERROR_IN_USE }
+    guard page.state.pointee.users == 0 else { return LTP_ERROR_IN_USE }
     page.state.pointee.magic = 0
     page.state.pointee.mapped.release()
     ltp_system_handle_give(LTP_SYSTEM_HANDLE_PAGE, page.state, PageState.bytes)

@@ -73,7 +73,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   /// with each completion; -1: none.
   mutating func attach(notifying descriptor: Int32) throws(StorageFault) {
     guard choice.storage == LTP_STORAGE_IO_URING, !ringIsEnabled else { return }
-    if ring == nil { try makeRingAgain() }
+    if ring == nil, !makeRingAgain() { return }
     var result = ltp_system_ring_enable(ring)
     if result >= 0, descriptor >= 0 { result = ltp_system_ring_notify(ring, descriptor) }
     guard result >= 0 else { throw StorageFault(.open, code: -result) }
@@ -83,13 +83,18 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   public mutating func attach() throws(StorageFault) { try attach(notifying: -1) }
 
-  private mutating func makeRingAgain() throws(StorageFault) {
+  /// False: it cannot be had any more, and blocks go by pwritev from now on.
+  private mutating func makeRingAgain() -> Bool {
     let result = ltp_system_ring_create(&ring, UInt32(queueDepth))
-    guard result == 0 else { throw StorageFault(.open, code: -result) }
+    guard result == 0 else {
+      choice.storage = LTP_STORAGE_PWRITEV
+      return false
+    }
     // Blocks name memory that was registered with the ring before: this one does without.
     choice.registersBuffers = false
     registersFiles = false
     registered = InlineArray(repeating: -1)
+    return true
   }
 
   /// Any thread may attach itself from now on. Nothing is under way. A ring is its thread's for good, so this one ends,

@@ -213,7 +213,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     startPending()
     if !hasFailed { prepareSegments() }
     reap(waitNanoseconds: 0)
-    return StepResult(progressed: progressed, isWaiting: entryCount > 0 || preparer.isBusy)
+    return StepResult(progressed: progressed, isWaiting: !hasFailed && (entryCount > 0 || preparer.isBusy))
   }
 
   var stagingBuffer: Int32 = -1
@@ -247,7 +247,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
 
   func wakeWaiters() {
     // Both sequentially consistent, as on the waiters' side: either they see the new signal or we see them.
-    progress.pointee.durableSignal.pointee.add(1, ordering: .sequentiallyConsistent)
+    progress.pointee.durableSignal.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     if progress.pointee.waiters.load(ordering: .sequentiallyConsistent) > 0 {
       FutexWord.wakeAll(progress.pointee.durableSignal)
     }

@@ -469,9 +469,9 @@ static void pages_that_somebody_wrote_to(void) {
     case 5: memset(entry->text, 'x', sizeof entry->text); break;
     case 6: entry->evidence[0].name_id = 1; break;
     case 7: entry->word = 0; break;
-    case 8: bytes->lease_until_ns = UINT64_MAX; break;
+    case 8: entry->lease_until_ns = UINT64_MAX; break;
     case 9: bytes->boot_id[3] ^= 1; break;
-    case 10: bytes->lease_until_ns = 1; break;
+    case 10: entry->lease_until_ns = 1; break;
     }
     ltp_page_reading reading;
     int32_t status = ltp_page_read(page, &reading, sizeof reading);
@@ -506,6 +506,42 @@ static void pages_that_somebody_wrote_to(void) {
   close_core(core);
   ltp_page_close(page);
   munmap(bytes, LTP_PAGE_BYTES);
+}
+
+/* Numbers that have come to their end. */
+static void ends_of_numbers(void) {
+  const char *path = page_path();
+  ltp_page *page = open_page(path, LTP_PAGE_LEASE_NS_MAX);
+  say(page, LTP_STATE_HEALTHY);
+  ltp_core *core = open_follower(path);
+  ltp_lane *lane = open_lane(core);
+  uint32_t epoch = ask(lane, CLASS_READ).epoch;
+  /* The longest lease is believed, though a lane's clock is late. */
+  for (uint32_t round = 1; round <= 20; round++) {
+    say(page, LTP_STATE_HEALTHY);
+    ltp_verdict verdict = ask(lane, CLASS_READ);
+    CHECK_EQUAL(verdict.state, LTP_STATE_HEALTHY);
+    CHECK_EQUAL(verdict.epoch, epoch + round);
+    sleep_ns(2 * MILLISECOND);
+  }
+  ltp_page_layout *bytes = map_page(path);
+  bytes->changes = UINT32_MAX;
+  say(page, LTP_STATE_DEGRADED);
+  CHECK_EQUAL(bytes->changes, 0);
+  CHECK_EQUAL(ask(lane, CLASS_READ).state, LTP_STATE_DEGRADED);
+  /* The last epoch: nothing can be said after it, and so it does not hold. */
+  uint64_t last = bytes->word | (uint64_t)UINT32_MAX << 32;
+  ltp_page_entry *entry = &bytes->entries[UINT32_MAX % LTP_PAGE_ENTRIES];
+  *entry = bytes->entries[(bytes->word >> 32) % LTP_PAGE_ENTRIES];
+  entry->word = bytes->word = last;
+  CHECK_EQUAL(reading_of(page).to, LTP_STATE_DEGRADED);
+  ltp_transition change = transition(LTP_STATE_FAILED);
+  CHECK_EQUAL(ltp_page_publish(page, &change, NULL), LTP_ERROR_EPOCH_EXHAUSTED);
+  CHECK_EQUAL(reading_of(page).to, LTP_STATE_UNKNOWN);
+  munmap(bytes, LTP_PAGE_BYTES);
+  ltp_lane_close(lane);
+  close_core(core);
+  ltp_page_close(page);
 }
 
 static void *wait_long(void *pointer) {
@@ -585,6 +621,7 @@ static const struct test tests[] = {
   {"files that are no page", files_that_are_no_page},
   {"whose file it is, and who may write it", whose_file_it_is},
   {"pages that somebody else wrote to", pages_that_somebody_wrote_to},
+  {"numbers that have come to their end", ends_of_numbers},
   {"callers' mistakes", callers_mistakes},
   {NULL, NULL},
 };

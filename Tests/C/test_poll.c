@@ -232,9 +232,8 @@ static void threads_that_end_without_a_word(void) {
   decide_many(&host);
   CHECK_EQUAL(ltp_lane_close(host.lane), LTP_OK);
   CHECK_EQUAL(ltp_poll(host.core), LTP_OK);
-  intptr_t elsewhere = in_a_thread(close_elsewhere, host.core);
-  if (elsewhere == LTP_ERROR_IN_USE) close_core(host.core);
-  else CHECK_EQUAL(elsewhere, LTP_OK);
+  CHECK_EQUAL(in_a_thread(close_elsewhere, host.core), LTP_ERROR_IN_USE);
+  close_core(host.core);
 }
 
 static void *wait_for_host(void *pointer) {
@@ -259,6 +258,44 @@ static void others_wait_for_the_polling_thread(void) {
   void *failed = NULL;
   while (pthread_tryjoin_np(thread, &failed) != 0) turn(&host, 1);
   CHECK_EQUAL((intptr_t)failed, 0);
+  end(&host);
+}
+
+static void *use_and_close(void *pointer) {
+  ltp_lane *lane = pointer;
+  ltp_route_request asked = request(1, 3, CLASS_STATUS);
+  for (int round = 0; round < 20; round++) {
+    admit(lane, &asked);
+    CHECK_EQUAL(ltp_lane_wait_durable(lane, ltp_lane_sequence(lane), 20 * SECOND), LTP_OK);
+  }
+  return (void *)(intptr_t)ltp_lane_close(lane);
+}
+
+/* The polling thread closes, while another still waits for the disk before it closes its lane. */
+static void closing_drives(void) {
+  struct host host = new_host(open_driven(new_directory()));
+  turn(&host, 10);
+  pthread_t thread;
+  REQUIRE_EQUAL(pthread_create(&thread, NULL, use_and_close, open_lane(host.core)), 0);
+  CHECK_EQUAL(ltp_lane_close(host.lane), LTP_OK);
+  ltp_error error;
+  CHECK_EQUAL(ltp_core_close(host.core, 20 * SECOND, &error), LTP_OK);
+  void *closed = NULL;
+  pthread_join(thread, &closed);
+  CHECK_EQUAL((intptr_t)closed, LTP_OK);
+}
+
+/* Loads on the polling thread: what makes room for the next policy is its own work. */
+static void policies_on_the_polling_thread(void) {
+  struct host host = new_host(open_driven(new_directory()));
+  turn(&host, 1);
+  static ltp_policy policy;
+  ltp_policy_default(&policy);
+  for (uint32_t round = 2; round < 40; round++) {
+    uint32_t generation = 0;
+    CHECK_EQUAL(ltp_policy_load(host.core, &policy, &generation, NULL), LTP_OK);
+    CHECK_EQUAL(generation, round);
+  }
   end(&host);
 }
 
@@ -298,6 +335,8 @@ static const struct test tests[] = {
   {"one thread polls, and hands over", one_thread_polls},
   {"threads that end without a word", threads_that_end_without_a_word},
   {"others wait for the thread that polls", others_wait_for_the_polling_thread},
+  {"closing drives", closing_drives},
+  {"policies are loaded on the polling thread", policies_on_the_polling_thread},
   {"by pwritev", by_pwritev},
   {"mistakes", mistakes},
   {NULL, NULL},

@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import Synchronization
 import Testing
 
 @testable import LTPAdmission
@@ -23,11 +24,13 @@ private final class PageHarness: @unchecked Sendable {
 
   deinit { ltp_system_unmap(memory, Int(LTP_PAGE_BYTES)) }
 
-  func publish(_ state: UInt8, now: UInt64, reason: UInt8 = LTP_SIGNAL_OPERATOR) {
+  func publish(_ state: UInt8, now: UInt64, threshold: UInt8? = nil) {
     var fact = ltp_evidence()
+    var change = TransitionChange(to: state, reason: LTP_SIGNAL_OPERATOR)
+    change.threshold = threshold
     _ = try! "because".withCString {
       try page.publish(
-        TransitionChange(to: state, reason: reason), evidence: &fact, evidenceCount: 0, text: $0,
+        change, evidence: &fact, evidenceCount: 0, text: $0,
         lease: Self.lease, now: now, nowUnix: now)
     }
   }
@@ -102,6 +105,36 @@ struct FollowTests {
     #expect(lane.admit(request()).state == LTP_STATE_UNKNOWN)
     shared.publish(LTP_STATE_DEGRADED, now: start + 3 * PageHarness.lease)
     #expect(lane.admit(request()).state == LTP_STATE_DEGRADED)
+  }
+
+  @Test("a publisher that stops before its word is there revives nothing")
+  func halfPublished() {
+    let harness = LaneHarness(following: shared.page)
+    let lane = harness.lane()
+    shared.publish(LTP_STATE_HEALTHY, now: start)
+    let healthy = shared.page.word.pointee.load(ordering: .relaxed)
+    moved(harness, to: start + PageHarness.lease)
+    #expect(lane.admit(request()).state == LTP_STATE_UNKNOWN)
+    // All of FAILED but its word.
+    shared.publish(LTP_STATE_FAILED, now: start + PageHarness.lease)
+    shared.page.word.pointee.store(healthy, ordering: .relaxed)
+    moved(harness, to: start + PageHarness.lease + 1)
+    #expect(lane.admit(request()).state == LTP_STATE_UNKNOWN)
+    #expect(shared.page.read(now: start + PageHarness.lease + 1).standing == .ended)
+  }
+
+  @Test("a policy that is loaded keeps the page's threshold")
+  func threshold() {
+    let harness = LaneHarness(following: shared.page)
+    let lane = harness.lane()
+    shared.publish(LTP_STATE_HEALTHY, now: start, threshold: 201)
+    #expect(lane.admit(request(priority: 200)).reason == LTP_REASON_PRIORITY_BELOW_THRESHOLD)
+    harness.drain()
+    harness.load(LaneHarness.builtInPolicy(), generation: 2)
+    #expect(lane.admit(request(priority: 200)).reason == LTP_REASON_PRIORITY_BELOW_THRESHOLD)
+    #expect(lane.admit(request(priority: 201)).verdict == LTP_VERDICT_EXECUTE)
+    shared.publish(LTP_STATE_HEALTHY, now: start)
+    #expect(lane.admit(request(priority: 200)).verdict == LTP_VERDICT_EXECUTE)
   }
 
   @Test("transitions that outrun the trace leave the core UNKNOWN, and it comes back when there is room")

@@ -152,6 +152,11 @@ struct SwiftAPITests {
     try core.close()
     #expect(throws: LTPError.self) { try core.close() }
     #expect(throws: LTPError.self) { _ = try core.openLane() }
+    // Another core may have its address now.
+    let other = try healthyCore()
+    #expect(throws: LTPError.self) { try core.publish(Transition(to: .failed, because: .operator)) }
+    #expect(try other.orientation().to == LTP_STATE_HEALTHY)
+    try other.close()
   }
 
   @Test("policies: a rule is changed, the never list is kept")

@@ -72,6 +72,9 @@ void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the
 #define LTP_SYSTEM_HANDLE_CORE 0
 #define LTP_SYSTEM_HANDLE_LANE 1
 #define LTP_SYSTEM_HANDLE_PAGE 2
+/* Held between looking at a handle and using it, where another thread may close it meanwhile. */
+void ltp_system_handles_lock(void);
+void ltp_system_handles_unlock(void);
 void *ltp_system_handle_take(int kind, size_t bytes);
 void ltp_system_handle_give(int kind, void *base, size_t bytes);
 
@@ -83,6 +86,7 @@ typedef struct ltp_system_thread {
 int ltp_system_thread_start(
   ltp_system_thread *thread, void (*body)(void *), void *argument, const char *name);
 void ltp_system_thread_join(ltp_system_thread *thread);
+void ltp_system_thread_detach(ltp_system_thread *thread);
 uint64_t ltp_system_thread_id(void); /* of the calling thread; not 0 */
 int ltp_system_thread_is_there(uint64_t id); /* a thread of this process has this id */
 
