@@ -14,7 +14,7 @@ let package = Package(
     .library(name: "LTP", targets: ["LTP"]),
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
-      name: "LTPModules", targets: ["LTPFrames", "LTPAdmission", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
+      name: "LTPModules", targets: ["LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
   traits: [
@@ -35,11 +35,14 @@ let package = Package(
     .target(name: "LTPFrames", dependencies: ["CLTP"], swiftSettings: core),
     // frame -> lane (orientation, policy, continuity) -> verdict and record
     .target(name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPFrames"], swiftSettings: core),
+    // values -> transitions: signals, hysteresis, the state table
+    .target(
+      name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
     // records -> sealed blocks -> segments on disk, and back at recovery
     .target(name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
-      name: "LTPLibrary", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPTrace"],
+      name: "LTPLibrary", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace"],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
     .target(
@@ -59,6 +62,7 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
     .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
+    .testTarget(name: "LTPObservationTests", dependencies: ["LTPObservation", "LTPAdmission"]),
     .testTarget(
       name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),
     .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect"]),

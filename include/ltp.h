@@ -70,6 +70,11 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_SEQUENCE_AHEAD 18 /* the sequence to wait for has not been issued yet */
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
 #define LTP_ERROR_IN_USE 20         /* another thread is in a call with this handle, or polls */
+#define LTP_ERROR_OBSERVING 22       /* this core orients itself: push signals, or force a state */
+#define LTP_ERROR_NOT_OBSERVING 23   /* this core does not orient itself (no signal_rules) */
+#define LTP_ERROR_SIGNAL_RULES 24    /* the rules are malformed; the message says which signal's and why */
+#define LTP_ERROR_SIGNAL_VALUE 25    /* a value below zero */
+#define LTP_ERROR_PRESSURE 26        /* the system's pressure (/proc/pressure) cannot be read here */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
@@ -176,11 +181,12 @@ typedef struct ltp_error {
 #define LTP_SIGNAL_QUORUM_LOST ((uint8_t)11)
 #define LTP_SIGNAL_METRICS_STABILIZED ((uint8_t)12)
 #define LTP_SIGNAL_RECOVERY_COMPLETE ((uint8_t)13)
+#define LTP_OBSERVATION_COUNT 13
 #define LTP_SIGNAL_OPERATOR ((uint8_t)14)            /* a person forced it */
 #define LTP_SIGNAL_CORE_STARTED ((uint8_t)15)        /* written by the core: nothing observed yet */
 #define LTP_SIGNAL_POLICY_CHANGED ((uint8_t)16)      /* written by the core: the state stays */
 #define LTP_SIGNAL_ORIENTATION_OVERRUN ((uint8_t)17) /* written by the core: transitions outran the trace */
-#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)18)    /* written by the core: the page it follows has no valid word */
+#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)18)    /* written by the core: the page it follows has no valid word, or what it must observe is not */
 #define LTP_SIGNAL_COUNT 19
 
 /* For DEFER: under which condition the intent will be replayed. */
@@ -460,6 +466,55 @@ int32_t ltp_policy_default(ltp_policy *policy);
 /* LTP_OK, or what is wrong: shape first, then the never list. error may be NULL. */
 int32_t ltp_policy_check(const ltp_policy *policy, ltp_policy_error *error);
 
+/* ---- Signals ----------------------------------------------------------------------------------------- */
+
+/* A core that is opened with signal_rules orients itself: the host pushes values, the core makes transitions of them, each
+ * with its evidence, by one table (docs/ARCHITECTURE.md). It starts UNKNOWN, and comes to HEALTHY by RECOVERING. */
+
+/* What an active signal says. Worse ones count for the better ones as well. */
+#define LTP_CONDITION_NONE ((uint8_t)0) /* the signal is not watched */
+#define LTP_CONDITION_STRAINED ((uint8_t)1)  /* DEGRADED */
+#define LTP_CONDITION_SATURATED ((uint8_t)2) /* SATURATED */
+#define LTP_CONDITION_UNSTABLE ((uint8_t)3)  /* UNSTABLE */
+#define LTP_CONDITION_FAILED ((uint8_t)4)    /* FAILED */
+
+#define LTP_WEIGHT_FULL 100 /* active signals of a condition, and of worse ones, bring it about when they weigh this */
+#define LTP_SIGNAL_RULE_BELOW ((uint8_t)1) /* active at or below enter, quiet above exit */
+
+/* A signal is active once its value has been at or above enter for enter_dwell_ns, and quiet once it has been below exit
+ * for exit_dwell_ns. In between it stays what it is. */
+typedef struct ltp_signal_rule {
+  int64_t enter;
+  int64_t exit; /* at most enter */
+  uint64_t enter_dwell_ns;
+  uint64_t exit_dwell_ns;
+  uint64_t stale_ns; /* must be pushed at least this often, or the core is UNKNOWN; 0: need not */
+  uint32_t weight;   /* 1 to LTP_WEIGHT_FULL */
+  uint8_t condition; /* LTP_CONDITION_* */
+  uint8_t flags;     /* LTP_SIGNAL_RULE_* */
+  uint8_t reserved[2];
+} ltp_signal_rule;
+
+#define LTP_OBSERVE_PRESSURE ((uint32_t)1) /* read /proc/pressure: CPU_, MEMORY_ and IO_PRESSURE are pushed by the core */
+
+typedef struct ltp_signal_rules {
+  uint32_t struct_size;
+  uint32_t flags;          /* LTP_OBSERVE_* */
+  uint64_t state_dwell_ns; /* a state lasts at least this long before a better one; default 1 s */
+  uint64_t recovering_ns;  /* quiet for this long, RECOVERING becomes HEALTHY; default 5 s */
+  uint64_t observe_interval_ns; /* how often the system's pressure is read; default 100 ms */
+  uint64_t reserved;
+  ltp_signal_rule rules[LTP_SIGNAL_COUNT]; /* by LTP_SIGNAL_*: entries of what is no observation are zero */
+} ltp_signal_rules;
+
+LTP_STATIC_ASSERT(sizeof(ltp_signal_rule) == 48, signal_rule_size);
+LTP_STATIC_ASSERT(sizeof(ltp_signal_rules) == 952, signal_rules_size);
+
+/* The built-in rules. Units: CONNECTION_BACKLOG_GROWING and WS_RECONNECT_STORM in connections (a second), QUEUE_LATENCY_SPIKE and
+ * DB_WRITE_LATENCY in microseconds, the pressures in hundredths of a percent of the time in which something waited, the
+ * others 0 or 1. */
+int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
+
 /* ---- The core ---------------------------------------------------------------------------------------- */
 
 typedef struct ltp_core ltp_core; /* one orientation, one policy, one trace */
@@ -495,6 +550,7 @@ typedef struct ltp_core_options {
   uint64_t lock_wait_ns;       /* how long to wait for the trace's lock; default 500 ms, at most 60 s */
   const char *orientation_page; /* follow the orientation that another process publishes in this file; NULL: the host
                                    publishes */
+  const ltp_signal_rules *signal_rules; /* the core orients itself by these; NULL: it does not. Not with a page */
 } ltp_core_options;
 
 /* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
@@ -547,7 +603,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_transition) == 208, transition_size);
 
 /* Publishes a transition. Lock-free; every lane sees it with its next decision. *epoch (may be NULL) gets
  * the new epoch. Going to UNSTABLE or FAILED always advances continuity. LTP_ERROR_PAGE_FOLLOWED in a core that
- * follows a page. */
+ * follows a page, LTP_ERROR_OBSERVING in one that orients itself. */
 int32_t ltp_orientation_publish(ltp_core *core, const ltp_transition *transition, uint32_t *epoch);
 
 /* The current orientation, as an orientation frame (evidence of the last transition, if still at hand). */
@@ -560,6 +616,17 @@ int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *gene
 #define LTP_TEXT_BYTES_MAX 115
 #define LTP_TEXT_COUNT_MAX 1024
 int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
+
+/* ---- Signals, pushed ---------------------------------------------------------------------------------- */
+
+#define LTP_PUSH_NOW ((uint32_t)1) /* orient at once, in this call, not with the next tick */
+/* The value that a signal has now. Lock-free without LTP_PUSH_NOW; any thread, at any rate. */
+int32_t ltp_signal_push(ltp_core *core, uint8_t signal, int64_t value, uint32_t flags);
+
+/* An operator's state, whatever the signals say, until it is released; reason should be LTP_SIGNAL_OPERATOR. Both are recorded. */
+int32_t ltp_orientation_force(ltp_core *core, const ltp_transition *transition, uint32_t *epoch);
+/* From here on the signals decide again, starting from the state that was forced. */
+int32_t ltp_orientation_release(ltp_core *core, uint32_t *epoch);
 
 /* ---- The orientation page ---------------------------------------------------------------------------- */
 

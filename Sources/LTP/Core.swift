@@ -76,6 +76,23 @@ public final class Core: Sendable {
     return epoch
   }
 
+  /// The value that a signal has now, for a core that orients itself. `now`: orient in this call, not with the next tick.
+  public func push(_ signal: Signal, _ value: Int64, now: Bool = false) throws(LTPError) {
+    try check(ltp_signal_push(live, signal.rawValue, value, now ? LTP_PUSH_NOW : 0))
+  }
+
+  /// An operator's state, whatever the signals say, until `release()`.
+  @discardableResult
+  public func force(_ transition: Transition) throws(LTPError) -> UInt32 {
+    var fields = transition.fields
+    var epoch: UInt32 = 0
+    try check(ltp_orientation_force(live, &fields, &epoch))
+    return epoch
+  }
+
+  /// From here on the signals decide again.
+  public func release() throws(LTPError) { try check(ltp_orientation_release(live, nil)) }
+
   /// The current orientation, as a frame for the wire.
   public func orientation() throws(LTPError) -> ltp_orientation {
     var frame = ltp_orientation()

@@ -13,6 +13,8 @@ extension Core {
     public var continuityKey: [UInt8]?
     /// Follow what another process publishes there; nil: this process publishes.
     public var orientationPage: String?
+    /// The core orients itself by these rules, from what is pushed; nil: it does not.
+    public var signalRules: SignalRules?
     /// The C contract's options, for all that has no name here. Its pointers are filled in from the fields above.
     public nonisolated(unsafe) var fields: ltp_core_options
 
@@ -41,10 +43,12 @@ extension Core {
           let key = continuityKey ?? []
           try key.withUnsafeBufferPointer { (bytes) throws(LTPError) in
             fields.continuity_key = bytes.isEmpty ? nil : bytes.baseAddress
-            guard let policy else { return try withUnsafePointer(to: fields, body) }
-            try withUnsafePointer(to: policy.fields) { (pointer) throws(LTPError) in
-              fields.policy = pointer
-              try withUnsafePointer(to: fields, body)
+            try withUnsafePointer(to: (policy ?? .builtIn).fields) { (pointer) throws(LTPError) in
+              fields.policy = policy == nil ? nil : pointer
+              try withUnsafePointer(to: (signalRules ?? .builtIn).fields) { (rules) throws(LTPError) in
+                fields.signal_rules = signalRules == nil ? nil : rules
+                try withUnsafePointer(to: fields, body)
+              }
             }
           }
         }

@@ -117,6 +117,7 @@ public func ltp_orientation_publish(
   do throws(OptionFault) { given = try GivenTransition(transition) } catch { return error.status }
   let orientation = core.state.pointee.orientation
   guard !orientation.isFollowing else { return LTP_ERROR_PAGE_FOLLOWED }
+  guard core.state.pointee.observer == nil else { return LTP_ERROR_OBSERVING }
   return given.publish(epoch: epoch) { evidence, text throws(PublishRefusal) in
     try orientation.publish(
       given.change, evidence: evidence, evidenceCount: given.evidenceCount, text: text,

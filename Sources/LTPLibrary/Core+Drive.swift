@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPObservation
 import LTPTrace
 import Synchronization
 
@@ -19,6 +20,10 @@ extension Core {
     let orientation = state.pointee.orientation
     let now = ltp_system_monotonic_ns()
     orientation.followPage(now: now)
+    if let observer = state.pointee.observer {
+      if state.pointee.observesPressure { state.pointee.pressure.observe(into: observer, now: now) }
+      observer.step(now: now)
+    }
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
   }
 

@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPObservation
 import LTPTrace
 import Synchronization
 
@@ -19,6 +20,11 @@ extension Core {
     path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>,
     following page: MappedPage?
   ) throws(OpenFault) -> Core {
+    if (options.signalRules?.flags ?? 0) & LTP_OBSERVE_PRESSURE != 0 {
+      guard PressureObserver(interval: 0).isPossible else {
+        throw OpenFault(LTP_ERROR_PRESSURE, statusText(LTP_ERROR_PRESSURE))
+      }
+    }
     var storage = try openStorage(path: path, options: options)
     let log = try Recovery.open(&storage, configuration: options.trace)
     guard let key = options.key ?? randomKey() else {
@@ -93,6 +99,11 @@ extension Core {
       .bindMemory(to: Atomic<UInt32>.self, capacity: 1)
     let texts = (memory + CoreMemory.textsOffset).bindMemory(to: TextRegistry.self, capacity: 1)
     texts.initialize(to: TextRegistry(memory: memory + CoreMemory.textMemoryOffset))
+    let observer = options.signalRules.map {
+      Observer(
+        memory: memory + CoreMemory.observerOffset, rules: $0, orientation: orientation,
+        now: ltp_system_monotonic_ns())
+    }
     let choice = storage.choice
     let writer = UnsafeMutablePointer<TraceWriter<SystemStorage>>.allocate(capacity: 1)
     writer.initialize(
@@ -109,6 +120,9 @@ extension Core {
         staging: staging, options: options, choice: choice,
         // Each run has its own tokens, even under the same key: a restarted server knows none of its sessions.
         coreKey: SipKey(low: key.hash(UInt64(log.run) << 8 | 3), high: key.hash(UInt64(log.run) << 8 | 4)),
+        observer: observer,
+        pressure: PressureObserver(interval: options.signalRules?.observe_interval_ns ?? 0),
+        observesPressure: (options.signalRules?.flags ?? 0) & LTP_OBSERVE_PRESSURE != 0,
         page: page, policyGeneration: log.policyGeneration + 1))
     return core
   }

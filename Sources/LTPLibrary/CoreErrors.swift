@@ -45,7 +45,15 @@ func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: TraceOpenFault) ->
 }
 
 func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: OptionFault) -> Int32 {
-  report(error, fault.status, text: fault.text)
+  let status = report(error, fault.status, text: fault.text)
+  guard fault.signal != LTP_SIGNAL_NONE, let error else { return status }
+  withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
+    var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)
+    message.append(signalName(fault.signal))
+    message.append(": ")
+    message.append(fault.text)
+  }
+  return status
 }
 
 func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: PageFault) -> Int32 {
@@ -119,6 +127,12 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_SEQUENCE_AHEAD: "no record has this sequence yet"
   case LTP_ERROR_BUFFER_TOO_SMALL: "the buffer is too small"
   case LTP_ERROR_IN_USE: "another thread is in a call with this handle, or polls; let it end that first"
+  case LTP_ERROR_OBSERVING: "this core orients itself; push signals, or force a state"
+  case LTP_ERROR_NOT_OBSERVING: "this core does not orient itself; open it with signal_rules"
+  case LTP_ERROR_SIGNAL_RULES: "the signal rules are malformed"
+  case LTP_ERROR_SIGNAL_VALUE: "a signal's value is below zero"
+  case LTP_ERROR_PRESSURE:
+    "/proc/pressure cannot be read here; boot with psi=1, or leave LTP_OBSERVE_PRESSURE out"
   case LTP_ERROR_NOT_HOST_DRIVEN: "this core has threads of its own; open it with LTP_OPEN_HOST_DRIVEN"
   case LTP_ERROR_FRAME_SHORT: "the frame is cut short"
   case LTP_ERROR_FRAME_MAGIC: "not a frame: it does not begin with \"LT\""

@@ -3,20 +3,24 @@
 
 import CLTP
 import LTPAdmission
+import LTPObservation
 import LTPTrace
 
 /// A caller's mistake: a status and what to do about it.
 struct OptionFault: Error {
   let status: Int32
   let text: StaticString
+  /// The signal whose rule is to blame; LTP_SIGNAL_NONE: none is.
+  var signal: UInt8 = LTP_SIGNAL_NONE
 
   init(_ text: StaticString) {
     status = LTP_ERROR_OPTION_RANGE
     self.text = text
   }
 
-  init(status: Int32, _ text: StaticString) {
+  init(status: Int32, signal: UInt8 = LTP_SIGNAL_NONE, _ text: StaticString) {
     self.status = status
+    self.signal = signal
     self.text = text
   }
 }
@@ -30,6 +34,8 @@ struct CoreOptions {
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
   var isHostDriven = false
+  /// The core orients itself.
+  var signalRules: ltp_signal_rules?
 
   /// What callers built against the first ltp.h pass: later fields are zero for them.
   static var leastBytes: Int { 104 }
@@ -101,6 +107,17 @@ struct CoreOptions {
     lanesMax = Int(options.lanes_max)
     clockIntervalNanoseconds = options.clock_interval_ns
     backpressureWaitNanoseconds = options.backpressure_wait_ns
+    guard options.signal_rules == nil || options.orientation_page == nil else {
+      throw OptionFault(
+        "signal_rules and orientation_page: a core that follows a page does not orient itself")
+    }
+    if let rules = options.signal_rules {
+      let given = try readSized(rules, least: MemoryLayout<ltp_signal_rules>.size)
+      do throws(SignalRulesFault) { try given.check() } catch {
+        throw OptionFault(status: LTP_ERROR_SIGNAL_RULES, signal: error.signal, error.text)
+      }
+      signalRules = given
+    }
     if let key = options.continuity_key {
       let bytes = UnsafeRawPointer(key)
       self.key = SipKey(

@@ -7,6 +7,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPObservation
 import LTPTrace
 import Synchronization
 
@@ -25,6 +26,11 @@ struct CoreState: ~Copyable {
   let options: CoreOptions
   let choice: StorageChoice
   let coreKey: SipKey
+  /// Orients the core; nil: the host does, or a page.
+  let observer: Observer?
+  /// Of the thread that ticks.
+  var pressure: PressureObserver
+  let observesPressure: Bool
   /// The page that the orientation follows.
   let page: MappedPage?
   /// Number of the newest policy. Guarded by the control mutex.
@@ -78,7 +84,7 @@ struct Core {
 struct CoreMemory {
   static let headBytes = 4096
 
-  static var bytes: Int { countersOffset + Lane.counterCount * 8 }
+  static var bytes: Int { observerOffset + Observer.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }
@@ -87,6 +93,7 @@ struct CoreMemory {
   static var wordsOffset: Int { aligned(progressOffset + MemoryLayout<TraceProgress>.size) }
   static var textsOffset: Int { aligned(wordsOffset + 64) }
   static var textMemoryOffset: Int { aligned(textsOffset + MemoryLayout<TextRegistry>.size) }
+  static var observerOffset: Int { aligned(countersOffset + Lane.counterCount * 8) }
   static var countersOffset: Int { aligned(textMemoryOffset + TextRegistry.memoryBytes) }
 
   private static func aligned(_ offset: Int) -> Int { (offset + 63) / 64 * 64 }

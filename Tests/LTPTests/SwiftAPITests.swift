@@ -249,6 +249,32 @@ struct SwiftAPITests {
     try core.close()
   }
 
+  @Test("a core orients itself by what is pushed")
+  func signals() throws {
+    var options = scratch.options()
+    var rules = SignalRules.builtIn
+    rules.fields.state_dwell_ns = 0
+    rules.fields.recovering_ns = 0
+    rules[.dbWriteLatency].exit_dwell_ns = 0
+    options.signalRules = rules
+    let core = try Core(options)
+    do {
+      var lane = try core.openLane()
+      let ping = RouteRequest(id: 1, session: 1, actionClass: 0)
+      try core.push(.dbWriteLatency, 6_200_000, now: true)
+      #expect(lane.admit(ping).state == .unstable)
+      try core.force(Transition(to: .failed, because: .operator))
+      try core.push(.dbWriteLatency, 0, now: true)
+      #expect(lane.admit(ping).state == .failed)
+      try core.release()
+      try core.push(.dbWriteLatency, 0, now: true)
+      #expect([State.recovering, .healthy].contains(lane.admit(ping).state))
+      #expect(throws: LTPError.self) { try core.push(.operator, 1) }
+      #expect(throws: LTPError.self) { try core.push(.cpuPressure, -1) }
+    }
+    try core.close()
+  }
+
   @Test("names are the protocol's, both ways")
   func names() {
     #expect(

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltp.h: signals, and operators. The functions have its names.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
+public import CLTP
+import CLTPSystem
+import LTPAdmission
+import LTPObservation
+import Synchronization
+
+@c @implementation
+public func ltp_signal_rules_default(
+  _ rules: UnsafeMutablePointer<ltp_signal_rules>!, _ structSize: Int
+) -> Int32 {
+  guard let rules else { return LTP_ERROR_NULL_ARGUMENT }
+  guard structSize >= MemoryLayout<ltp_signal_rules>.size, structSize <= 4096, structSize % 8 == 0 else {
+    return LTP_ERROR_STRUCT_SIZE
+  }
+  UnsafeMutableRawPointer(rules).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
+  rules.pointee = ltp_signal_rules.builtIn()
+  rules.pointee.struct_size = UInt32(structSize)
+  return LTP_OK
+}
+
+@c @implementation
+public func ltp_signal_push(
+  _ core: OpaquePointer!, _ signal: UInt8, _ value: Int64, _ flags: UInt32
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let observer = core.state.pointee.observer else { return LTP_ERROR_NOT_OBSERVING }
+  guard signal > LTP_SIGNAL_NONE, signal <= UInt8(LTP_OBSERVATION_COUNT) else {
+    return LTP_ERROR_UNKNOWN_SIGNAL
+  }
+  guard flags & ~LTP_PUSH_NOW == 0 else { return LTP_ERROR_OPTION_RANGE }
+  guard value >= 0 else { return LTP_ERROR_SIGNAL_VALUE }
+  guard flags & LTP_PUSH_NOW != 0 else {
+    // The coarse clock will do, and costs nothing.
+    let line = core.state.pointee.orientation.line
+    observer.push(signal, value, now: line.pointee.monotonic.load(ordering: .relaxed))
+    return LTP_OK
+  }
+  let now = ltp_system_monotonic_ns()
+  observer.push(signal, value, now: now)
+  observer.step(now: now)
+  return LTP_OK
+}
+
+@c @implementation
+public func ltp_orientation_force(
+  _ core: OpaquePointer!, _ transition: UnsafePointer<ltp_transition>!, _ epoch: UnsafeMutablePointer<UInt32>!
+) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let transition else { return LTP_ERROR_NULL_ARGUMENT }
+  guard let observer = core.state.pointee.observer else { return LTP_ERROR_NOT_OBSERVING }
+  let given: GivenTransition
+  do throws(OptionFault) { given = try GivenTransition(transition) } catch { return error.status }
+  let orientation = core.state.pointee.orientation
+  return given.publish(epoch: epoch) { evidence, text throws(PublishRefusal) in
+    try observer.force { () throws(PublishRefusal) in
+      try orientation.publish(
+        given.change, evidence: evidence, evidenceCount: given.evidenceCount, text: text,
+        now: ltp_system_monotonic_ns())
+    }
+  }
+}
+
+@c @implementation
+public func ltp_orientation_release(_ core: OpaquePointer!, _ epoch: UnsafeMutablePointer<UInt32>!) -> Int32 {
+  guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
+  guard let observer = core.state.pointee.observer else { return LTP_ERROR_NOT_OBSERVING }
+  do throws(PublishRefusal) {
+    let word = try observer.release(now: ltp_system_monotonic_ns())
+    if let epoch { epoch.pointee = word.epoch }
+    return LTP_OK
+  } catch {
+    return error.status
+  }
+}

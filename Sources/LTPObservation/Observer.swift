@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// A core that orients itself: values in, transitions out. The clock's thread steps it with each tick, and so does a
+// push that asks for it.
+
+public import CLTP
+import CLTPSystem
+public import LTPAdmission
+import Synchronization
+
+struct ObserverState: ~Copyable {
+  let board: SignalBoard
+  var machine: StateMachine
+  /// 1: a thread is stepping, forcing or releasing.
+  let lock = Atomic<UInt32>(0)
+  /// An operator holds the state.
+  var isForced = false
+}
+
+/// A handle: copies refer to the same observer, whose memory the core owns.
+public struct Observer {
+  private let state: UnsafeMutablePointer<ObserverState>
+  private let orientation: Orientation
+
+  private static var boardOffset: Int { (MemoryLayout<ObserverState>.size + 63) / 64 * 64 }
+  public static var memoryBytes: Int { boardOffset + SignalBoard.memoryBytes }
+
+  /// `memory`: `memoryBytes` zeroed bytes. `rules` have passed their check.
+  public init(
+    memory: UnsafeMutableRawPointer, rules: ltp_signal_rules, orientation: Orientation, now: UInt64
+  ) {
+    self.orientation = orientation
+    state = memory.bindMemory(to: ObserverState.self, capacity: 1)
+    state.initialize(
+      to: ObserverState(
+        board: SignalBoard(memory: memory + Self.boardOffset), machine: StateMachine(rules: rules, now: now)))
+  }
+
+  public func push(_ signal: UInt8, _ value: Int64, now: UInt64) {
+    state.pointee.board.push(signal, value, now: now)
+  }
+
+  /// Makes the transition that is due, if one is. Any thread; waits for one that is here already.
+  public func step(now: UInt64) {
+    enterLock()
+    defer { leaveLock() }
+    let state = state
+    for signal in 1..<SignalBoard.count {
+      let last = state.pointee.board.last(signal)
+      state.pointee.machine.take(signal, value: last.value, time: last.time)
+    }
+    let current = orientation.current.state
+    guard current < LTP_STATE_COUNT, let finding = state.pointee.machine.step(state: current, now: now),
+      !state.pointee.isForced
+    else { return }
+    var evidence = finding.evidence
+    do throws(PublishRefusal) {
+      _ = try withUnsafePointer(to: &evidence) { pointer throws(PublishRefusal) in
+        try orientation.publish(
+          TransitionChange(to: finding.to, reason: finding.reason),
+          evidence: UnsafeRawPointer(pointer).assumingMemoryBound(to: ltp_evidence.self),
+          evidenceCount: finding.evidenceCount, now: now)
+      }
+      state.pointee.machine.entered()
+    } catch {
+      // The trace cannot take it just now: the state stays, or is UNKNOWN, and the next step finds the same again.
+    }
+  }
+
+  // MARK: Operators
+
+  public func force(
+    _ body: () throws(PublishRefusal) -> OrientationWord
+  ) throws(PublishRefusal) -> OrientationWord {
+    enterLock()
+    defer { leaveLock() }
+    let word = try body()
+    state.pointee.isForced = true
+    let state = state
+    state.pointee.machine.entered()
+    return word
+  }
+
+  /// Nothing when nothing is forced.
+  public func release(now: UInt64) throws(PublishRefusal) -> OrientationWord {
+    enterLock()
+    defer { leaveLock() }
+    let current = orientation.current
+    guard state.pointee.isForced else { return current }
+    let text: StaticString = "released"
+    let word = try orientation.publish(
+      TransitionChange(to: current.state, reason: LTP_SIGNAL_OPERATOR),
+      text: UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self), now: now)
+    let state = state
+    state.pointee.isForced = false
+    state.pointee.machine.entered()
+    return word
+  }
+
+  private func enterLock() {
+    var spins = 0
+    while state.pointee.lock.exchange(1, ordering: .acquiring) != 0 {
+      spins += 1
+      if spins < 64 { ltp_system_pause() } else { ltp_system_sleep_ns(20_000) }
+    }
+  }
+
+  private func leaveLock() { state.pointee.lock.store(0, ordering: .releasing) }
+}

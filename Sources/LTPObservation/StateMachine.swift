@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// From values to transitions. Deterministic: the same values at the same times give the same transitions.
+//
+// A signal becomes active once its value has been at or beyond `enter` for its dwell, and quiet once it has been
+// before `exit` for its dwell. What all active signals weigh gives the condition, the table gives the next state.
+// What is worse is entered at once; what is better, not before the state has lasted for its dwell.
+
+public import CLTP
+
+/// A signal's place between quiet and active.
+private struct SignalFilter {
+  var isActive = false
+  /// Since when the value speaks for the other place; nil: it does not.
+  var turningSince: UInt64?
+  var value: Int64 = 0
+  var time: UInt64 = 0
+}
+
+/// What a step found.
+public struct Finding {
+  public var to: UInt8
+  public var reason: UInt8
+  public var condition: Condition
+  public var evidenceCount = 0
+  public var evidence = InlineArray<3, ltp_evidence>(repeating: ltp_evidence())
+
+  mutating func add(_ signal: Int, value: Int64, threshold: Int64) {
+    guard evidenceCount < Int(LTP_EVIDENCE_MAX) else { return }
+    evidence[evidenceCount].signal = UInt8(signal)
+    evidence[evidenceCount].value = value
+    evidence[evidenceCount].threshold = threshold
+    evidenceCount += 1
+  }
+}
+
+public struct StateMachine: ~Copyable {
+  private let rules: ltp_signal_rules
+  private var filters = InlineArray<14, SignalFilter>(repeating: SignalFilter())
+  private var now: UInt64 = 0
+  private var stateSince: UInt64
+  private var clearSince: UInt64?
+  private var hasObserved = false
+  /// The signal that became quiet last; 0: none yet.
+  private var lastQuiet = 0
+
+  /// `rules` have passed their check.
+  public init(rules: ltp_signal_rules, now: UInt64) {
+    self.rules = rules
+    self.now = now
+    stateSince = now
+  }
+
+  /// What a signal's value is now, and when that was pushed (0: never). Before `step`.
+  public mutating func take(_ signal: Int, value: Int64, time: UInt64) {
+    filters[signal].value = value
+    filters[signal].time = time
+    if time > 0 { hasObserved = true }
+  }
+
+  /// Takes the time on, which never goes back, and says what `state` should become; nil: it stays.
+  public mutating func step(state: UInt8, now time: UInt64) -> Finding? {
+    now = max(now, time)
+    for signal in 1..<SignalBoard.count { turn(signal) }
+    var condition = worst()
+    if condition == .clear {
+      clearSince = clearSince ?? now
+    } else {
+      clearSince = nil
+    }
+    if state == LTP_STATE_RECOVERING, let since = clearSince,
+      now - max(since, stateSince) >= rules.recovering_ns
+    {
+      condition = .recovered
+    }
+    let next = StateTable.next(state, condition)
+    guard next != state else { return nil }
+    let isBetter = StateTable.severity(next) < StateTable.severity(state)
+    guard !isBetter || now - stateSince >= rules.state_dwell_ns else { return nil }
+    return explain(condition, to: next)
+  }
+
+  /// The finding was published: the state is what it said, from now on.
+  public mutating func entered() { stateSince = now }
+
+  // MARK: Signals
+
+  private mutating func turn(_ signal: Int) {
+    let rule = rules.rule(signal)
+    guard rule.condition != LTP_CONDITION_NONE, filters[signal].time > 0 else { return }
+    let value = filters[signal].value
+    let isBelow = rule.flags & LTP_SIGNAL_RULE_BELOW != 0
+    let isActive = filters[signal].isActive
+    let wantsActive = isBelow ? value <= rule.enter : value >= rule.enter
+    // At the exit itself only where it is the entrance too: a signal of 0 and 1.
+    let wantsQuiet = isBelow ? value > rule.exit : value < rule.exit
+    guard isActive ? wantsQuiet : wantsActive else {
+      filters[signal].turningSince = nil
+      return
+    }
+    let since = filters[signal].turningSince ?? now
+    filters[signal].turningSince = since
+    guard now - since >= (isActive ? rule.exit_dwell_ns : rule.enter_dwell_ns) else { return }
+    filters[signal].isActive = !isActive
+    filters[signal].turningSince = nil
+    if isActive { lastQuiet = signal }
+  }
+
+  /// The worst condition whose signals, and those of worse ones, weigh enough together.
+  private func worst() -> Condition {
+    var weight: UInt32 = 0
+    for condition in (LTP_CONDITION_STRAINED...LTP_CONDITION_FAILED).reversed() {
+      for signal in 1..<SignalBoard.count where filters[signal].isActive {
+        let rule = rules.rule(signal)
+        if rule.condition == condition { weight += rule.weight }
+      }
+      if weight >= UInt32(LTP_WEIGHT_FULL) { return Condition(rawValue: condition + 1)! }
+    }
+    return missing() != nil || !hasObserved ? .nothing : .clear
+  }
+
+  /// A signal that must be pushed, and has not been for too long.
+  private func missing() -> Int? {
+    for signal in 1..<SignalBoard.count {
+      let rule = rules.rule(signal)
+      guard rule.condition != LTP_CONDITION_NONE, rule.stale_ns > 0 else { continue }
+      let time = filters[signal].time
+      if time == 0 || now > time && now - time > rule.stale_ns { return signal }
+    }
+    return nil
+  }
+
+  // MARK: Why
+
+  private func explain(_ condition: Condition, to next: UInt8) -> Finding {
+    var finding = Finding(to: next, reason: LTP_SIGNAL_METRICS_STABILIZED, condition: condition)
+    switch condition {
+    case .recovered: finding.reason = LTP_SIGNAL_RECOVERY_COMPLETE
+    case .clear: addQuiet(&finding)
+    case .nothing:
+      finding.reason = LTP_SIGNAL_ORIENTATION_LOST
+      if let signal = missing() {
+        // How long ago it was pushed, in milliseconds, and how long it may be.
+        let age = (now - min(filters[signal].time, now)) / 1_000_000
+        finding.add(
+          signal, value: Int64(clamping: age),
+          threshold: Int64(clamping: rules.rule(signal).stale_ns / 1_000_000))
+      }
+    default:
+      addActive(&finding)
+      // A better state under a condition that still holds: what was worse has ended.
+      if next != LTP_STATE_RECOVERING, finding.evidenceCount > 0 {
+        finding.reason = finding.evidence[0].signal
+      }
+    }
+    return finding
+  }
+
+  /// The worst signals, heaviest first.
+  private func addActive(_ finding: inout Finding) {
+    for condition in (LTP_CONDITION_STRAINED...LTP_CONDITION_FAILED).reversed() {
+      var bound = UInt32(LTP_WEIGHT_FULL) + 1
+      while let weight = heaviest(of: condition, under: bound) {
+        for signal in 1..<SignalBoard.count where filters[signal].isActive {
+          let rule = rules.rule(signal)
+          guard rule.condition == condition, rule.weight == weight else { continue }
+          finding.add(signal, value: filters[signal].value, threshold: rule.enter)
+        }
+        bound = weight
+      }
+    }
+  }
+
+  private func heaviest(of condition: UInt8, under bound: UInt32) -> UInt32? {
+    var heaviest: UInt32 = 0
+    for signal in 1..<SignalBoard.count where filters[signal].isActive {
+      let rule = rules.rule(signal)
+      if rule.condition == condition, rule.weight < bound { heaviest = max(heaviest, rule.weight) }
+    }
+    return heaviest > 0 ? heaviest : nil
+  }
+
+  private func addQuiet(_ finding: inout Finding) {
+    guard lastQuiet > 0 else { return }
+    finding.add(lastQuiet, value: filters[lastQuiet].value, threshold: rules.rule(lastQuiet).exit)
+  }
+}
