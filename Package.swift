@@ -14,7 +14,8 @@ let package = Package(
     .library(name: "LTP", targets: ["LTP"]),
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
-      name: "LTPModules", targets: ["LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
+      name: "LTPModules",
+      targets: ["LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
   traits: [
@@ -42,7 +43,8 @@ let package = Package(
     .target(name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
-      name: "LTPLibrary", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace"],
+      name: "LTPLibrary",
+      dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace"],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
     .target(

@@ -18,6 +18,10 @@ struct BenchCores: Encodable {
   var twoLanesOverOne = 0.0
   var twoLanesOverOneBest = 0.0
 
+  /// From a push that crosses its threshold to the first decision under the new state: microseconds, medians.
+  var orientedNowMicroseconds = 0.0
+  var orientedByTickMicroseconds = 0.0
+
   static func measure(beside path: String, storage: UInt32, workload: BenchWorkload, seconds: Double) throws
     -> BenchCores
   {
@@ -39,6 +43,10 @@ struct BenchCores: Encodable {
     }
     result.openMilliseconds = opens.sorted()[opens.count / 2]
     result.memoryBytes = memory.sorted()[memory.count / 2]
+    try inScratch("\(path)-signals") { scratch in
+      (result.orientedNowMicroseconds, result.orientedByTickMicroseconds) = try orienting(
+        scratch, storage: storage)
+    }
     guard ProcessInfo.processInfo.activeProcessorCount > 1 else { return result }
     try inScratch("\(path)-lanes") { scratch in
       let ratios = try twoLanes(scratch, storage: storage, workload: workload, seconds: seconds).sorted()
@@ -85,10 +93,47 @@ struct BenchCores: Encodable {
     return Double(took.max()!)
   }
 
-  private static func open(_ path: String, storage: UInt32) throws -> OpaquePointer {
+  /// A failure pushed, and decisions until one knows of it; with "now", and with the next tick.
+  private static func orienting(_ scratch: String, storage: UInt32) throws -> (now: Double, tick: Double) {
+    var rules = ltp_signal_rules()
+    _ = ltp_signal_rules_default(&rules, MemoryLayout<ltp_signal_rules>.size)
+    (rules.state_dwell_ns, rules.recovering_ns) = (0, 0)
+    rules.rules.11.exit_dwell_ns = 0  // QUORUM_LOST
+    let core = try withUnsafePointer(to: rules) { try open(scratch, storage: storage, rules: $0) }
+    var lane: OpaquePointer?
+    guard ltp_lane_open(core, &lane, nil) == LTP_OK else { throw BenchFailure("cannot open a lane") }
+    var ping = ltp_route_request()
+    _ = ltp_frame_init(&ping, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, 0)
+    ping.session_id = 1
+    func waitFor(_ isReached: (UInt8) -> Bool) {
+      while !isReached(ltp_admit(lane, &ping, MemoryLayout<ltp_route_request>.size).state) {
+        ltp_system_pause()
+      }
+    }
+    func measure(_ flags: UInt32) -> Double {
+      let samples = (0..<101).map { _ in
+        _ = ltp_signal_push(core, LTP_SIGNAL_QUORUM_LOST, 0, LTP_PUSH_NOW)
+        waitFor { $0 == LTP_STATE_HEALTHY }
+        let began = ltp_system_monotonic_ns()
+        _ = ltp_signal_push(core, LTP_SIGNAL_QUORUM_LOST, 1, flags)
+        waitFor { $0 == LTP_STATE_FAILED }
+        return Double(ltp_system_monotonic_ns() - began) / 1000
+      }
+      return samples.sorted()[samples.count / 2]
+    }
+    let medians = (measure(LTP_PUSH_NOW), measure(0))
+    _ = ltp_lane_close(lane)
+    try close(core)
+    return medians
+  }
+
+  private static func open(
+    _ path: String, storage: UInt32, rules: UnsafePointer<ltp_signal_rules>? = nil
+  ) throws -> OpaquePointer {
     var options = ltp_core_options()
     _ = ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size)
     options.storage = storage
+    options.signal_rules = rules
     // The writer stays out of the way until it is waited for.
     options.commit_interval_ns = 1_000_000_000
     var opened: OpaquePointer?
@@ -98,6 +143,7 @@ struct BenchCores: Encodable {
       return ltp_core_open(&options, &opened, &error)
     }
     guard status == LTP_OK, let opened else { throw BenchFailure("cannot open the core: \(error.text)") }
+    guard rules == nil else { return opened }
     var healthy = ltp_transition()
     healthy.struct_size = UInt32(MemoryLayout<ltp_transition>.size)
     healthy.to = LTP_STATE_HEALTHY

@@ -70,6 +70,12 @@ struct BenchTable {
     row(
       "memory of a core beside the rings", two(cores.memoryBytes / 1_048_576), "MiB",
       target(cores.memoryBytes < 4 * 1_048_576, "under 4"))
+    row(
+      "from a push with \"now\" to a decision", two(cores.orientedNowMicroseconds), "us",
+      target(cores.orientedNowMicroseconds < 50, "under 50"))
+    row(
+      "from a push to a decision, by tick", two(cores.orientedByTickMicroseconds), "us",
+      target(cores.orientedByTickMicroseconds < 2000, "under 2,000"))
     if cores.twoLanesOverOne > 0 {
       row(
         "two lanes at once over one", two(cores.twoLanesOverOne), "x",
