@@ -11,7 +11,7 @@ let core: [SwiftSetting] = [
 let package = Package(
   name: "ltp",
   products: [
-    .library(name: "LTP", targets: ["LTP"]),
+    .library(name: "LTP", targets: ["LTP", "LTPPolicy"]),
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
       name: "LTPModules",
@@ -50,6 +50,10 @@ let package = Package(
     .target(
       name: "LTP", dependencies: ["CLTP", "CLTPSystem", "LTPLibrary"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
+    // policies as people write them
+    .target(
+      name: "LTPPolicy", dependencies: ["CLTP", "LTPAdmission", "LTP"],
+      swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(
       name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace"],
@@ -57,7 +61,7 @@ let package = Package(
     .executableTarget(
       name: "ltp",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTP", "LTPLibrary", "LTPInspect",
+        "CLTP", "CLTPSystem", "LTP", "LTPLibrary", "LTPInspect", "LTPPolicy",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
@@ -67,6 +71,7 @@ let package = Package(
     .testTarget(name: "LTPObservationTests", dependencies: ["LTPObservation", "LTPAdmission"]),
     .testTarget(
       name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),
+    .testTarget(name: "LTPPolicyTests", dependencies: ["LTP", "LTPPolicy"]),
     .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect"]),
     .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect"]),
     .testTarget(

@@ -66,7 +66,7 @@ public enum DefaultPolicy {
     }
     policy.setClass(actionClass, described)
     for state in 0..<UInt8(LTP_STATE_COUNT) {
-      var rule = builtInRule(state: state, attributes: attributes)
+      var rule = self.rule(state: state, attributes: attributes)
       // A class that yields early does so from DEGRADED on.
       if state != LTP_STATE_HEALTHY { rule.priority_min = priorityMin }
       policy.setRule(state: state, actionClass: actionClass, rule)
@@ -74,7 +74,7 @@ public enum DefaultPolicy {
   }
 
   /// The protocol's state table for a class with these attributes.
-  private static func builtInRule(state: UInt8, attributes: UInt32) -> ltp_policy_rule {
+  public static func rule(state: UInt8, attributes: UInt32) -> ltp_policy_rule {
     let recovery = attributes & LTP_CLASS_RECOVERY != 0
     let deferrable = attributes & LTP_CLASS_DEFERRABLE != 0
     let mutating = attributes & (LTP_CLASS_MUTATING | LTP_CLASS_CRITICAL) != 0

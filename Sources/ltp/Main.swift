@@ -10,7 +10,9 @@ struct LTPTool: ParsableCommand {
     commandName: "ltp",
     abstract: "Decide and prove: tools around the LTP admission core.",
     version: "0.1.0",
-    subcommands: [BenchCommand.self, InspectCommand.self, OrientationCommand.self, DoctorCommand.self])
+    subcommands: [
+      BenchCommand.self, InspectCommand.self, OrientationCommand.self, PolicyCommand.self, DoctorCommand.self,
+    ])
 
   /// As the library's own `main`, but bad usage is exit status 2 (the library says 64).
   static func main() {

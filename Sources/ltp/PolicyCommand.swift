@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ltp policy`: policies as people write them, before a service loads them.
+
+import ArgumentParser
+import CLTP
+import Foundation
+import LTP
+import LTPPolicy
+
+struct PolicyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "policy",
+    abstract: "Check, show and compile policy files.",
+    discussion: """
+      A policy file is JSON (docs/policy.schema.json; examples in Examples/policies). It says how it differs from the \
+      built-in policy, or, with "base": "empty", everything. "comment" may stand in any object.
+
+      Exit status: 0 the policy can be loaded, 1 it cannot (line and reason are said), 2 bad usage, or a file that cannot \
+      be read.
+      """,
+    subcommands: [PolicyCheckCommand.self, PolicyShowCommand.self, PolicyCompileCommand.self])
+}
+
+/// Reads and checks a file; says what is wrong, in which line, and ends with 1.
+private func read(_ path: String) throws -> Policy {
+  let data: Data
+  do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+    FileHandle.standardError.write(Data("ltp policy: \(path): \(error.localizedDescription)\n".utf8))
+    throw ExitCode(2)
+  }
+  do { return try PolicyFile.parse(data) } catch {
+    FileHandle.standardError.write(Data("\(path):\(error.line): \(error.reason)\n".utf8))
+    throw ExitCode(1)
+  }
+}
+
+struct PolicyCheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check", abstract: "Say whether a policy can be loaded; if not, in which line and why.")
+
+  @Argument(help: "The policy file.")
+  var file: String
+
+  func run() throws {
+    let table = PolicyTable(try read(file))
+    print("\(file): good: \(table.classes.count) classes, and the never list holds")
+  }
+}
+
+struct PolicyShowCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show",
+    abstract: "Print a policy as a table of states and classes.",
+    discussion: """
+      A cell is what happens to the class in the state: execute, deny or defer; ">=96" is the least priority of the class \
+      itself, "t" says that a continuity token is needed, "d" that what is below the threshold is deferred.
+      """)
+
+  @Argument(help: "The policy file; without it, the built-in policy.")
+  var file: String?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    let table = PolicyTable(try file.map(read) ?? Policy.builtIn)
+    if json { try printJSON(table) } else { print(table.text) }
+  }
+}
+
+struct PolicyCompileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compile",
+    abstract: "Write a policy as the ltp_policy structure that ltp_policy_load takes: 11,328 bytes.")
+
+  @Argument(help: "The policy file.")
+  var file: String
+
+  @Option(name: .shortAndLong, help: "The file to write.")
+  var output: String
+
+  func run() throws {
+    let policy = try read(file)
+    do {
+      try withUnsafeBytes(of: policy.fields) { Data($0) }.write(
+        to: URL(fileURLWithPath: output), options: .atomic)
+    } catch {
+      FileHandle.standardError.write(Data("ltp policy: \(output): \(error.localizedDescription)\n".utf8))
+      throw ExitCode(2)
+    }
+    print("\(output): \(MemoryLayout<ltp_policy>.size) bytes")
+  }
+}
+
+/// A policy as a table.
+struct PolicyTable: Encodable {
+  struct Cell: Encodable {
+    var verdict: String
+    var reason: String
+    var priorityMin: UInt8
+    var retryAfterMs: UInt32
+    var needsContinuity: Bool
+    var defersWhenBelow: Bool
+
+    var text: String {
+      var text = verdict.lowercased()
+      if priorityMin > 0 { text += ">=\(priorityMin)" }
+      let marks = (needsContinuity ? "t" : "") + (defersWhenBelow ? "d" : "")
+      return marks.isEmpty ? text : text + " " + marks
+    }
+  }
+
+  struct Row: Encodable {
+    var id: Int
+    var name: String
+    var attributes: [String]
+    var rules: [String: Cell]
+  }
+
+  var thresholds: [String: UInt8] = [:]
+  var classes: [Row] = []
+
+  private static let attributes: [(String, UInt32)] = [
+    ("critical", LTP_CLASS_CRITICAL), ("mutating", LTP_CLASS_MUTATING),
+    ("requires_continuity", LTP_CLASS_REQUIRES_CONTINUITY), ("deferrable", LTP_CLASS_DEFERRABLE),
+    ("recovery", LTP_CLASS_RECOVERY), ("exempt", LTP_CLASS_EXEMPT),
+  ]
+
+  init(_ policy: Policy) {
+    withUnsafeBytes(of: policy.fields) { bytes in
+      for state in State.allCases {
+        thresholds[state.description] = bytes[Int(LTP_POLICY_THRESHOLDS_OFFSET) + Int(state.rawValue)]
+      }
+      for id in 0..<Int(LTP_CLASS_COUNT) {
+        let start = Int(LTP_POLICY_CLASSES_OFFSET) + id * MemoryLayout<ltp_policy_class>.stride
+        let name = bytes[(start + 4)..<(start + 4 + Int(LTP_CLASS_NAME_BYTES))].prefix { $0 != 0 }
+        guard !name.isEmpty else { continue }
+        let bits = bytes.load(fromByteOffset: start, as: UInt32.self)
+        var row = Row(
+          id: id, name: String(decoding: name, as: UTF8.self),
+          attributes: Self.attributes.filter { bits & $0.1 != 0 }.map(\.0), rules: [:])
+        for state in State.allCases {
+          row.rules[state.description] = Self.cell(policy[state, id], bits, state)
+        }
+        classes.append(row)
+      }
+    }
+  }
+
+  private static func cell(_ rule: ltp_policy_rule, _ attributes: UInt32, _ state: State) -> Cell {
+    let asks = attributes & LTP_CLASS_REQUIRES_CONTINUITY != 0 && rule.flags & LTP_RULE_WAIVE_CONTINUITY == 0
+    return Cell(
+      verdict: Decision(rawValue: rule.verdict)?.description ?? "INVALID",
+      reason: Reason(rawValue: rule.reason).description, priorityMin: rule.priority_min,
+      retryAfterMs: rule.retry_after_ms,
+      // While RECOVERING every session needs its token, whatever the policy says.
+      needsContinuity: rule.verdict == LTP_VERDICT_EXECUTE && (asks || state == .recovering),
+      defersWhenBelow: rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0)
+  }
+
+  var text: String {
+    var lines = [line("id", "class", State.allCases.map(\.description))]
+    lines.append(line("", "priority from", State.allCases.map { "\(thresholds[$0.description] ?? 0)" }))
+    for row in classes {
+      lines.append(line("\(row.id)", row.name, State.allCases.map { row.rules[$0.description]?.text ?? "" }))
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private func line(_ id: String, _ name: String, _ cells: [String]) -> String {
+    func pad(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(1, width - text.count))
+    }
+    let line = pad(id, 4) + pad(name, 20) + cells.map { pad($0, 15) }.joined()
+    return String(line.reversed().drop { $0 == " " }.reversed())
+  }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Policy files: what they say, and what is wrong with them, in which line.
+
+import CLTP
+import Foundation
+import LTP
+import LTPPolicy
+import Testing
+
+@Suite("Policy files")
+struct PolicyFileTests {
+  private func parse(_ text: String) throws(PolicyFileError) -> Policy {
+    try PolicyFile.parse(Data(text.utf8))
+  }
+
+  private func fault(_ text: String) -> PolicyFileError? {
+    do throws(PolicyFileError) { _ = try parse(text) } catch { return error }
+    return nil
+  }
+
+  @Test("what a file does not say is the built-in policy's")
+  func builtIn() throws {
+    let policy = try parse(#"{"version": 1, "comment": ["anything", 1]}"#)
+    let isSame = withUnsafeBytes(of: policy.fields) { one in
+      withUnsafeBytes(of: Policy.builtIn.fields) { one.elementsEqual($0) }
+    }
+    #expect(isSame)
+  }
+
+  @Test("thresholds, rules and new classes")
+  func changes() throws {
+    let policy = try parse(
+      """
+      {"version": 1, "thresholds": {"STABLE": 7, "SATURATED": 200},
+       "classes": [
+        {"name": "order_create", "rules": {"UNSTABLE": {"verdict": "DENY", "retry_after_ms": 77}}},
+        {"id": 99, "name": "drop_table", "attributes": ["critical", "mutating", "requires_continuity"],
+         "rules": {"healthy": {"priority_min": 250, "waive_continuity": true}}}]}
+      """)
+    #expect(policy.fields.priority_threshold.1 == 7 && policy.fields.priority_threshold.3 == 200)
+    let order = policy[.unstable, 25]
+    #expect(order.verdict == LTP_VERDICT_DENY && order.reason == LTP_REASON_SYSTEM_UNSTABLE)
+    #expect(order.retry_after_ms == 77)
+    #expect(
+      policy[.healthy, 99].priority_min == 250 && policy[.healthy, 99].flags == LTP_RULE_WAIVE_CONTINUITY)
+    #expect(policy[.failed, 99].verdict == LTP_VERDICT_DENY)
+    let empty = try parse(
+      #"{"version": 1, "base": "empty", "classes": [{"id": 0, "name": "ping", "attributes": ["recovery"]}]}"#)
+    #expect(
+      empty[.unknown, 0].verdict == LTP_VERDICT_EXECUTE && empty[.healthy, 8].verdict == LTP_VERDICT_DENY)
+  }
+
+  @Test(
+    "mistakes are named with their line",
+    arguments: [
+      ("", 1, "not JSON"), ("{\n\"version\": 1,\n\"classes\": [}", 3, "not JSON"),
+      ("[]", 1, "an object is wanted"),
+      ("{}", 1, "\"version\" is missing"), ("{\n\"version\": 2}", 2, "from 1 to 1"),
+      ("{\"version\": 1.5}", 1, "whole number"), ("{\"version\": true}", 1, "whole number"),
+      ("{\"version\": 1,\n\n\"clases\": []}", 3, "\"clases\" means nothing"),
+      ("{\"version\": 1,\n\"version\": 1}", 2, "stands here twice"),
+      ("{\"version\": 1, \"base\":\n\"full\"}", 1, "\"built-in\" or \"empty\""),
+      ("{\"version\": 1, \"thresholds\": {\n\"WELL\": 1}}", 2, "no state is called \"WELL\""),
+      ("{\"version\": 1, \"thresholds\": {\n\"HEALTHY\": 256}}", 2, "from 0 to 255"),
+      ("{\"version\": 1, \"classes\": {}}", 1, "a list of classes"),
+      ("{\"version\": 1, \"classes\": [\n{}]}", 2, "has no \"name\""),
+      ("{\"version\": 1, \"classes\": [{\n\"name\": \"nobody\"}]}", 2, "needs an \"id\""),
+      ("{\"version\": 1, \"classes\": [{\"id\":\n128, \"name\": \"x\"}]}", 1, "from 0 to 127"),
+      ("{\"version\": 1, \"classes\": [{\"id\": 90, \"name\": \"x\"}]}", 1, "needs \"attributes\""),
+      (
+        "{\"version\": 1, \"classes\": [{\"id\": 90, \"name\": \"x\",\n\"attributes\": [\"fast\"]}]}", 2,
+        "no attribute is called"
+      ),
+      ("{\"version\": 1, \"classes\": [{\"id\": 90, \"name\": \"X Y\", \"attributes\": []}]}", 1, "class 90"),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\"},\n{\"name\": \"read\"}]}", 2,
+        "said twice, in line 1"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"FAILED\": {\"verdict\": \"MAYBE\"}}}]}",
+        2, "EXECUTE, DENY or DEFER"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"FAILED\": {\"reason\": \"LAZY\"}}}]}",
+        2, "no reason"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\"FAILED\": {\n\"defer_when_below\": 1}}}]}",
+        2, "true or false"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"payment\", \"rules\": {\n\n\"FAILED\": {\"verdict\": \"EXECUTE\"}}}]}",
+        3, "never list, 1"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"RECOVERING\": {\"waive_continuity\": true}}}]}",
+        2, "never list, 2"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"UNKNOWN\": {\"verdict\": \"EXECUTE\"}}}]}",
+        2, "never list, 3"
+      ),
+      (
+        "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"UNSTABLE\": {\"verdict\": \"DEFER\"}}}]}",
+        2, "class 8"
+      ),
+    ])
+  func mistakes(_ text: String, _ line: Int, _ words: String) throws {
+    let error = try #require(fault(text))
+    #expect(error.line == line && error.reason.contains(words), "\(error)")
+  }
+
+  @Test("nesting, size and noise end in an error, not in a crash")
+  func hostile() {
+    for depth in [100, 511, 513, 400_000] {
+      #expect(fault(String(repeating: "[", count: depth)) != nil)
+      #expect(fault(String(repeating: "[", count: depth) + String(repeating: "]", count: depth)) != nil)
+      #expect(fault(String(repeating: "{\"a\":", count: min(depth, 100_000))) != nil)
+    }
+    #expect(fault(String(repeating: " ", count: PolicyFile.bytesMax + 1))!.reason.contains("1 MiB"))
+    let good = Array(
+      #"{"version": 1, "classes": [{"name": "read", "rules": {"FAILED": {"priority_min": 3}}}]}"#.utf8)
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<3000 {
+      var bytes = good
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      do {
+        try PolicyFile.parse(Data(bytes)).check()
+      } catch let error as PolicyFileError {
+        #expect(error.line >= 1 && !error.reason.isEmpty)
+      } catch {
+        Issue.record("parsed, but refused: \(error)")
+      }
+    }
+  }
+
+  @Test("the examples are good", arguments: ["cascade", "edge", "zombie-order", "flicker"])
+  func examples(_ name: String) throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+    let data = try Data(contentsOf: root.appendingPathComponent("Examples/policies/\(name).json"))
+    try PolicyFile.parse(data).check()
+  }
+}
