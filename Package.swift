@@ -15,7 +15,7 @@ let package = Package(
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
       name: "LTPModules",
-      targets: ["LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
+      targets: ["LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
   traits: [
@@ -36,6 +36,8 @@ let package = Package(
     .target(name: "LTPFrames", dependencies: ["CLTP"], swiftSettings: core),
     // frame -> lane (orientation, policy, continuity) -> verdict and record
     .target(name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPFrames"], swiftSettings: core),
+    // the caller's side: adaptive throttling, retry budgets
+    .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
     // values -> transitions: signals, hysteresis, the state table
     .target(
       name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
@@ -44,7 +46,7 @@ let package = Package(
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
-      dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPObservation", "LTPTrace"],
+      dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace"],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
     .target(
@@ -68,6 +70,7 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
     .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
+    .testTarget(name: "LTPClientTests", dependencies: ["LTPClient"]),
     .testTarget(name: "LTPObservationTests", dependencies: ["LTPObservation", "LTPAdmission"]),
     .testTarget(
       name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),

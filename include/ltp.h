@@ -74,6 +74,8 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_NOT_OBSERVING 23   /* this core does not orient itself (no signal_rules) */
 #define LTP_ERROR_SIGNAL_RULES 24    /* the rules are malformed; the message says which signal's and why */
 #define LTP_ERROR_SIGNAL_VALUE 25    /* a value below zero */
+#define LTP_ERROR_THROTTLED 27       /* the caller's side: do not send it */
+#define LTP_ERROR_RETRY_BUDGET 28    /* the caller's side: do not try it again */
 #define LTP_ERROR_PRESSURE 26        /* the system's pressure (/proc/pressure) cannot be read here */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
@@ -186,7 +188,8 @@ typedef struct ltp_error {
 #define LTP_SIGNAL_CORE_STARTED ((uint8_t)15)        /* written by the core: nothing observed yet */
 #define LTP_SIGNAL_POLICY_CHANGED ((uint8_t)16)      /* written by the core: the state stays */
 #define LTP_SIGNAL_ORIENTATION_OVERRUN ((uint8_t)17) /* written by the core: transitions outran the trace */
-#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)18)    /* written by the core: the page it follows has no valid word, or what it must observe is not */
+#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)18)    /* written by the core: the page that it follows has no valid word,
+                                                        or what it must observe was not pushed */
 #define LTP_SIGNAL_COUNT 19
 
 /* For DEFER: under which condition the intent will be replayed. */
@@ -495,7 +498,8 @@ typedef struct ltp_signal_rule {
   uint8_t reserved[2];
 } ltp_signal_rule;
 
-#define LTP_OBSERVE_PRESSURE ((uint32_t)1) /* read /proc/pressure: CPU_, MEMORY_ and IO_PRESSURE are pushed by the core */
+#define LTP_OBSERVE_PRESSURE ((uint32_t)1) /* read /proc/pressure: CPU_, MEMORY_ and IO_PRESSURE are pushed by
+                                             the core, which is UNKNOWN when it cannot read them any more */
 
 typedef struct ltp_signal_rules {
   uint32_t struct_size;
@@ -510,9 +514,9 @@ typedef struct ltp_signal_rules {
 LTP_STATIC_ASSERT(sizeof(ltp_signal_rule) == 48, signal_rule_size);
 LTP_STATIC_ASSERT(sizeof(ltp_signal_rules) == 952, signal_rules_size);
 
-/* The built-in rules. Units: CONNECTION_BACKLOG_GROWING and WS_RECONNECT_STORM in connections (a second), QUEUE_LATENCY_SPIKE and
- * DB_WRITE_LATENCY in microseconds, the pressures in hundredths of a percent of the time in which something waited, the
- * others 0 or 1. */
+/* The built-in rules. Units: CONNECTION_BACKLOG_GROWING and WS_RECONNECT_STORM in connections (a second),
+ * QUEUE_LATENCY_SPIKE and DB_WRITE_LATENCY in microseconds, the pressures in hundredths of a percent of the time in which
+ * something waited, the others 0 or 1. */
 int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 
 /* ---- The core ---------------------------------------------------------------------------------------- */
@@ -557,7 +561,8 @@ typedef struct ltp_core_options {
 int32_t ltp_core_options_init(ltp_core_options *options, size_t struct_size);
 
 /* Opens the trace (recovering it if need be), starts the two background threads ("ltp-writer", "ltp-clock") with all
- * signals blocked (none with LTP_OPEN_HOST_DRIVEN), and publishes UNKNOWN: nothing is admitted but recovery actions until the host publishes. */
+ * signals blocked (none with LTP_OPEN_HOST_DRIVEN), and publishes UNKNOWN: nothing is admitted but recovery actions until
+ * the host publishes. */
 int32_t ltp_core_open(const ltp_core_options *options, ltp_core **core, ltp_error *error);
 
 /* Denies from now on, waits for the lanes to be closed, drains, makes everything durable, seals, and frees.
@@ -623,7 +628,8 @@ int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
 /* The value that a signal has now. Lock-free without LTP_PUSH_NOW; any thread, at any rate. */
 int32_t ltp_signal_push(ltp_core *core, uint8_t signal, int64_t value, uint32_t flags);
 
-/* An operator's state, whatever the signals say, until it is released; reason should be LTP_SIGNAL_OPERATOR. Both are recorded. */
+/* An operator's state, whatever the signals say, until it is released; reason should be LTP_SIGNAL_OPERATOR. Both are
+ * recorded. */
 int32_t ltp_orientation_force(ltp_core *core, const ltp_transition *transition, uint32_t *epoch);
 /* From here on the signals decide again, starting from the state that was forced. */
 int32_t ltp_orientation_release(ltp_core *core, uint32_t *epoch);
@@ -697,7 +703,8 @@ int32_t ltp_page_close(ltp_page *page);
 /* Publishes for one lease, with the meaning of ltp_orientation_publish(). Evidence's name_id must be 0. Any thread.
  * LTP_ERROR_EPOCH_EXHAUSTED: the page has no number left and holds no more; remove it and publish anew. */
 int32_t ltp_page_publish(ltp_page *page, const ltp_transition *transition, uint32_t *epoch);
-/* Lets what this handle has published hold for another lease. To be called from the loop whose life it proves, a few times a lease. */
+/* Lets what this handle has published hold for another lease. To be called from the loop whose life it proves, a few
+ * times a lease. */
 int32_t ltp_page_renew(ltp_page *page);
 
 /* What a page says. */
@@ -719,8 +726,8 @@ typedef struct ltp_page_reading {
 } ltp_page_reading;
 
 int32_t ltp_page_read(ltp_page *page, ltp_page_reading *reading, size_t struct_size);
-/* Waits until the page says something other than seen: another epoch, or its lease has ended, or runs again. LTP_ERROR_TIMED_OUT
- * when it does not. Sleeps meanwhile. */
+/* Waits until the page says something other than seen: another epoch, or its lease has ended, or runs again.
+ * LTP_ERROR_TIMED_OUT when it does not. Sleeps meanwhile. */
 int32_t ltp_page_wait(ltp_page *page, const ltp_page_reading *seen, uint64_t timeout_ns);
 
 /* ---- Lanes and verdicts ------------------------------------------------------------------------------ */
@@ -769,6 +776,37 @@ uint64_t ltp_lane_durable(ltp_lane *lane);
 /* Waits until records below sequence are on disk: pass ltp_lane_sequence() before a critical EXECUTE. Asks the
  * writer to write at once. Any thread. LTP_ERROR_TIMED_OUT, or why the trace failed. */
 int32_t ltp_lane_wait_durable(ltp_lane *lane, uint64_t sequence, uint64_t timeout_ns);
+
+/* ---- The caller's side ------------------------------------------------------------------------------- */
+
+/* For clients of a service that sheds: what it would most likely deny is denied before the wire, by adaptive throttling
+ * (reject with probability (requests - K * accepts - 10) / (requests + 1) over a window), and retries keep to a share of the
+ * requests. No core is needed. The caller owns the memory; any number of threads may use it. Nothing but counts. */
+typedef struct ltp_throttle {
+  uint64_t words[56]; /* to be set by ltp_throttle_init() */
+} ltp_throttle;
+
+typedef struct ltp_throttle_options {
+  uint32_t struct_size;
+  uint32_t accept_multiplier_percent; /* K: 100 to 1000; default 200: twice what is accepted is tried */
+  uint64_t window_ns;                 /* 1 ms to 1 h; default 2 min */
+  uint32_t retry_ratio_permille;      /* retries per thousand requests, up to 1000; default 100 */
+  uint32_t retries_per_second_min;    /* allowed beside those; up to 1,000,000; default 10 */
+  uint64_t seed;                      /* clients with the same seed draw alike */
+} ltp_throttle_options;
+
+LTP_STATIC_ASSERT(sizeof(ltp_throttle) == 448, throttle_size);
+LTP_STATIC_ASSERT(sizeof(ltp_throttle_options) == 32, throttle_options_size);
+
+int32_t ltp_throttle_options_init(ltp_throttle_options *options, size_t struct_size);
+/* options: NULL for the defaults. */
+int32_t ltp_throttle_init(ltp_throttle *throttle, const ltp_throttle_options *options);
+/* Before a request: LTP_OK to send it, LTP_ERROR_THROTTLED to treat it as denied. now_ns: monotonic, or 0: read the clock. */
+int32_t ltp_throttle_request(ltp_throttle *throttle, uint64_t now_ns);
+/* A request that was sent got something else than a denial. */
+int32_t ltp_throttle_accepted(ltp_throttle *throttle, uint64_t now_ns);
+/* Before a request is tried again: LTP_OK, or LTP_ERROR_RETRY_BUDGET. Ask ltp_throttle_request() as well. */
+int32_t ltp_throttle_retry(ltp_throttle *throttle, uint64_t now_ns);
 
 /* ---- Counters and status ----------------------------------------------------------------------------- */
 

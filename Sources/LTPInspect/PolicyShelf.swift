@@ -88,6 +88,9 @@ final class RecordedPolicy {
     }
   }
 
+  /// Of the state, where no host sets another.
+  func threshold(state: UInt8) -> UInt8 { UnsafePointer(policy).threshold(state: state) }
+
   /// The class's name, or its number when the policy does not name it.
   func name(_ actionClass: UInt16) -> String {
     guard Int(actionClass) < PolicyTable.classCount else { return className(actionClass) }

@@ -78,7 +78,7 @@ public func ltp_page_publish(
         given.change, evidence: evidence, evidenceCount: given.evidenceCount, text: text, lease: lease,
         now: ltp_system_monotonic_ns(), nowUnix: ltp_system_unix_ns())
     }
-    if status == LTP_OK { page.state.pointee.publications += 1 }
+    if status == LTP_OK { page.publications.pointee += 1 }
     return status
   }
   if status == LTP_OK { page.wakeWaiters() }
@@ -93,7 +93,7 @@ public func ltp_page_renew(_ page: OpaquePointer!) -> Int32 {
   let shared = page.state.pointee.mapped.page
   return page.withMutex {
     // What another process published is not this one's to vouch for.
-    guard page.state.pointee.publications > 0 else { return LTP_ERROR_PAGE_UNPUBLISHED }
+    guard page.publications.pointee > 0 else { return LTP_ERROR_PAGE_UNPUBLISHED }
     if shared.renew(lease: page.state.pointee.lease, now: ltp_system_monotonic_ns()) {
       shared.noteChange()
       page.wakeWaiters()

@@ -21,7 +21,7 @@ extension Core {
     let now = ltp_system_monotonic_ns()
     orientation.followPage(now: now)
     if let observer = state.pointee.observer {
-      if state.pointee.observesPressure { state.pointee.pressure.observe(into: observer, now: now) }
+      if let pressure = state.pointee.pressure { pressure.pointee.observe(into: observer, now: now) }
       observer.step(now: now)
     }
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())

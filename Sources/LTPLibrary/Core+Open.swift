@@ -104,6 +104,12 @@ extension Core {
         memory: memory + CoreMemory.observerOffset, rules: $0, orientation: orientation,
         now: ltp_system_monotonic_ns())
     }
+    var pressure: UnsafeMutablePointer<PressureObserver>?
+    if let rules = options.signalRules, rules.flags & LTP_OBSERVE_PRESSURE != 0 {
+      let place = (memory + CoreMemory.pressureOffset).bindMemory(to: PressureObserver.self, capacity: 1)
+      place.initialize(to: PressureObserver(interval: rules.observe_interval_ns))
+      pressure = place
+    }
     let choice = storage.choice
     let writer = UnsafeMutablePointer<TraceWriter<SystemStorage>>.allocate(capacity: 1)
     writer.initialize(
@@ -120,9 +126,7 @@ extension Core {
         staging: staging, options: options, choice: choice,
         // Each run has its own tokens, even under the same key: a restarted server knows none of its sessions.
         coreKey: SipKey(low: key.hash(UInt64(log.run) << 8 | 3), high: key.hash(UInt64(log.run) << 8 | 4)),
-        observer: observer,
-        pressure: PressureObserver(interval: options.signalRules?.observe_interval_ns ?? 0),
-        observesPressure: (options.signalRules?.flags ?? 0) & LTP_OBSERVE_PRESSURE != 0,
+        observer: observer, pressure: pressure,
         page: page, policyGeneration: log.policyGeneration + 1))
     return core
   }

@@ -133,6 +133,8 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_SIGNAL_VALUE: "a signal's value is below zero"
   case LTP_ERROR_PRESSURE:
     "/proc/pressure cannot be read here; boot with psi=1, or leave LTP_OBSERVE_PRESSURE out"
+  case LTP_ERROR_THROTTLED: "the server denies too much: treat this request as denied"
+  case LTP_ERROR_RETRY_BUDGET: "the retry budget is spent: do not try it again"
   case LTP_ERROR_NOT_HOST_DRIVEN: "this core has threads of its own; open it with LTP_OPEN_HOST_DRIVEN"
   case LTP_ERROR_FRAME_SHORT: "the frame is cut short"
   case LTP_ERROR_FRAME_MAGIC: "not a frame: it does not begin with \"LT\""

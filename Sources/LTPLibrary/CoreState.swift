@@ -28,9 +28,8 @@ struct CoreState: ~Copyable {
   let coreKey: SipKey
   /// Orients the core; nil: the host does, or a page.
   let observer: Observer?
-  /// Of the thread that ticks.
-  var pressure: PressureObserver
-  let observesPressure: Bool
+  /// Of the thread that ticks; nil: the system's pressure is not observed.
+  let pressure: UnsafeMutablePointer<PressureObserver>?
   /// The page that the orientation follows.
   let page: MappedPage?
   /// Number of the newest policy. Guarded by the control mutex.
@@ -84,7 +83,8 @@ struct Core {
 struct CoreMemory {
   static let headBytes = 4096
 
-  static var bytes: Int { observerOffset + Observer.memoryBytes }
+  static var pressureOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
+  static var bytes: Int { pressureOffset + MemoryLayout<PressureObserver>.size }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

@@ -6,18 +6,13 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 
+/// Fixed while the handle lives, so that any thread may read it; what changes lies beside it (`Page`).
 struct PageState: ~Copyable {
   var magic: UInt64
   let mapped: MappedPage
   let isPublisher: Bool
   /// Nanoseconds; publishers' only.
   let lease: UInt64
-  /// Calls under way. Under the handles' lock.
-  var users = 0
-  /// Held while publishing.
-  var mutex = ltp_system_mutex()
-  /// This handle's publications. Guarded by the mutex.
-  var publications: UInt64 = 0
 
   static let bytes = 4096
   static var live: UInt64 { 0x5041_4745_4C49_5645 }
@@ -27,12 +22,23 @@ struct PageState: ~Copyable {
 struct Page {
   let state: UnsafeMutablePointer<PageState>
 
+  /// Held while publishing.
+  private var mutex: UnsafeMutablePointer<ltp_system_mutex> { at(1024) }
+  /// This handle's publications. Guarded by the mutex.
+  var publications: UnsafeMutablePointer<UInt64> { at(2048) }
+  /// Calls under way. Under the handles' lock.
+  private var users: UnsafeMutablePointer<Int> { at(3072) }
+
+  private func at<Value>(_ offset: Int) -> UnsafeMutablePointer<Value> {
+    (UnsafeMutableRawPointer(state) + offset).assumingMemoryBound(to: Value.self)
+  }
+
   static func open(_ mapped: MappedPage, isPublisher: Bool, lease: UInt64) -> Page? {
     guard let memory = ltp_system_handle_take(LTP_SYSTEM_HANDLE_PAGE, PageState.bytes) else { return nil }
     let page = Page(state: memory.bindMemory(to: PageState.self, capacity: 1))
     page.state.initialize(
       to: PageState(magic: PageState.live, mapped: mapped, isPublisher: isPublisher, lease: lease))
-    ltp_system_mutex_init(&page.state.pointee.mutex)
+    ltp_system_mutex_init(page.mutex)
     return page
   }
 
@@ -51,20 +57,20 @@ struct Page {
     ltp_system_handles_lock()
     defer { ltp_system_handles_unlock() }
     self.init(live: handle)
-    state.pointee.users += 1
+    users.pointee += 1
   }
 
   func leave() {
     ltp_system_handles_lock()
-    state.pointee.users -= 1
+    users.pointee -= 1
     ltp_system_handles_unlock()
   }
 
   var handle: OpaquePointer { OpaquePointer(state) }
 
   func withMutex<R>(_ body: () -> R) -> R {
-    ltp_system_mutex_lock(&state.pointee.mutex)
-    defer { ltp_system_mutex_unlock(&state.pointee.mutex) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     return body()
   }
 
@@ -78,7 +84,7 @@ struct Page {
     ltp_system_handles_lock()
     defer { ltp_system_handles_unlock() }
     guard let page = Page(live: handle) else { return LTP_ERROR_BAD_HANDLE }
-    guard page.state.pointee.users == 0 else { return LTP_ERROR_IN_USE }
+    guard page.users.pointee == 0 else { return LTP_ERROR_IN_USE }
     page.state.pointee.magic = 0
     page.state.pointee.mapped.release()
     ltp_system_handle_give(LTP_SYSTEM_HANDLE_PAGE, page.state, PageState.bytes)

@@ -7,11 +7,9 @@ import CLTPSystem
 public import LTPAdmission
 import Synchronization
 
+/// Of whoever holds the lock.
 struct ObserverState: ~Copyable {
-  let board: SignalBoard
   var machine: StateMachine
-  /// 1: a thread is stepping, forcing or releasing.
-  let lock = Atomic<UInt32>(0)
   /// An operator holds the state.
   var isForced = false
 }
@@ -19,9 +17,13 @@ struct ObserverState: ~Copyable {
 /// A handle: copies refer to the same observer, whose memory the core owns.
 public struct Observer {
   private let state: UnsafeMutablePointer<ObserverState>
+  /// 1: a thread is stepping, forcing or releasing.
+  private let lock: UnsafeMutablePointer<Atomic<UInt32>>
+  private let board: SignalBoard
   private let orientation: Orientation
 
-  private static var boardOffset: Int { (MemoryLayout<ObserverState>.size + 63) / 64 * 64 }
+  private static let stateOffset = 64
+  private static var boardOffset: Int { (stateOffset + MemoryLayout<ObserverState>.size + 63) / 64 * 64 }
   public static var memoryBytes: Int { boardOffset + SignalBoard.memoryBytes }
 
   /// `memory`: `memoryBytes` zeroed bytes. `rules` have passed their check.
@@ -29,14 +31,15 @@ public struct Observer {
     memory: UnsafeMutableRawPointer, rules: ltp_signal_rules, orientation: Orientation, now: UInt64
   ) {
     self.orientation = orientation
-    state = memory.bindMemory(to: ObserverState.self, capacity: 1)
-    state.initialize(
-      to: ObserverState(
-        board: SignalBoard(memory: memory + Self.boardOffset), machine: StateMachine(rules: rules, now: now)))
+    lock = memory.bindMemory(to: Atomic<UInt32>.self, capacity: 1)
+    lock.initialize(to: Atomic(0))
+    state = (memory + Self.stateOffset).bindMemory(to: ObserverState.self, capacity: 1)
+    state.initialize(to: ObserverState(machine: StateMachine(rules: rules, now: now)))
+    board = SignalBoard(memory: memory + Self.boardOffset)
   }
 
   public func push(_ signal: UInt8, _ value: Int64, now: UInt64) {
-    state.pointee.board.push(signal, value, now: now)
+    board.push(signal, value, now: now)
   }
 
   /// Makes the transition that is due, if one is. Any thread; waits for one that is here already.
@@ -45,7 +48,7 @@ public struct Observer {
     defer { leaveLock() }
     let state = state
     for signal in 1..<SignalBoard.count {
-      let last = state.pointee.board.last(signal)
+      let last = board.last(signal)
       state.pointee.machine.take(signal, value: last.value, time: last.time)
     }
     let current = orientation.current.state
@@ -98,11 +101,11 @@ public struct Observer {
 
   private func enterLock() {
     var spins = 0
-    while state.pointee.lock.exchange(1, ordering: .acquiring) != 0 {
+    while lock.pointee.exchange(1, ordering: .acquiring) != 0 {
       spins += 1
       if spins < 64 { ltp_system_pause() } else { ltp_system_sleep_ns(20_000) }
     }
   }
 
-  private func leaveLock() { state.pointee.lock.store(0, ordering: .releasing) }
+  private func leaveLock() { lock.pointee.store(0, ordering: .releasing) }
 }

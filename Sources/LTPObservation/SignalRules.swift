@@ -63,6 +63,19 @@ extension ltp_signal_rules {
     return rules
   }
 
+  /// Pressure that the core is to read, and cannot any more, is not observed: then it is UNKNOWN, not quiet.
+  public func withWatchedPressure() -> ltp_signal_rules {
+    guard flags & LTP_OBSERVE_PRESSURE != 0 else { return self }
+    var watched = self
+    for signal in [LTP_SIGNAL_MEMORY_PRESSURE, LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE] {
+      var rule = rule(Int(signal))
+      guard rule.condition != LTP_CONDITION_NONE, rule.stale_ns == 0 else { continue }
+      rule.stale_ns = max(10 * observe_interval_ns, 1_000_000_000)
+      watched.setRule(signal, rule)
+    }
+    return watched
+  }
+
   /// Throws what is wrong.
   public func check() throws(SignalRulesFault) {
     let hour: UInt64 = 3_600_000_000_000

@@ -10,13 +10,13 @@ import LTPInspect
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Verify, summarize, print or decide again what a trace holds. Never writes.",
+    abstract: "Verify, summarize, print, decide again or compare what a trace holds. Never writes.",
     discussion: """
       Exit status: 0 the trace is good, 1 it breaks a rule (the message names segment, offset and sequence), \
       2 it cannot be judged (the message says what to do).
       """,
     subcommands: [
-      InspectVerify.self, InspectSummary.self, InspectShow.self, InspectRedecide.self,
+      InspectVerify.self, InspectSummary.self, InspectShow.self, InspectRedecide.self, InspectCompare.self,
     ])
 }
 

@@ -21,8 +21,8 @@ struct PolicyCommand: ParsableCommand {
     subcommands: [PolicyCheckCommand.self, PolicyShowCommand.self, PolicyCompileCommand.self])
 }
 
-/// Reads and checks a file; says what is wrong, in which line, and ends with 1.
-private func read(_ path: String) throws -> Policy {
+/// Reads and checks a file; says what is wrong, in which line, and ends with `mistake`.
+func readPolicy(_ path: String, mistake: Int32 = 1) throws -> Policy {
   let data: Data
   do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
     FileHandle.standardError.write(Data("ltp policy: \(path): \(error.localizedDescription)\n".utf8))
@@ -30,7 +30,7 @@ private func read(_ path: String) throws -> Policy {
   }
   do { return try PolicyFile.parse(data) } catch {
     FileHandle.standardError.write(Data("\(path):\(error.line): \(error.reason)\n".utf8))
-    throw ExitCode(1)
+    throw ExitCode(mistake)
   }
 }
 
@@ -42,7 +42,7 @@ struct PolicyCheckCommand: ParsableCommand {
   var file: String
 
   func run() throws {
-    let table = PolicyTable(try read(file))
+    let table = PolicyTable(try readPolicy(file))
     print("\(file): good: \(table.classes.count) classes, and the never list holds")
   }
 }
@@ -63,7 +63,7 @@ struct PolicyShowCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let table = PolicyTable(try file.map(read) ?? Policy.builtIn)
+    let table = PolicyTable(try file.map { try readPolicy($0) } ?? Policy.builtIn)
     if json { try printJSON(table) } else { print(table.text) }
   }
 }
@@ -80,7 +80,7 @@ struct PolicyCompileCommand: ParsableCommand {
   var output: String
 
   func run() throws {
-    let policy = try read(file)
+    let policy = try readPolicy(file)
     do {
       try withUnsafeBytes(of: policy.fields) { Data($0) }.write(
         to: URL(fileURLWithPath: output), options: .atomic)

@@ -189,11 +189,47 @@ static void mistakes(void) {
   CHECK_EQUAL(ltp_core_open(&options, &core, &error), LTP_ERROR_OPTION_RANGE);
 }
 
+/* The caller's side, through the boundary. */
+static void the_callers_side(void) {
+  ltp_throttle throttle;
+  ltp_throttle_options options;
+  memset(&throttle, 0, sizeof throttle);
+  CHECK_EQUAL(ltp_throttle_request(&throttle, 0), LTP_ERROR_BAD_HANDLE);
+  CHECK_EQUAL(ltp_throttle_accepted(&throttle, 0), LTP_ERROR_BAD_HANDLE);
+  CHECK_EQUAL(ltp_throttle_retry(&throttle, 0), LTP_ERROR_BAD_HANDLE);
+  CHECK_EQUAL(ltp_throttle_request(NULL, 0), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_throttle_accepted(NULL, 0), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_throttle_retry(NULL, 0), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_throttle_init(NULL, NULL), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_throttle_options_init(NULL, sizeof options), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_throttle_options_init(&options, 8), LTP_ERROR_STRUCT_SIZE);
+  REQUIRE_EQUAL(ltp_throttle_options_init(&options, sizeof options), LTP_OK);
+  options.window_ns = 0;
+  CHECK_EQUAL(ltp_throttle_init(&throttle, &options), LTP_ERROR_OPTION_RANGE);
+  options.struct_size = 4;
+  CHECK_EQUAL(ltp_throttle_init(&throttle, &options), LTP_ERROR_STRUCT_SIZE);
+  REQUIRE_EQUAL(ltp_throttle_init(&throttle, NULL), LTP_OK);
+  /* Nothing is accepted: soon nearly nothing is sent. */
+  int sent = 0, retried = 0;
+  for (int index = 0; index < 1000; index++) {
+    int32_t status = ltp_throttle_request(&throttle, 0);
+    CHECK(status == LTP_OK || status == LTP_ERROR_THROTTLED);
+    sent += status == LTP_OK;
+    status = ltp_throttle_retry(&throttle, 0);
+    CHECK(status == LTP_OK || status == LTP_ERROR_RETRY_BUDGET);
+    retried += status == LTP_OK;
+  }
+  CHECK(sent > 0 && sent < 100);
+  CHECK(retried == 1000); /* ten a second over two minutes are 1,200 */
+  CHECK_EQUAL(ltp_throttle_accepted(&throttle, 0), LTP_OK);
+}
+
 static const struct test tests[] = {
   {"the core orients itself, with evidence", the_core_orients_itself},
   {"operators hold and release a state", operators_hold_and_release},
   {"many push at once", many_push_at_once},
   {"the system's pressure", pressure_of_the_system},
+  {"the caller's side", the_callers_side},
   {"mistakes", mistakes},
   {NULL, NULL},
 };

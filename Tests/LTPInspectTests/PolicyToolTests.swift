@@ -34,6 +34,54 @@ struct PolicyToolTests {
     #expect(try run("show").output.contains("payment"))
   }
 
+  @Test("compare: what another policy would have changed in a recorded trace")
+  func compare() throws {
+    let trace = TemporaryDirectory()
+    var options = ltp_core_options()
+    _ = ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size)
+    var core: OpaquePointer?
+    var lane: OpaquePointer?
+    trace.path.withCString {
+      options.trace_directory = $0
+      #expect(ltp_core_open(&options, &core, nil) == LTP_OK)
+    }
+    #expect(ltp_lane_open(core, &lane, nil) == LTP_OK)
+    var change = ltp_transition()
+    change.struct_size = UInt32(MemoryLayout<ltp_transition>.size)
+    (change.to, change.reason) = (LTP_STATE_SATURATED, LTP_SIGNAL_OPERATOR)
+    #expect(ltp_orientation_publish(core, &change, nil) == LTP_OK)
+    for (actionClass, priority) in [(8, 100), (8, 140), (25, 140), (40, 200)] as [(UInt16, UInt8)] {
+      for number in 0..<10 {
+        var request = ltp_route_request()
+        _ = ltp_frame_init(&request, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, 0)
+        (request.frame_id, request.session_id) = (UInt64(number), 1)
+        (request.action_class, request.priority) = (actionClass, priority)
+        _ = ltp_admit(lane, &request, MemoryLayout<ltp_route_request>.size)
+      }
+    }
+    #expect(ltp_lane_close(lane) == LTP_OK && ltp_core_close(core, 10_000_000_000, nil) == LTP_OK)
+    func compared(_ policy: String) throws -> [String: Any] {
+      directory.write(Array(policy.utf8), to: "policy.json")
+      let outcome = try Tool.run(
+        ["inspect", "compare", trace.path, "--json", "--policy", directory.path + "/policy.json"])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      return try #require(JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+    }
+    let same = try compared(#"{"version": 1}"#)
+    #expect(same["same"] as? Int == 40 && same["different"] as? Int == 0)
+    // Recorded under the built-in threshold of 129: 10 reads are below it. Above 150, so are 20 more.
+    let higher = try compared(#"{"version": 1, "thresholds": {"SATURATED": 150}}"#)
+    #expect(higher["different"] as? Int == 20 && higher["same"] as? Int == 20)
+    #expect(higher["executed_recorded"] as? Int == 20 && higher["executed_compared"] as? Int == 0)
+    let rows = try #require(higher["rows"] as? [[String: Any]])
+    #expect(rows.count == 2 && rows.contains { $0["action_class"] as? String == "read" })
+    let token = try compared(
+      #"{"version": 1, "classes": [{"name": "read", "attributes": ["requires_continuity"]}]}"#)
+    #expect(token["undecided"] as? Int == 20 && token["different"] as? Int == 0)
+    let bad = try Tool.run(["inspect", "compare", trace.path, "--policy", directory.path + "/none"])
+    #expect(bad.status == 2)
+  }
+
   @Test("mistakes: 1 with file and line, 2 for what cannot be read or written")
   func mistakes() throws {
     directory.write(Array("{\"version\": 1,\n\"no\": 1}".utf8), to: "policy.json")

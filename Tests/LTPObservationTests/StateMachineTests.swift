@@ -262,6 +262,21 @@ struct StateMachineTests {
       fault { for signal in 0..<UInt8(LTP_SIGNAL_COUNT) { $0.setRule(signal, ltp_signal_rule()) } } != nil)
   }
 
+  @Test("pressure that cannot be read any more is UNKNOWN")
+  func vanished() {
+    var driven = Driven(rules { $0.flags = LTP_OBSERVE_PRESSURE }.withWatchedPressure())
+    let watched = [LTP_SIGNAL_MEMORY_PRESSURE, LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE]
+    for _ in 0..<70 {
+      for signal in watched { driven.push(signal, 0) }
+      driven.run(100)
+    }
+    #expect(driven.state == LTP_STATE_HEALTHY)
+    driven.run(1001)
+    #expect(
+      driven.state == LTP_STATE_UNKNOWN && driven.transitions.last!.reason == LTP_SIGNAL_ORIENTATION_LOST)
+    #expect(rules().withWatchedPressure().rule(Int(LTP_SIGNAL_CPU_PRESSURE)).stale_ns == 0)
+  }
+
   @Test("pressure files: the number that counts, and what is none")
   func pressure() {
     func total(_ text: String) -> UInt64? {

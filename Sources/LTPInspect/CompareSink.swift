@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides every recorded request once more, under another policy: what it would have changed, before anyone enforces it.
+
+public import CLTP
+import LTPAdmission
+import LTPTrace
+
+/// A decision that would have come out differently, by what both say.
+private struct Change: Hashable {
+  var state: UInt8
+  var column: UInt8
+  /// Of `Outcome`.
+  var recorded: UInt8
+  var compared: UInt8
+}
+
+struct CompareSink: RecordSink {
+  let candidate: RecordedPolicy
+  private(set) var same: UInt64 = 0
+  private(set) var different: UInt64 = 0
+  /// The other policy asks for a token, and the recorded one did not, so nobody looked at it.
+  private(set) var undecided: UInt64 = 0
+  private(set) var executedRecorded: UInt64 = 0
+  private(set) var executedCompared: UInt64 = 0
+  private var changes: [Change: UInt64] = [:]
+  private var names: [UInt8: String] = [:]
+
+  init(_ candidate: RecordedPolicy) { self.candidate = candidate }
+
+  mutating func decisions(
+    _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext, log: LogState
+  ) -> Int {
+    let state = context.word.state
+    let rules = candidate.rules + Int(state) * RecordedPolicy.columns
+    let threshold = threshold(context)
+    var slot = from
+    while slot < to {
+      let record = body + slot * RecordLayout.slotBytes
+      let word = record.u64(0)
+      guard UInt8(truncatingIfNeeded: word) == LTP_RECORD_DECISION else { break }
+      slot += 1
+      let inputs = UInt8(truncatingIfNeeded: word >> 24)
+      let recorded = Outcome(
+        verdict: UInt8(truncatingIfNeeded: word >> 8), reason: UInt8(truncatingIfNeeded: word >> 16))
+      let column = CountTable.column(UInt16(truncatingIfNeeded: word >> 32))
+      let rule = rules[column]
+      executedRecorded += recorded.isExecute ? 1 : 0
+      if rule.needsContinuity, inputs & (LTP_INPUT_CONTINUITY_CHECKED | LTP_INPUT_MALFORMED) == 0 {
+        undecided += 1
+      } else {
+        let compared = rule.decide(
+          threshold: threshold, priority: UInt8(truncatingIfNeeded: word >> 48), inputs: inputs,
+          sessionID: record.u64(24)
+        ).outcome
+        executedCompared += compared.isExecute ? 1 : 0
+        if compared == recorded {
+          same += 1
+        } else {
+          note(
+            Change(
+              state: state, column: UInt8(column), recorded: recorded.rawValue, compared: compared.rawValue),
+            context)
+        }
+      }
+      if inputs & LTP_INPUT_REPLAY != 0 { break }
+    }
+    return slot - from
+  }
+
+  /// The other policy's, unless the host had set one of its own.
+  private func threshold(_ context: borrowing RecordContext) -> UInt8 {
+    let state = context.word.state
+    let own = context.policy.map { $0.threshold(state: state) }
+    return own == nil || own == context.word.threshold
+      ? candidate.threshold(state: state) : context.word.threshold
+  }
+
+  private mutating func note(_ change: Change, _ context: borrowing RecordContext) {
+    different += 1
+    changes[change, default: 0] += 1
+    if names[change.column] == nil, let policy = context.policy {
+      names[change.column] = policy.name(UInt16(change.column))
+    }
+  }
+
+  mutating func record(
+    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+  ) {}
+
+  /// The most frequent first.
+  var rows: [CompareReport.Row] {
+    changes.sorted { ($0.value, $1.key.column) > ($1.value, $0.key.column) }.map { change, count in
+      CompareReport.Row(
+        state: "\(stateName(change.state))",
+        actionClass: names[change.column] ?? candidate.name(UInt16(change.column)),
+        recorded: describe(change.recorded), compared: describe(change.compared), count: count)
+    }
+  }
+
+  private func describe(_ outcome: UInt8) -> String {
+    let outcome = Outcome(rawValue: outcome)
+    return "\(verdictName(outcome.verdict)) \(reasonName(outcome.reason))"
+  }
+}
+
+public struct CompareReport: Sendable {
+  public struct Row: Sendable, Equatable, Encodable {
+    public var state: String
+    public var actionClass: String
+    /// Verdict and reason.
+    public var recorded: String
+    public var compared: String
+    public var count: UInt64
+  }
+
+  public var inspection: InspectReport
+  public var same: UInt64
+  public var different: UInt64
+  /// Decisions whose token the other policy would have looked at, and the recorded one did not.
+  public var undecided: UInt64
+  public var executedRecorded: UInt64
+  /// Of those that could be decided.
+  public var executedCompared: UInt64
+  public var rows: [Row]
+}
+
+extension Inspector {
+  /// What another policy would have decided. `policy` passes its check.
+  public func compare(_ policy: UnsafePointer<ltp_policy>) throws(InspectFailure) -> CompareReport {
+    // In no trace: it has no number, and its digest is nobody's.
+    let candidate = RecordedPolicy(
+      UnsafeRawPointer(policy), generation: 0, slot: 0, digest: Digest(), run: 0)
+    let (report, sink) = try run(CompareSink(candidate), salvages: false)
+    return CompareReport(
+      inspection: report, same: sink.same, different: sink.different, undecided: sink.undecided,
+      executedRecorded: sink.executedRecorded, executedCompared: sink.executedCompared, rows: sink.rows)
+  }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ltp inspect compare`: a recorded trace under another policy.
+
+import ArgumentParser
+import LTPInspect
+import LTPPolicy
+
+struct InspectCompare: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "Decide the recorded requests under another policy, and show what would have changed.",
+    discussion: """
+      Nothing that differs is a violation: the exit status is 0 when the trace is good. A class for which the other \
+      policy asks for a token, and the recorded one did not, cannot be decided: nobody looked at the token.
+      """)
+
+  @OptionGroup var arguments: InspectArguments
+
+  @Option(help: ArgumentHelp("The other policy's file.", valueName: "file"))
+  var policy: String
+
+  private struct Output: Encodable {
+    var same: UInt64
+    var different: UInt64
+    var undecided: UInt64
+    var executedRecorded: UInt64
+    var executedCompared: UInt64
+    var rows: [CompareReport.Row]
+    var inspection: InspectionJSON
+  }
+
+  func run() throws {
+    let other = try readPolicy(policy, mistake: 2)
+    let report = try arguments.run { inspector throws(InspectFailure) in
+      try withUnsafePointer(to: other.fields) { pointer throws(InspectFailure) in
+        try inspector.compare(pointer)
+      }
+    }
+    if arguments.json {
+      try printJSON(
+        Output(
+          same: report.same, different: report.different, undecided: report.undecided,
+          executedRecorded: report.executedRecorded, executedCompared: report.executedCompared,
+          rows: report.rows, inspection: InspectionJSON(report.inspection)))
+    } else {
+      show(report)
+    }
+    if !report.inspection.isGood { throw ExitCode(1) }
+  }
+
+  private func show(_ report: CompareReport) {
+    print(
+      """
+      the same   \(report.same.grouped)
+      different  \(report.different.grouped)
+      undecided  \(report.undecided.grouped)
+      EXECUTE    \(report.executedRecorded.grouped) recorded, \(report.executedCompared.grouped) under \(policy)
+      """)
+    if !report.rows.isEmpty { print("") }
+    for row in report.rows {
+      print(
+        "\(padded(row.count.grouped, 14)) \(padded(row.state, 11)) \(padded(row.actionClass, 20)) "
+          + "\(padded(row.recorded, 36)) -> \(row.compared)")
+    }
+    printFindings(report.inspection)
+  }
+
+  private func padded(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(0, width - text.count))
+  }
+}
