@@ -15,7 +15,9 @@ let package = Package(
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
       name: "LTPModules",
-      targets: ["LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem"]),
+      targets: [
+        "LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem",
+      ]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
   traits: [
@@ -46,7 +48,9 @@ let package = Package(
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
-      dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace"],
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace",
+      ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
     .target(
