@@ -488,7 +488,7 @@ int32_t ltp_policy_check(const ltp_policy *policy, ltp_policy_error *error);
  * for exit_dwell_ns. In between it stays what it is. */
 typedef struct ltp_signal_rule {
   int64_t enter;
-  int64_t exit; /* at most enter */
+  int64_t exit; /* 1 to enter; with LTP_SIGNAL_RULE_BELOW at least enter */
   uint64_t enter_dwell_ns;
   uint64_t exit_dwell_ns;
   uint64_t stale_ns; /* must be pushed at least this often, or the core is UNKNOWN; 0: need not */
@@ -625,7 +625,9 @@ int32_t ltp_text_intern(ltp_core *core, const char *text, uint32_t *id);
 /* ---- Signals, pushed ---------------------------------------------------------------------------------- */
 
 #define LTP_PUSH_NOW ((uint32_t)1) /* orient at once, in this call, not with the next tick */
-/* The value that a signal has now. Lock-free without LTP_PUSH_NOW; any thread, at any rate. */
+/* The value that a signal has now. Lock-free without LTP_PUSH_NOW; any thread, at any rate. What lasts no tick and is not
+ * pushed with LTP_PUSH_NOW may go unseen. LTP_OK also when the trace cannot take a transition just now: the next tick
+ * tries again. */
 int32_t ltp_signal_push(ltp_core *core, uint8_t signal, int64_t value, uint32_t flags);
 
 /* An operator's state, whatever the signals say, until it is released; reason should be LTP_SIGNAL_OPERATOR. Both are
@@ -791,7 +793,7 @@ typedef struct ltp_throttle_options {
   uint32_t accept_multiplier_percent; /* K: 100 to 1000; default 200: twice what is accepted is tried */
   uint64_t window_ns;                 /* 1 ms to 1 h; default 2 min */
   uint32_t retry_ratio_permille;      /* retries per thousand requests, up to 1000; default 100 */
-  uint32_t retries_per_second_min;    /* allowed beside those; up to 1,000,000; default 10 */
+  uint32_t retries_per_second_min;    /* allowed beside those, as many as that over the window; up to 1,000,000; default 10 */
   uint64_t seed;                      /* clients with the same seed draw alike */
 } ltp_throttle_options;
 

@@ -51,7 +51,8 @@ public struct Throttle {
     words[Word.multiplier].store(UInt64(options.accept_multiplier_percent), ordering: .relaxed)
     words[Word.retryRatio].store(UInt64(options.retry_ratio_permille), ordering: .relaxed)
     words[Word.retriesLeast].store(
-      UInt64(options.retries_per_second_min) * options.window_ns / 1_000_000_000, ordering: .relaxed)
+      (UInt64(options.retries_per_second_min) * options.window_ns + 999_999_999) / 1_000_000_000,
+      ordering: .relaxed)
     words[Word.draws].store(options.seed, ordering: .relaxed)
     words[Word.magic].store(magic, ordering: .releasing)
   }
@@ -97,6 +98,8 @@ public struct Throttle {
     var before = word.pointee.load(ordering: .relaxed)
     while true {
       let isOurs = before & ~(1 << Self.countBits - 1) == tag
+      // Somebody with a later time has begun the bucket anew: this count is of a window that is past.
+      if !isOurs, before != 0, (before &- tag) >> Self.countBits & 0xFF_FFFF < 0x80_0000 { return }
       let (done, found) = word.pointee.weakCompareExchange(
         expected: before, desired: isOurs ? before + 1 : tag | 1, ordering: .relaxed)
       if done { return }

@@ -12,13 +12,18 @@ private struct Change: Hashable {
   /// Of `Outcome`.
   var recorded: UInt8
   var compared: UInt8
+
+  /// Among as frequent ones.
+  var order: UInt32 {
+    UInt32(state) << 24 | UInt32(column) << 16 | UInt32(recorded) << 8 | UInt32(compared)
+  }
 }
 
 struct CompareSink: RecordSink {
   let candidate: RecordedPolicy
   private(set) var same: UInt64 = 0
   private(set) var different: UInt64 = 0
-  /// The other policy asks for a token, and the recorded one did not, so nobody looked at it.
+  /// It hangs on a token that the recorded policy did not ask for, so nobody looked at it.
   private(set) var undecided: UInt64 = 0
   private(set) var executedRecorded: UInt64 = 0
   private(set) var executedCompared: UInt64 = 0
@@ -44,14 +49,17 @@ struct CompareSink: RecordSink {
         verdict: UInt8(truncatingIfNeeded: word >> 8), reason: UInt8(truncatingIfNeeded: word >> 16))
       let column = CountTable.column(UInt16(truncatingIfNeeded: word >> 32))
       let rule = rules[column]
-      executedRecorded += recorded.isExecute ? 1 : 0
-      if rule.needsContinuity, inputs & (LTP_INPUT_CONTINUITY_CHECKED | LTP_INPUT_MALFORMED) == 0 {
+      let priority = UInt8(truncatingIfNeeded: word >> 48)
+      func decide(_ inputs: UInt8) -> Outcome {
+        rule.decide(threshold: threshold, priority: priority, inputs: inputs, sessionID: record.u64(24))
+          .outcome
+      }
+      let compared = decide(inputs)
+      let wasChecked = inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
+      if rule.needsContinuity, !wasChecked, decide(inputs | LTP_INPUT_CONTINUITY_VALID) != compared {
         undecided += 1
       } else {
-        let compared = rule.decide(
-          threshold: threshold, priority: UInt8(truncatingIfNeeded: word >> 48), inputs: inputs,
-          sessionID: record.u64(24)
-        ).outcome
+        executedRecorded += recorded.isExecute ? 1 : 0
         executedCompared += compared.isExecute ? 1 : 0
         if compared == recorded {
           same += 1
@@ -89,7 +97,7 @@ struct CompareSink: RecordSink {
 
   /// The most frequent first.
   var rows: [CompareReport.Row] {
-    changes.sorted { ($0.value, $1.key.column) > ($1.value, $0.key.column) }.map { change, count in
+    changes.sorted { ($0.value, $1.key.order) > ($1.value, $0.key.order) }.map { change, count in
       CompareReport.Row(
         state: "\(stateName(change.state))",
         actionClass: names[change.column] ?? candidate.name(UInt16(change.column)),
@@ -116,10 +124,10 @@ public struct CompareReport: Sendable {
   public var inspection: InspectReport
   public var same: UInt64
   public var different: UInt64
-  /// Decisions whose token the other policy would have looked at, and the recorded one did not.
+  /// Decisions that hang on a token which the recorded policy did not ask for.
   public var undecided: UInt64
+  /// Of those that could be decided, as the next.
   public var executedRecorded: UInt64
-  /// Of those that could be decided.
   public var executedCompared: UInt64
   public var rows: [Row]
 }

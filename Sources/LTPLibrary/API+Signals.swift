@@ -33,15 +33,10 @@ public func ltp_signal_push(
   }
   guard flags & ~LTP_PUSH_NOW == 0 else { return LTP_ERROR_OPTION_RANGE }
   guard value >= 0 else { return LTP_ERROR_SIGNAL_VALUE }
-  guard flags & LTP_PUSH_NOW != 0 else {
-    // The coarse clock will do, and costs nothing.
-    let line = core.state.pointee.orientation.line
-    observer.push(signal, value, now: line.pointee.monotonic.load(ordering: .relaxed))
-    return LTP_OK
-  }
+  // The real time: a tick may be longer than a signal may go without a push.
   let now = ltp_system_monotonic_ns()
   observer.push(signal, value, now: now)
-  observer.step(now: now)
+  if flags & LTP_PUSH_NOW != 0 { observer.step(now: now) }
   return LTP_OK
 }
 
@@ -56,10 +51,10 @@ public func ltp_orientation_force(
   do throws(OptionFault) { given = try GivenTransition(transition) } catch { return error.status }
   let orientation = core.state.pointee.orientation
   return given.publish(epoch: epoch) { evidence, text throws(PublishRefusal) in
-    try observer.force { () throws(PublishRefusal) in
+    let now = ltp_system_monotonic_ns()
+    return try observer.force(now: now) { () throws(PublishRefusal) in
       try orientation.publish(
-        given.change, evidence: evidence, evidenceCount: given.evidenceCount, text: text,
-        now: ltp_system_monotonic_ns())
+        given.change, evidence: evidence, evidenceCount: given.evidenceCount, text: text, now: now)
     }
   }
 }

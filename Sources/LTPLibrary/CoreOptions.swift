@@ -116,7 +116,7 @@ struct CoreOptions {
       do throws(SignalRulesFault) { try given.check() } catch {
         throw OptionFault(status: LTP_ERROR_SIGNAL_RULES, signal: error.signal, error.text)
       }
-      signalRules = given.withWatchedPressure()
+      signalRules = given.withWatchedPressure(clockInterval: options.clock_interval_ns)
     }
     if let key = options.continuity_key {
       let bytes = UnsafeRawPointer(key)

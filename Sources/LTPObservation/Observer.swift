@@ -63,23 +63,24 @@ public struct Observer {
           evidence: UnsafeRawPointer(pointer).assumingMemoryBound(to: ltp_evidence.self),
           evidenceCount: finding.evidenceCount, now: now)
       }
-      state.pointee.machine.entered()
+      state.pointee.machine.entered(now: now)
     } catch {
-      // The trace cannot take it just now: the state stays, or is UNKNOWN, and the next step finds the same again.
+      // The trace cannot take it just now: the state stays, or is UNKNOWN, and the next step finds the same again. Or no
+      // number is left, and the core is closed.
     }
   }
 
   // MARK: Operators
 
   public func force(
-    _ body: () throws(PublishRefusal) -> OrientationWord
+    now: UInt64, _ body: () throws(PublishRefusal) -> OrientationWord
   ) throws(PublishRefusal) -> OrientationWord {
     enterLock()
     defer { leaveLock() }
     let word = try body()
     state.pointee.isForced = true
     let state = state
-    state.pointee.machine.entered()
+    state.pointee.machine.entered(now: now)
     return word
   }
 
@@ -95,7 +96,7 @@ public struct Observer {
       text: UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self), now: now)
     let state = state
     state.pointee.isForced = false
-    state.pointee.machine.entered()
+    state.pointee.machine.entered(now: now)
     return word
   }
 

@@ -64,13 +64,13 @@ extension ltp_signal_rules {
   }
 
   /// Pressure that the core is to read, and cannot any more, is not observed: then it is UNKNOWN, not quiet.
-  public func withWatchedPressure() -> ltp_signal_rules {
+  public func withWatchedPressure(clockInterval: UInt64) -> ltp_signal_rules {
     guard flags & LTP_OBSERVE_PRESSURE != 0 else { return self }
     var watched = self
     for signal in [LTP_SIGNAL_MEMORY_PRESSURE, LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE] {
       var rule = rule(Int(signal))
       guard rule.condition != LTP_CONDITION_NONE, rule.stale_ns == 0 else { continue }
-      rule.stale_ns = max(10 * observe_interval_ns, 1_000_000_000)
+      rule.stale_ns = max(10 * observe_interval_ns, 3 * clockInterval, 1_000_000_000)
       watched.setRule(signal, rule)
     }
     return watched
@@ -98,16 +98,33 @@ extension ltp_signal_rules {
       }
       throw SignalRulesFault(signal: UInt8(signal), text: fault)
     }
+    try checkWeights()
     guard watched > 0 else {
       throw SignalRulesFault(
         signal: LTP_SIGNAL_NONE, text: "no signal has a condition: nothing could be observed")
     }
   }
 
+  /// Signals that could never weigh enough would be watched for nothing.
+  private func checkWeights() throws(SignalRulesFault) {
+    var weight: UInt32 = 0
+    for condition in (LTP_CONDITION_STRAINED...LTP_CONDITION_FAILED).reversed() {
+      var first: UInt8 = LTP_SIGNAL_NONE
+      for signal in 1...Int(LTP_OBSERVATION_COUNT) where rule(signal).condition == condition {
+        weight += rule(signal).weight
+        if first == LTP_SIGNAL_NONE { first = UInt8(signal) }
+      }
+      if first != LTP_SIGNAL_NONE, weight < UInt32(LTP_WEIGHT_FULL) {
+        throw SignalRulesFault(
+          signal: first, text: "its condition's signals, and those of worse ones, do not weigh 100 together")
+      }
+    }
+  }
+
   private static func fault(of rule: ltp_signal_rule, signal: Int, longest: UInt64) -> StaticString? {
     if rule.condition == LTP_CONDITION_NONE {
-      return rule.enter | rule.exit == 0 && rule.weight == 0 && rule.flags == 0
-        ? nil : "a rule without a condition"
+      let isEmpty = withUnsafeBytes(of: rule) { $0.allSatisfy { $0 == 0 } }
+      return isEmpty ? nil : "a rule without a condition"
     }
     if !(1...Int(LTP_OBSERVATION_COUNT)).contains(signal) { return "a rule for what is no observation" }
     if rule.condition > LTP_CONDITION_FAILED { return "a condition that does not exist" }
@@ -120,6 +137,9 @@ extension ltp_signal_rules {
     if rule.enter < 0 || rule.exit < 0 { return "a negative threshold" }
     let isBelow = rule.flags & LTP_SIGNAL_RULE_BELOW != 0
     if isBelow ? rule.exit < rule.enter : rule.exit > rule.enter { return "an exit beyond the entrance" }
+    if isBelow ? rule.exit == Int64.max : rule.exit == 0 {
+      return "an exit that no value is beyond: it would never be quiet"
+    }
     if rule.enter_dwell_ns > longest || rule.exit_dwell_ns > longest || rule.stale_ns > 24 * longest {
       return "a dwell of more than an hour, or a stale_ns of more than a day"
     }

@@ -38,6 +38,7 @@ public struct StateMachine: ~Copyable {
   private var filters = InlineArray<14, SignalFilter>(repeating: SignalFilter())
   private var now: UInt64 = 0
   private var stateSince: UInt64
+  private let begun: UInt64
   private var clearSince: UInt64?
   private var hasObserved = false
   /// The signal that became quiet last; 0: none yet.
@@ -47,6 +48,7 @@ public struct StateMachine: ~Copyable {
   public init(rules: ltp_signal_rules, now: UInt64) {
     self.rules = rules
     self.now = now
+    begun = now
     stateSince = now
   }
 
@@ -54,7 +56,7 @@ public struct StateMachine: ~Copyable {
   public mutating func take(_ signal: Int, value: Int64, time: UInt64) {
     filters[signal].value = value
     filters[signal].time = time
-    if time > 0 { hasObserved = true }
+    if time > 0, rules.rule(signal).condition != LTP_CONDITION_NONE { hasObserved = true }
   }
 
   /// Takes the time on, which never goes back, and says what `state` should become; nil: it stays.
@@ -80,7 +82,10 @@ public struct StateMachine: ~Copyable {
   }
 
   /// The finding was published: the state is what it said, from now on.
-  public mutating func entered() { stateSince = now }
+  public mutating func entered(now time: UInt64) {
+    now = max(now, time)
+    stateSince = now
+  }
 
   // MARK: Signals
 
@@ -114,8 +119,10 @@ public struct StateMachine: ~Copyable {
         if rule.condition == condition { weight += rule.weight }
       }
       if weight >= UInt32(LTP_WEIGHT_FULL) { return Condition(rawValue: condition + 1)! }
+      // What is not observed may be as bad as an outage: nothing better is said of it than UNKNOWN.
+      if condition == LTP_CONDITION_UNSTABLE, missing() != nil || !hasObserved { return .nothing }
     }
-    return missing() != nil || !hasObserved ? .nothing : .clear
+    return .clear
   }
 
   /// A signal that must be pushed, and has not been for too long.
@@ -139,20 +146,34 @@ public struct StateMachine: ~Copyable {
     case .nothing:
       finding.reason = LTP_SIGNAL_ORIENTATION_LOST
       if let signal = missing() {
-        // How long ago it was pushed, in milliseconds, and how long it may be.
-        let age = (now - min(filters[signal].time, now)) / 1_000_000
+        let rule = rules.rule(signal)
+        // How many milliseconds ago it was pushed, against how many it may be; then what it said.
+        let age = (now - min(max(filters[signal].time, begun), now)) / 1_000_000
         finding.add(
-          signal, value: Int64(clamping: age),
-          threshold: Int64(clamping: rules.rule(signal).stale_ns / 1_000_000))
+          Int(LTP_SIGNAL_HEARTBEAT_TIMEOUT), value: Int64(clamping: age),
+          threshold: Int64(clamping: rule.stale_ns / 1_000_000))
+        finding.add(signal, value: filters[signal].value, threshold: rule.enter)
       }
     default:
-      addActive(&finding)
-      // A better state under a condition that still holds: what was worse has ended.
-      if next != LTP_STATE_RECOVERING, finding.evidenceCount > 0 {
-        finding.reason = finding.evidence[0].signal
+      // A better state although something is still active: what was worse has ended.
+      guard next != LTP_STATE_RECOVERING else {
+        addQuiet(&finding)
+        break
       }
+      addActive(&finding)
+      finding.reason = mainSignal(condition) ?? finding.evidence[0].signal
     }
     return finding
+  }
+
+  /// The heaviest signal of just this condition.
+  private func mainSignal(_ condition: Condition) -> UInt8? {
+    let code = condition.rawValue - 1
+    guard let weight = heaviest(of: code, under: UInt32(LTP_WEIGHT_FULL) + 1) else { return nil }
+    return (1..<SignalBoard.count).first {
+      let rule = rules.rule($0)
+      return filters[$0].isActive && rule.condition == code && rule.weight == weight
+    }.map { UInt8($0) }
   }
 
   /// The worst signals, heaviest first.

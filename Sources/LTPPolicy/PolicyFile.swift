@@ -24,6 +24,9 @@ public enum PolicyFile {
     guard data.count <= bytesMax else {
       throw PolicyFileError(line: 1, reason: "the file has \(data.count) bytes, and 1 MiB is the most")
     }
+    var data = data
+    if data.starts(with: [0xEF, 0xBB, 0xBF]) { data = Data(data.dropFirst(3)) }
+    try checkBytes(data)
     // First as Foundation's older reader sees it, which says where the text is no JSON.
     do { _ = try JSONSerialization.jsonObject(with: data) } catch {
       throw syntaxError(error as NSError, data)
@@ -40,6 +43,33 @@ public enum PolicyFile {
     var reader = PolicyReader(lines: lines)
     return try reader.read(value)
   }
+
+  /// UTF-8 without zeros, and no deeper than a policy is: what is read twice below must be the same text both times.
+  private static func checkBytes(_ data: Data) throws(PolicyFileError) {
+    guard String(validating: data, as: UTF8.self) != nil, !data.contains(0) else {
+      throw PolicyFileError(line: 1, reason: "not JSON: the text is not UTF-8")
+    }
+    var (line, depth, isText, isEscaped) = (1, 0, false, false)
+    for byte in data {
+      line += byte == UInt8(ascii: "\n") ? 1 : 0
+      if isText {
+        isText = isEscaped || byte != UInt8(ascii: "\"")
+        isEscaped = !isEscaped && byte == UInt8(ascii: "\\")
+        continue
+      }
+      switch byte {
+      case UInt8(ascii: "\""): isText = true
+      case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+      case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+      default: break
+      }
+      if depth > depthMax {
+        throw PolicyFileError(line: line, reason: "lists and objects are nested more than \(depthMax) deep")
+      }
+    }
+  }
+
+  private static let depthMax = 16
 
   /// "Invalid value around character 13.", by which the line is found; at the end of the file otherwise.
   private static func syntaxError(_ error: NSError, _ data: Data) -> PolicyFileError {
@@ -93,8 +123,7 @@ private struct PolicyReader {
   }
 
   private mutating func readThresholds(_ value: JSONValue, _ path: JSONPath) throws(PolicyFileError) {
-    for (name, value) in try object(value, path, keys: nil) {
-      let state = try state(name, path + name)
+    for (state, name, value) in try byState(value, path) {
       let threshold = try integer(value, path + name, 0...255)
       withUnsafeMutableBytes(of: &policy.fields.priority_threshold) {
         $0[Int(state.rawValue)] = UInt8(threshold)
@@ -133,8 +162,7 @@ private struct PolicyReader {
       throw fault(path, "class \(number) is new, so it needs \"attributes\" (an empty list will do)")
     }
     guard let rules = members["rules"] else { return }
-    for (stateName, rule) in try object(rules, path + "rules", keys: nil) {
-      let state = try state(stateName, path + "rules" + stateName)
+    for (state, stateName, rule) in try byState(rules, path + "rules") {
       policy[state, number] = try readRule(
         rule, path + "rules" + stateName, state, from: policy[state, number])
     }
@@ -271,6 +299,21 @@ private struct PolicyReader {
       throw fault(path + odd, "\"\(odd)\" means nothing here; there are \(known), and comment")
     }
     return members
+  }
+
+  /// An object's members by state, each said once, by whichever of its names.
+  private func byState(
+    _ value: JSONValue, _ path: JSONPath
+  ) throws(PolicyFileError) -> [(state: State, name: String, value: JSONValue)] {
+    var found: [(state: State, name: String, value: JSONValue)] = []
+    for (name, value) in try object(value, path, keys: nil).sorted(by: { $0.key < $1.key }) {
+      let state = try state(name, path + name)
+      if let other = found.first(where: { $0.state == state }) {
+        throw fault(path + name, "\"\(name)\" and \"\(other.name)\" are one state, said twice")
+      }
+      found.append((state, name, value))
+    }
+    return found
   }
 
   private func integer(

@@ -10,8 +10,8 @@ struct InspectCompare: ParsableCommand {
     commandName: "compare",
     abstract: "Decide the recorded requests under another policy, and show what would have changed.",
     discussion: """
-      Nothing that differs is a violation: the exit status is 0 when the trace is good. A class for which the other \
-      policy asks for a token, and the recorded one did not, cannot be decided: nobody looked at the token.
+      Verdicts and reasons are compared. Nothing that differs is a violation: the exit status is 0 when the trace is \
+      good. What hangs on a token that the recorded policy did not ask for is undecided: nobody looked at it.
       """)
 
   @OptionGroup var arguments: InspectArguments

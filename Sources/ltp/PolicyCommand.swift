@@ -24,7 +24,10 @@ struct PolicyCommand: ParsableCommand {
 /// Reads and checks a file; says what is wrong, in which line, and ends with `mistake`.
 func readPolicy(_ path: String, mistake: Int32 = 1) throws -> Policy {
   let data: Data
-  do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+  do {
+    let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+    data = try file.read(upToCount: PolicyFile.bytesMax + 1) ?? Data()
+  } catch {
     FileHandle.standardError.write(Data("ltp policy: \(path): \(error.localizedDescription)\n".utf8))
     throw ExitCode(2)
   }
@@ -154,7 +157,7 @@ struct PolicyTable: Encodable {
       reason: Reason(rawValue: rule.reason).description, priorityMin: rule.priority_min,
       retryAfterMs: rule.retry_after_ms,
       // While RECOVERING every session needs its token, whatever the policy says.
-      needsContinuity: rule.verdict == LTP_VERDICT_EXECUTE && (asks || state == .recovering),
+      needsContinuity: rule.verdict != LTP_VERDICT_DENY && (asks || state == .recovering),
       defersWhenBelow: rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0)
   }
 

@@ -78,6 +78,13 @@ struct PolicyToolTests {
     let token = try compared(
       #"{"version": 1, "classes": [{"name": "read", "attributes": ["requires_continuity"]}]}"#)
     #expect(token["undecided"] as? Int == 20 && token["different"] as? Int == 0)
+    // What is denied with a token and without one hangs on none.
+    let denied = try compared(
+      #"""
+      {"version": 1, "classes": [{"name": "read", "attributes": ["requires_continuity"],
+        "rules": {"SATURATED": {"verdict": "DENY"}}}]}
+      """#)
+    #expect(denied["undecided"] as? Int == 0 && denied["different"] as? Int == 20)
     let bad = try Tool.run(["inspect", "compare", trace.path, "--policy", directory.path + "/none"])
     #expect(bad.status == 2)
   }

@@ -33,7 +33,7 @@ struct Driven: ~Copyable {
     guard let finding = machine.step(state: state, now: now) else { return nil }
     transitions.append((now, state, finding.to, finding.reason))
     state = finding.to
-    machine.entered()
+    machine.entered(now: now)
     return finding
   }
 
@@ -161,7 +161,8 @@ struct StateMachineTests {
     driven.push(LTP_SIGNAL_MEMORY_PRESSURE, 9000)
     let finding = driven.step()!
     // Memory alone is half of SATURATED; with the processors, whose half is STRAINED, it is all of STRAINED.
-    #expect(finding.to == LTP_STATE_DEGRADED && finding.reason == LTP_SIGNAL_MEMORY_PRESSURE)
+    #expect(finding.to == LTP_STATE_DEGRADED && finding.reason == LTP_SIGNAL_CPU_PRESSURE)
+    #expect(finding.evidence[0].signal == LTP_SIGNAL_MEMORY_PRESSURE)
     #expect(finding.evidenceCount == 2 && finding.evidence[1].signal == LTP_SIGNAL_CPU_PRESSURE)
   }
 
@@ -196,6 +197,26 @@ struct StateMachineTests {
     driven.push(LTP_SIGNAL_QUORUM_LOST, 3)
     driven.step()
     #expect(driven.state == LTP_STATE_RECOVERING)
+  }
+
+  @Test("what is not observed is not outweighed by what is, and an unwatched signal is no observation")
+  func unobserved() {
+    var driven = Driven(
+      rules {
+        var quorum = $0.rule(Int(LTP_SIGNAL_QUORUM_LOST))
+        quorum.stale_ns = second
+        $0.setRule(LTP_SIGNAL_QUORUM_LOST, quorum)
+      })
+    driven.push(LTP_SIGNAL_PARTIAL_OUTAGE, 1)
+    driven.run(3000)
+    #expect(driven.state == LTP_STATE_UNKNOWN)
+    driven.push(LTP_SIGNAL_DB_WRITE_LATENCY, 9_000_000)
+    driven.step()
+    #expect(driven.state == LTP_STATE_UNSTABLE)
+    var other = Driven(rules())
+    other.push(LTP_SIGNAL_METRICS_STABILIZED, 1)
+    other.run(9000)
+    #expect(other.state == LTP_STATE_UNKNOWN && other.transitions.isEmpty)
   }
 
   @Test("a clock that goes back is not followed, and one that jumps ahead loses nothing")
@@ -254,6 +275,10 @@ struct StateMachineTests {
     #expect(rule(LTP_SIGNAL_CPU_PRESSURE) { $0.enter_dwell_ns = .max } != nil)
     #expect(rule(LTP_SIGNAL_CPU_PRESSURE) { $0.stale_ns = .max } != nil)
     #expect(rule(LTP_SIGNAL_CPU_PRESSURE) { $0.reserved.1 = 1 } != nil)
+    #expect(rule(LTP_SIGNAL_CPU_PRESSURE) { $0.exit = 0 } != nil)
+    #expect(rule(LTP_SIGNAL_QUORUM_LOST) { ($0.flags, $0.exit) = (LTP_SIGNAL_RULE_BELOW, .max) } != nil)
+    #expect(rule(LTP_SIGNAL_QUORUM_LOST) { $0.weight = 99 }?.signal == LTP_SIGNAL_QUORUM_LOST)
+    #expect(rule(LTP_SIGNAL_METRICS_STABILIZED) { $0.stale_ns = 1 } != nil)
     #expect(rule(LTP_SIGNAL_OPERATOR) { $0.condition = LTP_CONDITION_FAILED } != nil)
     #expect(fault { $0.observe_interval_ns = 0 } != nil)
     #expect(fault { $0.state_dwell_ns = .max } != nil)
@@ -264,7 +289,8 @@ struct StateMachineTests {
 
   @Test("pressure that cannot be read any more is UNKNOWN")
   func vanished() {
-    var driven = Driven(rules { $0.flags = LTP_OBSERVE_PRESSURE }.withWatchedPressure())
+    var driven = Driven(
+      rules { $0.flags = LTP_OBSERVE_PRESSURE }.withWatchedPressure(clockInterval: millisecond))
     let watched = [LTP_SIGNAL_MEMORY_PRESSURE, LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE]
     for _ in 0..<70 {
       for signal in watched { driven.push(signal, 0) }
@@ -274,7 +300,9 @@ struct StateMachineTests {
     driven.run(1001)
     #expect(
       driven.state == LTP_STATE_UNKNOWN && driven.transitions.last!.reason == LTP_SIGNAL_ORIENTATION_LOST)
-    #expect(rules().withWatchedPressure().rule(Int(LTP_SIGNAL_CPU_PRESSURE)).stale_ns == 0)
+    #expect(
+      rules().withWatchedPressure(clockInterval: millisecond).rule(Int(LTP_SIGNAL_CPU_PRESSURE)).stale_ns == 0
+    )
   }
 
   @Test("pressure files: the number that counts, and what is none")

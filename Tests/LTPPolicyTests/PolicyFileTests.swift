@@ -62,6 +62,8 @@ struct PolicyFileTests {
       ("{\"version\": 1, \"base\":\n\"full\"}", 1, "\"built-in\" or \"empty\""),
       ("{\"version\": 1, \"thresholds\": {\n\"WELL\": 1}}", 2, "no state is called \"WELL\""),
       ("{\"version\": 1, \"thresholds\": {\n\"HEALTHY\": 256}}", 2, "from 0 to 255"),
+      ("{\"version\": 1, \"thresholds\": {\"HEALTHY\": 0,\n\"STABLE\": 200}}", 2, "one state, said twice"),
+      ("{\"version\": 1, \"comment\":\n[[[[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]]]}", 2, "more than 16 deep"),
       ("{\"version\": 1, \"classes\": {}}", 1, "a list of classes"),
       ("{\"version\": 1, \"classes\": [\n{}]}", 2, "has no \"name\""),
       ("{\"version\": 1, \"classes\": [{\n\"name\": \"nobody\"}]}", 2, "needs an \"id\""),
@@ -108,6 +110,18 @@ struct PolicyFileTests {
   func mistakes(_ text: String, _ line: Int, _ words: String) throws {
     let error = try #require(fault(text))
     #expect(error.line == line && error.reason.contains(words), "\(error)")
+  }
+
+  @Test("a byte order mark is no text, and hides nothing")
+  func byteOrder() throws {
+    let twice = "{\"version\": 1,\n\"version\": 1}"
+    func fault(_ data: Data) -> PolicyFileError? {
+      do throws(PolicyFileError) { _ = try PolicyFile.parse(data) } catch { return error }
+      return nil
+    }
+    #expect(fault(Data([0xEF, 0xBB, 0xBF]) + Data(twice.utf8))?.line == 2)
+    #expect(fault(Data([0xEF, 0xBB, 0xBF]) + Data("{\"version\": 1}".utf8)) == nil)
+    #expect(fault(twice.data(using: .utf16)!) != nil && fault(twice.data(using: .utf32)!) != nil)
   }
 
   @Test("nesting, size and noise end in an error, not in a crash")
