@@ -67,7 +67,7 @@ let package = Package(
     .executableTarget(
       name: "ltp",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTP", "LTPLibrary", "LTPInspect", "LTPPolicy",
+        "CLTP", "CLTPSystem", "LTP", "LTPLibrary", "LTPTrace", "LTPInspect", "LTPPolicy",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],

@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import Foundation
+import LTPTrace
 
 enum DoctorRing {
   static func findings() -> [DoctorFinding] {
@@ -61,7 +62,8 @@ enum DoctorRing {
     _ = ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size)
     let lanesMax = Int(options.lanes_max)
     let laneBytes = Int(options.block_bytes) * Int(options.lane_blocks)
-    let stagingBytes = Int(options.block_bytes) * (Int(options.inflight_blocks_max) + 3)
+    // What the writer of a core with the default options registers.
+    let stagingBytes = TraceConfiguration().stagingBytes
     let name = "locked memory"
     guard ltp_system_ring_reserve_buffers(ring, UInt32(lanesMax + 1)) >= 0 else {
       return .warn(
