@@ -70,10 +70,8 @@ public final class Core: Sendable {
   /// Publishes a transition: every lane sees it with its next decision. Returns its epoch.
   @discardableResult
   public func publish(_ transition: Transition) throws(LTPError) -> UInt32 {
-    var fields = transition.fields
-    var epoch: UInt32 = 0
-    try check(ltp_orientation_publish(live, &fields, &epoch))
-    return epoch
+    let core = try live
+    return try transition.publish { ltp_orientation_publish(core, $0, $1) }
   }
 
   /// The value that a signal has now, for a core that orients itself. `now`: orient in this call, not with the next tick.
@@ -84,10 +82,8 @@ public final class Core: Sendable {
   /// An operator's state, whatever the signals say, until `release()`.
   @discardableResult
   public func force(_ transition: Transition) throws(LTPError) -> UInt32 {
-    var fields = transition.fields
-    var epoch: UInt32 = 0
-    try check(ltp_orientation_force(live, &fields, &epoch))
-    return epoch
+    let core = try live
+    return try transition.publish { ltp_orientation_force(core, $0, $1) }
   }
 
   /// From here on the signals decide again.

@@ -20,10 +20,7 @@ public final class PagePublisher: Sendable {
   /// Evidence must have no `nameID`: texts are a core's own. Returns the page's epoch.
   @discardableResult
   public func publish(_ transition: Transition) throws(LTPError) -> UInt32 {
-    var fields = transition.fields
-    var epoch: UInt32 = 0
-    try check(ltp_page_publish(handle, &fields, &epoch))
-    return epoch
+    try transition.publish { ltp_page_publish(handle, $0, $1) }
   }
 
   /// Lets what this publisher has published hold for another lease.

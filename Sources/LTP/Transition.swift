@@ -44,6 +44,15 @@ public struct Transition: Sendable {
     self.advancesContinuity = advancesContinuity
   }
 
+  /// Hands it to a function of the contract that publishes it; returns the new epoch.
+  func publish(
+    _ function: (UnsafePointer<ltp_transition>, UnsafeMutablePointer<UInt32>) -> Int32
+  ) throws(LTPError) -> UInt32 {
+    var epoch: UInt32 = 0
+    try check(withUnsafePointer(to: fields) { function($0, &epoch) })
+    return epoch
+  }
+
   var fields: ltp_transition {
     var fields = ltp_transition()
     fields.struct_size = UInt32(MemoryLayout<ltp_transition>.size)

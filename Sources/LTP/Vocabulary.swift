@@ -7,6 +7,13 @@ import CLTP
 public enum State: UInt8, CaseIterable, Hashable, Sendable, CustomStringConvertible {
   case unknown, healthy, degraded, saturated, unstable, failed, recovering
 
+  /// The state of this name, as `description` gives it, in capitals or not; STABLE is HEALTHY.
+  public init?(name: String) {
+    let name = name.uppercased() == "STABLE" ? "HEALTHY" : name.uppercased()
+    guard let state = Self.allCases.first(where: { $0.description == name }) else { return nil }
+    self = state
+  }
+
   public var description: String { String(cString: ltp_state_name(rawValue)) }
 }
 

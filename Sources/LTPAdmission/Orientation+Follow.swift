@@ -4,15 +4,14 @@
 // clock's thread comes with each tick, for leases that have ended, or run again.
 
 import CLTP
-import CLTPSystem
 import Synchronization
 
 /// Where a core stands with the page that it follows. In the core's memory.
 struct PageFollower: ~Copyable {
   /// nil: the host publishes.
   let page: OrientationPage?
-  /// 1: one thread is making a transition of what the page says; the others wait for it, a fraction of a microsecond.
-  let lock = Atomic<UInt32>(0)
+  /// One thread is making a transition of what the page says; the others wait for it.
+  let lock = SpinLock()
   /// The page's word that was last looked at.
   let followed = Atomic<UInt64>(UInt64.max)
   /// 1: the core's orientation is the one of `followed`; 0: it is UNKNOWN, because the page did not hold.
@@ -34,9 +33,9 @@ extension Orientation {
 
   private func follow(now: UInt64, isClock: Bool) {
     guard let page = follower.pointee.page, !isUpToDate(page, now: now, isClock: isClock) else { return }
-    enterLock()
+    follower.pointee.lock.enter()
+    defer { follower.pointee.lock.leave() }
     if !isUpToDate(page, now: now, isClock: isClock) { take(page.read(now: now), now: now) }
-    follower.pointee.lock.store(0, ordering: .releasing)
   }
 
   private func isUpToDate(_ page: OrientationPage, now: UInt64, isClock: Bool) -> Bool {
@@ -44,14 +43,6 @@ extension Orientation {
     guard word == follower.pointee.followed.load(ordering: .acquiring) else { return false }
     let hasLease = page.leaseLeft(of: word, now: now) > 0
     return follower.pointee.isHeld.load(ordering: .acquiring) == 1 ? hasLease : !(hasLease && isClock)
-  }
-
-  private func enterLock() {
-    var spins = 0
-    while follower.pointee.lock.exchange(1, ordering: .acquiring) != 0 {
-      spins += 1
-      if spins < 64 { ltp_system_pause() } else { ltp_system_sleep_ns(20_000) }
-    }
   }
 
   /// Publishes what the page says. Refused: the next look tries again, and the core is UNKNOWN or closed meanwhile.

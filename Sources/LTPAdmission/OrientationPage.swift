@@ -247,12 +247,18 @@ extension ltp_page_entry {
       for index in 0..<Int(evidence_count) {
         let fact = bytes.loadUnaligned(
           fromByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
-        guard fact.name_id == 0, fact.signal > LTP_SIGNAL_NONE, fact.signal < LTP_SIGNAL_COUNT,
-          fact.reserved.0 | fact.reserved.1 | fact.reserved.2 == 0
-        else { return false }
+        guard fact.name_id == 0, fact.status == LTP_OK else { return false }
       }
       return true
     }
+  }
+}
+
+extension ltp_evidence {
+  /// LTP_OK for a fact that can be published, or what is wrong with it.
+  public var status: Int32 {
+    guard signal > LTP_SIGNAL_NONE, signal < LTP_SIGNAL_COUNT else { return LTP_ERROR_UNKNOWN_SIGNAL }
+    return reserved.0 | reserved.1 | reserved.2 == 0 ? LTP_OK : LTP_ERROR_OPTION_RANGE
   }
 }
 

@@ -41,22 +41,17 @@ struct CompareSink: RecordSink {
     var slot = from
     while slot < to {
       let record = body + slot * RecordLayout.slotBytes
-      let word = record.u64(0)
-      guard UInt8(truncatingIfNeeded: word) == LTP_RECORD_DECISION else { break }
+      guard let word = DecisionWord(record) else { break }
       slot += 1
-      let inputs = UInt8(truncatingIfNeeded: word >> 24)
-      let recorded = Outcome(
-        verdict: UInt8(truncatingIfNeeded: word >> 8), reason: UInt8(truncatingIfNeeded: word >> 16))
-      let column = CountTable.column(UInt16(truncatingIfNeeded: word >> 32))
-      let rule = rules[column]
-      let priority = UInt8(truncatingIfNeeded: word >> 48)
+      let recorded = Outcome(verdict: word.verdict, reason: word.reason)
+      let rule = rules[word.column]
       func decide(_ inputs: UInt8) -> Outcome {
-        rule.decide(threshold: threshold, priority: priority, inputs: inputs, sessionID: record.u64(24))
+        rule.decide(threshold: threshold, priority: word.priority, inputs: inputs, sessionID: record.u64(24))
           .outcome
       }
-      let compared = decide(inputs)
-      let wasChecked = inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
-      if rule.needsContinuity, !wasChecked, decide(inputs | LTP_INPUT_CONTINUITY_VALID) != compared {
+      let compared = decide(word.inputs)
+      let wasChecked = word.inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
+      if rule.needsContinuity, !wasChecked, decide(word.inputs | LTP_INPUT_CONTINUITY_VALID) != compared {
         undecided += 1
       } else {
         executedRecorded += recorded.isExecute ? 1 : 0
@@ -66,11 +61,12 @@ struct CompareSink: RecordSink {
         } else {
           note(
             Change(
-              state: state, column: UInt8(column), recorded: recorded.rawValue, compared: compared.rawValue),
+              state: state, column: UInt8(word.column), recorded: recorded.rawValue,
+              compared: compared.rawValue),
             context)
         }
       }
-      if inputs & LTP_INPUT_REPLAY != 0 { break }
+      if word.isReplay { break }
     }
     return slot - from
   }

@@ -24,23 +24,19 @@ struct RedecideSink: RecordSink {
     var slot = from
     while slot < to {
       let record = body + slot * RecordLayout.slotBytes
-      let word = record.u64(0)
-      guard UInt8(truncatingIfNeeded: word) == LTP_RECORD_DECISION else { break }
+      guard let recorded = DecisionWord(record) else { break }
       slot += 1
-      let inputs = UInt8(truncatingIfNeeded: word >> 24)
-      let rule = rules[CountTable.column(UInt16(truncatingIfNeeded: word >> 32))]
-      let priority = UInt8(truncatingIfNeeded: word >> 48)
+      let rule = rules[recorded.column]
       let decision = rule.decide(
-        threshold: threshold, priority: priority, inputs: inputs, sessionID: record.u64(24))
+        threshold: threshold, priority: recorded.priority, inputs: recorded.inputs, sessionID: record.u64(24))
       let same =
-        UInt8(truncatingIfNeeded: word >> 8) == decision.outcome.verdict
-        && UInt8(truncatingIfNeeded: word >> 16) == decision.outcome.reason
+        recorded.verdict == decision.outcome.verdict && recorded.reason == decision.outcome.reason
         && record.u32(12) == decision.retryAfterMilliseconds
-      if !same || !Self.factsFit(rule, inputs) {
+      if !same || !Self.factsFit(rule, recorded.inputs) {
         mismatches += 1
         report(record, slot - 1, rule, decision, context, log)
       }
-      if inputs & LTP_INPUT_REPLAY != 0 { break }
+      if recorded.isReplay { break }
     }
     redecided += UInt64(slot - from)
     return slot - from

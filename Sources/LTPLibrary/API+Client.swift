@@ -10,14 +10,8 @@ import LTPClient
 public func ltp_throttle_options_init(
   _ options: UnsafeMutablePointer<ltp_throttle_options>!, _ structSize: Int
 ) -> Int32 {
-  guard let options else { return LTP_ERROR_NULL_ARGUMENT }
-  guard structSize >= MemoryLayout<ltp_throttle_options>.size, structSize <= 4096, structSize % 8 == 0 else {
-    return LTP_ERROR_STRUCT_SIZE
-  }
-  UnsafeMutableRawPointer(options).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
-  options.pointee = ltp_throttle_options.builtIn()
-  options.pointee.struct_size = UInt32(structSize)
-  return LTP_OK
+  let least = MemoryLayout<ltp_throttle_options>.size
+  return writeSized(ltp_throttle_options.builtIn(), to: options, size: structSize, least: least)
 }
 
 @c @implementation

@@ -13,18 +13,7 @@ import Synchronization
 public func ltp_core_options_init(
   _ options: UnsafeMutablePointer<ltp_core_options>!, _ structSize: Int
 ) -> Int32 {
-  guard let options else { return LTP_ERROR_NULL_ARGUMENT }
-  guard structSize >= CoreOptions.leastBytes, structSize <= 4096, structSize % 8 == 0 else {
-    return LTP_ERROR_STRUCT_SIZE
-  }
-  // A caller built against a later header has more fields, which are zeroed for it; one against an earlier, fewer.
-  let memory = UnsafeMutableRawPointer(options)
-  memory.initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
-  withUnsafeBytes(of: CoreOptions.defaults()) {
-    memory.copyMemory(from: $0.baseAddress!, byteCount: min(structSize, $0.count))
-  }
-  memory.storeBytes(of: UInt32(structSize), as: UInt32.self)
-  return LTP_OK
+  writeSized(CoreOptions.defaults(), to: options, size: structSize, least: CoreOptions.leastBytes)
 }
 
 @c @implementation

@@ -12,14 +12,8 @@ import Synchronization
 public func ltp_signal_rules_default(
   _ rules: UnsafeMutablePointer<ltp_signal_rules>!, _ structSize: Int
 ) -> Int32 {
-  guard let rules else { return LTP_ERROR_NULL_ARGUMENT }
-  guard structSize >= MemoryLayout<ltp_signal_rules>.size, structSize <= 4096, structSize % 8 == 0 else {
-    return LTP_ERROR_STRUCT_SIZE
-  }
-  UnsafeMutableRawPointer(rules).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
-  rules.pointee = ltp_signal_rules.builtIn()
-  rules.pointee.struct_size = UInt32(structSize)
-  return LTP_OK
+  let least = MemoryLayout<ltp_signal_rules>.size
+  return writeSized(ltp_signal_rules.builtIn(), to: rules, size: structSize, least: least)
 }
 
 @c @implementation

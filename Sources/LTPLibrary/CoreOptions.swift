@@ -127,6 +127,23 @@ struct CoreOptions {
   }
 }
 
+/// A size that a structure of some version can have. Fields are whole words: a size in between is nobody's.
+private func isSize(_ size: Int, least: Int) -> Bool { size >= least && size <= 4096 && size % 8 == 0 }
+
+/// Writes a structure that starts with struct_size for a caller who knows `size` bytes of it: a later header has more
+/// fields, which are zeroed for it; an earlier one, down to `least`, fewer. Returns LTP_OK or what is wrong.
+func writeSized<Structure>(
+  _ value: Structure, to pointer: UnsafeMutablePointer<Structure>?, size: Int, least: Int
+) -> Int32 {
+  guard let pointer else { return LTP_ERROR_NULL_ARGUMENT }
+  guard isSize(size, least: least) else { return LTP_ERROR_STRUCT_SIZE }
+  let memory = UnsafeMutableRawPointer(pointer)
+  memory.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+  withUnsafeBytes(of: value) { memory.copyMemory(from: $0.baseAddress!, byteCount: min(size, $0.count)) }
+  memory.storeBytes(of: UInt32(size), as: UInt32.self)
+  return LTP_OK
+}
+
 /// Reads a structure that starts with struct_size: too small is refused, only the known part is read, and what
 /// this library does not know must be zero.
 func readSized<Structure>(
@@ -135,8 +152,7 @@ func readSized<Structure>(
   let raw = UnsafeRawPointer(pointer)
   let size = Int(raw.loadUnaligned(as: UInt32.self))
   let known = MemoryLayout<Structure>.size
-  // Fields are whole words: a size in between is no structure's, of whatever version.
-  guard size >= least, size <= 4096, size % 8 == 0 else {
+  guard isSize(size, least: least) else {
     throw OptionFault(
       status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
   }

@@ -24,11 +24,8 @@ struct GivenTransition {
       reserved.0 | reserved.1 | reserved.2 | reserved.3 == 0
     else { return LTP_ERROR_OPTION_RANGE }
     for index in 0..<Int(fields.evidence_count) {
-      let fact = fact(index, of: fields)
-      guard fact.signal > LTP_SIGNAL_NONE, fact.signal < LTP_SIGNAL_COUNT else {
-        return LTP_ERROR_UNKNOWN_SIGNAL
-      }
-      guard fact.reserved.0 | fact.reserved.1 | fact.reserved.2 == 0 else { return LTP_ERROR_OPTION_RANGE }
+      let status = fact(index, of: fields).status
+      guard status == LTP_OK else { return status }
     }
     return LTP_OK
   }

@@ -3,9 +3,7 @@
 // push that asks for it.
 
 public import CLTP
-import CLTPSystem
 public import LTPAdmission
-import Synchronization
 
 /// Of whoever holds the lock.
 struct ObserverState: ~Copyable {
@@ -17,8 +15,8 @@ struct ObserverState: ~Copyable {
 /// A handle: copies refer to the same observer, whose memory the core owns.
 public struct Observer {
   private let state: UnsafeMutablePointer<ObserverState>
-  /// 1: a thread is stepping, forcing or releasing.
-  private let lock: UnsafeMutablePointer<Atomic<UInt32>>
+  /// A thread is stepping, forcing or releasing.
+  private let lock: UnsafeMutablePointer<SpinLock>
   private let board: SignalBoard
   private let orientation: Orientation
 
@@ -31,8 +29,8 @@ public struct Observer {
     memory: UnsafeMutableRawPointer, rules: ltp_signal_rules, orientation: Orientation, now: UInt64
   ) {
     self.orientation = orientation
-    lock = memory.bindMemory(to: Atomic<UInt32>.self, capacity: 1)
-    lock.initialize(to: Atomic(0))
+    lock = memory.bindMemory(to: SpinLock.self, capacity: 1)
+    lock.initialize(to: SpinLock())
     state = (memory + Self.stateOffset).bindMemory(to: ObserverState.self, capacity: 1)
     state.initialize(to: ObserverState(machine: StateMachine(rules: rules, now: now)))
     board = SignalBoard(memory: memory + Self.boardOffset)
@@ -44,8 +42,8 @@ public struct Observer {
 
   /// Makes the transition that is due, if one is. Any thread; waits for one that is here already.
   public func step(now: UInt64) {
-    enterLock()
-    defer { leaveLock() }
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
     let state = state
     for signal in 1..<SignalBoard.count {
       let last = board.last(signal)
@@ -75,8 +73,8 @@ public struct Observer {
   public func force(
     now: UInt64, _ body: () throws(PublishRefusal) -> OrientationWord
   ) throws(PublishRefusal) -> OrientationWord {
-    enterLock()
-    defer { leaveLock() }
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
     let word = try body()
     state.pointee.isForced = true
     let state = state
@@ -86,8 +84,8 @@ public struct Observer {
 
   /// Nothing when nothing is forced.
   public func release(now: UInt64) throws(PublishRefusal) -> OrientationWord {
-    enterLock()
-    defer { leaveLock() }
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
     let current = orientation.current
     guard state.pointee.isForced else { return current }
     let text: StaticString = "released"
@@ -99,14 +97,4 @@ public struct Observer {
     state.pointee.machine.entered(now: now)
     return word
   }
-
-  private func enterLock() {
-    var spins = 0
-    while lock.pointee.exchange(1, ordering: .acquiring) != 0 {
-      spins += 1
-      if spins < 64 { ltp_system_pause() } else { ltp_system_sleep_ns(20_000) }
-    }
-  }
-
-  private func leaveLock() { lock.pointee.store(0, ordering: .releasing) }
 }

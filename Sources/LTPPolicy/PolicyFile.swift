@@ -87,12 +87,6 @@ private struct PolicyReader {
   /// Where each class was said.
   private var saidAt: [Int: JSONPath] = [:]
 
-  private static let attributes: [(name: String, bit: UInt32)] = [
-    ("critical", LTP_CLASS_CRITICAL), ("mutating", LTP_CLASS_MUTATING),
-    ("requires_continuity", LTP_CLASS_REQUIRES_CONTINUITY), ("deferrable", LTP_CLASS_DEFERRABLE),
-    ("recovery", LTP_CLASS_RECOVERY), ("exempt", LTP_CLASS_EXEMPT),
-  ]
-
   init(lines: JSONLines) { self.lines = lines }
 
   mutating func read(_ value: JSONValue) throws(PolicyFileError) -> Policy {
@@ -147,7 +141,8 @@ private struct PolicyReader {
     let number: Int
     if let id = members["id"] {
       number = Int(try integer(id, path + "id", 0...Int64(LTP_CLASS_COUNT) - 1))
-    } else if let known = (0..<Int(LTP_CLASS_COUNT)).first(where: { self.name(of: $0) == name }) {
+    } else if let known = (0..<Int(LTP_CLASS_COUNT)).first(where: { policy.describedClass($0).name == name })
+    {
       number = known
     } else {
       throw fault(path + "name", "no class is called \"\(name)\"; a new one needs an \"id\", 0 to 127")
@@ -155,7 +150,7 @@ private struct PolicyReader {
     if let other = saidAt.updateValue(path, forKey: number) {
       throw fault(path, "class \(number) is said twice, in line \(lines.line(of: other)) too")
     }
-    let isNew = self.name(of: number) != name
+    let isNew = policy.describedClass(number).name != name
     if let attributes = members["attributes"] {
       try define(number, name, attributes: attributes, path + "attributes")
     } else if isNew {
@@ -178,8 +173,8 @@ private struct PolicyReader {
     var described = ltp_policy_class()
     for (place, item) in items.enumerated() {
       let word = try text(item, path + place)
-      guard let attribute = Self.attributes.first(where: { $0.name == word }) else {
-        let known = Self.attributes.map(\.name).joined(separator: ", ")
+      guard let attribute = PolicyClass.allAttributes.first(where: { $0.name == word }) else {
+        let known = PolicyClass.allAttributes.map(\.name).joined(separator: ", ")
         throw fault(path + place, "no attribute is called \"\(word)\"; there are \(known)")
       }
       described.attributes |= attribute.bit
@@ -199,14 +194,6 @@ private struct PolicyReader {
     }
     for state in State.allCases {
       policy[state, number] = DefaultPolicy.rule(state: state.rawValue, attributes: described.attributes)
-    }
-  }
-
-  private func name(of number: Int) -> String {
-    withUnsafeBytes(of: policy.fields) { bytes in
-      let start = Int(LTP_POLICY_CLASSES_OFFSET) + number * MemoryLayout<ltp_policy_class>.stride + 4
-      let name = bytes[start..<start + Int(LTP_CLASS_NAME_BYTES)].prefix { $0 != 0 }
-      return String(decoding: name, as: UTF8.self)
     }
   }
 
@@ -333,8 +320,7 @@ private struct PolicyReader {
   }
 
   private func state(_ name: String, _ path: JSONPath) throws(PolicyFileError) -> State {
-    let word = name.uppercased() == "STABLE" ? "HEALTHY" : name.uppercased()
-    guard let state = State.allCases.first(where: { $0.description == word }) else {
+    guard let state = State(name: name) else {
       let known = State.allCases.map(\.description).joined(separator: ", ")
       throw fault(path, "no state is called \"\(name)\"; there are \(known)")
     }

@@ -122,11 +122,8 @@ struct BenchCommand: ParsableCommand {
     }
     print(table)
     guard let json else { return }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
     do {
-      try encoder.encode(report).write(to: URL(fileURLWithPath: json), options: .atomic)
+      try jsonData(report).write(to: URL(fileURLWithPath: json), options: .atomic)
     } catch {
       throw BenchFailure("cannot write \(json): \(error.localizedDescription)")
     }

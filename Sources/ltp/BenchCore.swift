@@ -32,21 +32,12 @@ final class BenchCore {
   init(
     directory: String, storage: UInt32, waitsForTrace: Bool, laneCount: Int, workload: BenchWorkload
   ) throws {
-    var options = ltp_core_options()
-    guard ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size) == LTP_OK else {
-      throw BenchFailure("ltp.h and the library differ; build both from the same source")
+    let opened = try Self.open(directory) { options in
+      options.storage = storage
+      options.flags = LTP_OPEN_VERIFY_TAIL
+      options.lanes_max = UInt32(laneCount)
+      options.backpressure_wait_ns = waitsForTrace ? 10_000_000_000 : 0
     }
-    options.storage = storage
-    options.flags = LTP_OPEN_VERIFY_TAIL
-    options.lanes_max = UInt32(laneCount)
-    options.backpressure_wait_ns = waitsForTrace ? 10_000_000_000 : 0
-    var opened: OpaquePointer?
-    var error = ltp_error()
-    let status = directory.withCString { path in
-      options.trace_directory = path
-      return ltp_core_open(&options, &opened, &error)
-    }
-    guard status == LTP_OK, let opened else { throw BenchFailure("cannot open the core: \(error.text)") }
     core = opened
     publisher = BenchPublisher(core: opened, seed: workload.seed, signals: signals)
     for number in 0..<laneCount {
@@ -55,6 +46,30 @@ final class BenchCore {
     }
     try publisher.start()
     for lane in lanes { lane.greetSessions(atMost: BenchWorkload.frameCount) }
+  }
+
+  /// A core on this directory, with the default options but for what `change` says.
+  static func open(_ directory: String, _ change: (inout ltp_core_options) -> Void) throws -> OpaquePointer {
+    var options = ltp_core_options()
+    guard ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size) == LTP_OK else {
+      throw BenchFailure("ltp.h and the library differ; build both from the same source")
+    }
+    change(&options)
+    var opened: OpaquePointer?
+    var error = ltp_error()
+    let status = directory.withCString { path in
+      options.trace_directory = path
+      return ltp_core_open(&options, &opened, &error)
+    }
+    guard status == LTP_OK, let opened else { throw BenchFailure("cannot open the core: \(error.text)") }
+    return opened
+  }
+
+  static func close(_ core: OpaquePointer) throws {
+    var error = ltp_error()
+    guard ltp_core_close(core, 30_000_000_000, &error) == LTP_OK else {
+      throw BenchFailure("cannot close the core: \(error.text)")
+    }
   }
 
   func status() throws -> ltp_status {
@@ -96,10 +111,7 @@ final class BenchCore {
     account.recorded += last.records_written
     account.unrecorded += last.backpressure_denied
     lanes = []
-    var error = ltp_error()
-    guard ltp_core_close(core, 30_000_000_000, &error) == LTP_OK else {
-      throw BenchFailure("cannot close the core: \(error.text)")
-    }
+    try Self.close(core)
   }
 
   private func countDecisions(into account: inout BenchAccount) throws {

@@ -39,7 +39,7 @@ struct BenchCores: Encodable {
         opens.append(Double(ltp_system_monotonic_ns() - began) / 1e6)
         memory.append(max(0, Double(residentBytes()) - Double(before) - Double(BenchCore.ringBytes)))
         _ = ltp_lane_close(lane)
-        try close(core)
+        try BenchCore.close(core)
       }
     }
     result.openMilliseconds = opens.sorted()[opens.count / 2]
@@ -75,7 +75,7 @@ struct BenchCores: Encodable {
       bursts.append((alone: try burst([lanes[bursts.count % 2]]), both: try burst(lanes)))
     } while ltp_system_monotonic_ns() < end && bursts.count < 400
     for lane in lanes { try lane.close() }
-    try close(core)
+    try BenchCore.close(core)
     return bursts
   }
 
@@ -124,26 +124,19 @@ struct BenchCores: Encodable {
     }
     let medians = (measure(LTP_PUSH_NOW), measure(0))
     _ = ltp_lane_close(lane)
-    try close(core)
+    try BenchCore.close(core)
     return medians
   }
 
   private static func open(
     _ path: String, storage: UInt32, rules: UnsafePointer<ltp_signal_rules>? = nil
   ) throws -> OpaquePointer {
-    var options = ltp_core_options()
-    _ = ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size)
-    options.storage = storage
-    options.signal_rules = rules
-    // The writer stays out of the way until it is waited for.
-    options.commit_interval_ns = 1_000_000_000
-    var opened: OpaquePointer?
-    var error = ltp_error()
-    let status = path.withCString { path in
-      options.trace_directory = path
-      return ltp_core_open(&options, &opened, &error)
+    let opened = try BenchCore.open(path) { options in
+      options.storage = storage
+      options.signal_rules = rules
+      // The writer stays out of the way until it is waited for.
+      options.commit_interval_ns = 1_000_000_000
     }
-    guard status == LTP_OK, let opened else { throw BenchFailure("cannot open the core: \(error.text)") }
     guard rules == nil else { return opened }
     var healthy = ltp_transition()
     healthy.struct_size = UInt32(MemoryLayout<ltp_transition>.size)
@@ -151,13 +144,6 @@ struct BenchCores: Encodable {
     healthy.reason = LTP_SIGNAL_METRICS_STABILIZED
     _ = ltp_orientation_publish(opened, &healthy, nil)
     return opened
-  }
-
-  private static func close(_ core: OpaquePointer) throws {
-    var error = ltp_error()
-    guard ltp_core_close(core, 30_000_000_000, &error) == LTP_OK else {
-      throw BenchFailure("cannot close the core: \(error.text)")
-    }
   }
 
   private static func inScratch(_ path: String, _ body: (String) throws -> Void) throws {

@@ -89,10 +89,16 @@ func printFindings(_ report: InspectReport) {
 }
 
 func printJSON(_ value: some Encodable) throws {
+  print(String(decoding: try jsonData(value), as: UTF8.self))
+}
+
+/// Keys in snake case and in order; `isLine`: all in one line.
+func jsonData(_ value: some Encodable, isLine: Bool = false) throws -> Data {
   let encoder = JSONEncoder()
-  encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  if !isLine { encoder.outputFormatting.insert(.prettyPrinted) }
   encoder.keyEncodingStrategy = .convertToSnakeCase
-  print(String(decoding: try encoder.encode(value), as: UTF8.self))
+  return try encoder.encode(value)
 }
 
 /// A span as people read it.
@@ -100,6 +106,11 @@ func spanText(_ totals: LogTotals) -> String {
   guard let first = totals.firstUnixNanoseconds, let last = totals.lastUnixNanoseconds else { return "-" }
   let seconds = Double(last) / 1e9 - Double(first) / 1e9
   return "\(Timestamp.text(first)) to \(Timestamp.text(last)) (\(String(format: "%.3f", seconds)) s)"
+}
+
+/// With spaces behind it, at least so wide.
+func padded(_ text: String, _ width: Int) -> String {
+  text + String(repeating: " ", count: max(0, width - text.count))
 }
 
 extension BinaryInteger {

@@ -64,8 +64,4 @@ struct InspectCompare: ParsableCommand {
     }
     printFindings(report.inspection)
   }
-
-  private func padded(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(0, width - text.count))
-  }
 }

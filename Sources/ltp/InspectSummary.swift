@@ -89,8 +89,4 @@ struct InspectSummary: ParsableCommand {
     let right = String(repeating: " ", count: max(0, 16 - count.count)) + count
     print(padded(state, 11), padded(actionClass, 28), padded(verdict, 7), padded(reason, 24), right)
   }
-
-  private func padded(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(0, width - text.count))
-  }
 }

@@ -5,11 +5,7 @@ public import ArgumentParser
 public import LTP
 
 extension State: ExpressibleByArgument {
-  public init?(argument: String) {
-    let name = argument.uppercased() == "STABLE" ? "HEALTHY" : argument.uppercased()
-    guard let state = State.allCases.first(where: { $0.description == name }) else { return nil }
-    self = state
-  }
+  public init?(argument: String) { self.init(name: argument) }
 
   public static var allValueStrings: [String] { allCases.map(\.description) }
   public var defaultValueDescription: String { description }

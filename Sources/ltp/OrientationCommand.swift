@@ -47,7 +47,11 @@ struct PageArguments: ParsableArguments {
   func open() throws(LTPError) -> PageReader { try PageReader(path: path, anyOwner: anyOwner) }
 
   func show(_ reading: PageReading) throws {
-    if json { print(try PageReadingJSON(reading).line()) } else { print(describe(reading)) }
+    if json {
+      print(String(decoding: try jsonData(PageReadingJSON(reading), isLine: true), as: UTF8.self))
+    } else {
+      print(describe(reading))
+    }
     // A program that reads our output wants each line at once.
     fflush(nil)
   }
@@ -105,13 +109,6 @@ private struct PageReadingJSON: Encodable {
       Fact(signal: $0.signal.description, value: $0.value, threshold: $0.threshold)
     }
     text = reading.text
-  }
-
-  func line() throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    return String(decoding: try encoder.encode(self), as: UTF8.self)
   }
 }
 

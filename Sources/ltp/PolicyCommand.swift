@@ -123,30 +123,20 @@ struct PolicyTable: Encodable {
   var thresholds: [String: UInt8] = [:]
   var classes: [Row] = []
 
-  private static let attributes: [(String, UInt32)] = [
-    ("critical", LTP_CLASS_CRITICAL), ("mutating", LTP_CLASS_MUTATING),
-    ("requires_continuity", LTP_CLASS_REQUIRES_CONTINUITY), ("deferrable", LTP_CLASS_DEFERRABLE),
-    ("recovery", LTP_CLASS_RECOVERY), ("exempt", LTP_CLASS_EXEMPT),
-  ]
-
   init(_ policy: Policy) {
-    withUnsafeBytes(of: policy.fields) { bytes in
+    for state in State.allCases {
+      thresholds[state.description] = withUnsafeBytes(of: policy.fields.priority_threshold) {
+        $0[Int(state.rawValue)]
+      }
+    }
+    for id in 0..<Int(LTP_CLASS_COUNT) {
+      let described = policy.describedClass(id)
+      guard !described.name.isEmpty else { continue }
+      var row = Row(id: id, name: described.name, attributes: described.attributeNames, rules: [:])
       for state in State.allCases {
-        thresholds[state.description] = bytes[Int(LTP_POLICY_THRESHOLDS_OFFSET) + Int(state.rawValue)]
+        row.rules[state.description] = Self.cell(policy[state, id], described.attributes, state)
       }
-      for id in 0..<Int(LTP_CLASS_COUNT) {
-        let start = Int(LTP_POLICY_CLASSES_OFFSET) + id * MemoryLayout<ltp_policy_class>.stride
-        let name = bytes[(start + 4)..<(start + 4 + Int(LTP_CLASS_NAME_BYTES))].prefix { $0 != 0 }
-        guard !name.isEmpty else { continue }
-        let bits = bytes.load(fromByteOffset: start, as: UInt32.self)
-        var row = Row(
-          id: id, name: String(decoding: name, as: UTF8.self),
-          attributes: Self.attributes.filter { bits & $0.1 != 0 }.map(\.0), rules: [:])
-        for state in State.allCases {
-          row.rules[state.description] = Self.cell(policy[state, id], bits, state)
-        }
-        classes.append(row)
-      }
+      classes.append(row)
     }
   }
 
