@@ -16,7 +16,8 @@ let package = Package(
     .library(
       name: "LTPModules",
       targets: [
-        "LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace", "LTPLibrary", "CLTPSystem",
+        "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace", "LTPLibrary",
+        "CLTPSystem",
       ]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
@@ -36,20 +37,26 @@ let package = Package(
       linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("crypto")]),
     // bytes -> frame view
     .target(name: "LTPFrames", dependencies: ["CLTP"], swiftSettings: core),
-    // frame -> lane (orientation, policy, continuity) -> verdict and record
-    .target(name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPFrames"], swiftSettings: core),
+    // rates, permits, and what moves them
+    .target(name: "LTPLimits", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
+    // frame -> lane (orientation, policy, limits, continuity) -> verdict and record
+    .target(
+      name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPLimits"],
+      swiftSettings: core),
     // the caller's side: adaptive throttling, retry budgets
     .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
     // values -> transitions: signals, hysteresis, the state table
     .target(
-      name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
+      name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPLimits", "LTPAdmission"],
+      swiftSettings: core),
     // records -> sealed blocks -> segments on disk, and back at recovery
     .target(name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPFrames", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace",
+        "CLTP", "CLTPSystem", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation",
+        "LTPTrace",
       ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
@@ -62,7 +69,7 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(
-      name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace"],
+      name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPLimits", "LTPAdmission", "LTPTrace"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",
@@ -73,11 +80,13 @@ let package = Package(
       ],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
-    .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPAdmission"]),
+    .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPLimits", "LTPAdmission"]),
+    .testTarget(name: "LTPLimitsTests", dependencies: ["LTPLimits"]),
     .testTarget(name: "LTPClientTests", dependencies: ["LTPClient"]),
     .testTarget(name: "LTPObservationTests", dependencies: ["LTPObservation", "LTPAdmission"]),
     .testTarget(
-      name: "LTPTraceTests", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect"]),
+      name: "LTPTraceTests",
+      dependencies: ["CLTP", "CLTPSystem", "LTPLimits", "LTPAdmission", "LTPTrace", "LTPInspect"]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["LTP", "LTPPolicy"]),
     .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect"]),
     .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect"]),

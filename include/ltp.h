@@ -77,6 +77,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_THROTTLED 27       /* the caller's side: do not send it */
 #define LTP_ERROR_RETRY_BUDGET 28    /* the caller's side: do not try it again */
 #define LTP_ERROR_PRESSURE 26        /* the system's pressure (/proc/pressure) cannot be read here */
+#define LTP_ERROR_PERMIT 29          /* no such permit is out: released already, expired, or another lane's */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
@@ -94,6 +95,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_POLICY_NEVER_1 51  /* would EXECUTE a critical action while FAILED */
 #define LTP_ERROR_POLICY_NEVER_2 52  /* would waive continuity while RECOVERING */
 #define LTP_ERROR_POLICY_NEVER_3 53  /* would let UNKNOWN pass as healthy */
+#define LTP_ERROR_POLICY_LIMITS 54   /* a limit is out of range or contradicts another */
 /* The trace. ltp_error says where. */
 #define LTP_ERROR_TRACE_DIRECTORY 64 /* missing, not a directory, or may not be read */
 #define LTP_ERROR_TRACE_READ_ONLY 65
@@ -413,8 +415,9 @@ int32_t ltp_frame_init(void *bytes, size_t capacity, uint8_t type, uint16_t flag
 #define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the current continuity epoch */
 #define LTP_CLASS_DEFERRABLE ((uint32_t)8)          /* a rule may answer DEFER */
 #define LTP_CLASS_RECOVERY ((uint32_t)16)           /* ping, status, handshake, emergency stop */
-#define LTP_CLASS_EXEMPT ((uint32_t)32)             /* no priority threshold applies */
-#define LTP_CLASS_ATTRIBUTES_ALL ((uint32_t)63)
+#define LTP_CLASS_EXEMPT ((uint32_t)32)             /* no priority threshold applies, and no limit but its own rate */
+#define LTP_CLASS_PERMIT ((uint32_t)64)             /* an EXECUTE takes a permit of the concurrency limit */
+#define LTP_CLASS_ATTRIBUTES_ALL ((uint32_t)127)
 
 typedef struct ltp_policy_class {
   uint32_t attributes;
@@ -435,7 +438,55 @@ typedef struct ltp_policy_rule {
 
 #define LTP_RETRY_AFTER_MS_MAX 3600000
 
-/* The whole policy: state x class -> rule. Fixed layout; its SHA-256 is its digest in the trace. */
+/* How much may be let in over time (GCRA, ITU-T I.371). Requests weigh their cost. */
+typedef struct ltp_rate {
+  uint32_t per_second; /* 0: no limit */
+  uint32_t burst;      /* how much may come at once; 0: a tenth of a second's worth. A burst of less than two ticks of
+                          the core's clock counts as that much */
+} ltp_rate;
+
+/* How the concurrency limit moves, once a window, by the latency that permits are released with. Sources: Netflix
+ * concurrency-limits (AIMDLimit, VegasLimit, Gradient2Limit). */
+#define LTP_CONCURRENCY_NONE ((uint8_t)0)
+#define LTP_CONCURRENCY_FIXED ((uint8_t)1)     /* stays at concurrency_initial */
+#define LTP_CONCURRENCY_AIMD ((uint8_t)2)      /* dropped or slower than the timeout: 0.9 L; else, when in use: L + 1 */
+#define LTP_CONCURRENCY_VEGAS ((uint8_t)3)     /* by the queue that latency over its least value speaks of */
+#define LTP_CONCURRENCY_GRADIENT2 ((uint8_t)4) /* by latency now over its long average */
+#define LTP_CONCURRENCY_COUNT 5
+#define LTP_CONCURRENCY_MAX 65535
+#define LTP_PERMITS_MAX 4096 /* that one lane can have out at a time */
+
+#define LTP_LIMITS_SHED ((uint8_t)1) /* the priority threshold follows the load (DAGOR, SoCC 2018) */
+#define LTP_LIMITS_TENANT_WHEN_CONTENDED ((uint8_t)2) /* tenants keep to their rate only while something is refused */
+
+/* Limits that every policy may have beside its table; all zero: none. They refuse what the table would EXECUTE. None
+ * applies to RECOVERY classes, and to EXEMPT ones only their own rate. */
+typedef struct ltp_policy_limits {
+  ltp_rate total;      /* of all lanes and classes */
+  ltp_rate tenant;     /* of each tenant; tenant_id 0 has none. Tenants share 1024 places by hash */
+  ltp_rate recovering; /* while RECOVERING: what the ramp ends at */
+  uint32_t ramp_ms;    /* how long the ramp takes; 1 to 3,600,000 when recovering is set */
+  uint32_t ramp_start_permille; /* what it starts at, of recovering.per_second; 1 to 1000 */
+  uint8_t concurrency; /* LTP_CONCURRENCY_* */
+  uint8_t shed_signal; /* the load is too high while this signal's value is above shed_target; LTP_SIGNAL_NONE: only
+                          while another limit refuses */
+  uint8_t flags;       /* LTP_LIMITS_* */
+  uint8_t reserved;
+  uint32_t concurrency_initial; /* 1 to LTP_CONCURRENCY_MAX, between min and max */
+  uint32_t concurrency_min;     /* at least 1 */
+  uint32_t concurrency_max;
+  uint32_t concurrency_timeout_us; /* AIMD: a longer latency counts as dropped; 0: none does */
+  uint32_t permit_ttl_ms;          /* a permit that was not released for so long is taken back; 10 to 3,600,000 */
+  uint32_t window_ms;              /* how often limits are adjusted, 1 to 10,000; 0: 100 */
+  uint32_t shed_decrease_permille; /* a window too high lets in so much less; 1 to 500. DAGOR: 50 */
+  uint32_t shed_increase_permille; /* any other so much more; 1 to 1000. DAGOR: 10 */
+  uint32_t retry_horizon_max_ms;   /* retry_after grows with the number of callers that wait, up to this; 0: it does not */
+  int64_t shed_target;
+  uint8_t reserved_2[16];
+  ltp_rate classes[LTP_CLASS_COUNT];
+} ltp_policy_limits;
+
+/* The whole policy: state x class -> rule, and limits. Fixed layout; its SHA-256 is its digest in the trace. */
 typedef struct ltp_policy {
   uint32_t struct_size;
   uint32_t version; /* LTP_POLICY_VERSION */
@@ -443,18 +494,24 @@ typedef struct ltp_policy {
   uint8_t priority_threshold[8]; /* of each state; [7] is zero */
   ltp_policy_class classes[LTP_CLASS_COUNT];
   ltp_policy_rule rules[LTP_STATE_COUNT][LTP_CLASS_COUNT];
+  ltp_policy_limits limits;
 } ltp_policy;
 
 #define LTP_POLICY_THRESHOLDS_OFFSET 56
 #define LTP_POLICY_CLASSES_OFFSET 64
 #define LTP_POLICY_RULES_OFFSET 4160
+#define LTP_POLICY_LIMITS_OFFSET 11328
+#define LTP_LIMITS_CLASSES_OFFSET 96
 
 LTP_STATIC_ASSERT(offsetof(ltp_policy, priority_threshold) == LTP_POLICY_THRESHOLDS_OFFSET, policy_thresholds);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_class) == 32, policy_class_size);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_rule) == 8, policy_rule_size);
 LTP_STATIC_ASSERT(offsetof(ltp_policy, classes) == LTP_POLICY_CLASSES_OFFSET, policy_classes_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_policy, rules) == LTP_POLICY_RULES_OFFSET, policy_rules_offset);
-LTP_STATIC_ASSERT(sizeof(ltp_policy) == 11328, policy_size);
+LTP_STATIC_ASSERT(offsetof(ltp_policy, limits) == LTP_POLICY_LIMITS_OFFSET, policy_limits_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_policy_limits, classes) == LTP_LIMITS_CLASSES_OFFSET, policy_limits_classes);
+LTP_STATIC_ASSERT(sizeof(ltp_policy_limits) == 1120, policy_limits_size);
+LTP_STATIC_ASSERT(sizeof(ltp_policy) == 12448, policy_size);
 
 typedef struct ltp_policy_error {
   int32_t status;
@@ -617,6 +674,11 @@ int32_t ltp_orientation_get(ltp_core *core, ltp_orientation *frame);
 /* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. */
 int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *generation, ltp_policy_error *error);
 
+/* A second policy that decides beside the first and enforces nothing: its verdict goes into each decision's record, for
+ * `ltp inspect compare`. Its limits are not run: it is compared by its table and thresholds. NULL takes it away. It stays
+ * when the first policy is loaded anew. *generation (may be NULL) gets the number of the pair. */
+int32_t ltp_policy_shadow(ltp_core *core, const ltp_policy *policy, uint32_t *generation, ltp_policy_error *error);
+
 /* Interns a text of at most 115 bytes: the same text gives the same id, and the trace holds it once a segment. */
 #define LTP_TEXT_BYTES_MAX 115
 #define LTP_TEXT_COUNT_MAX 1024
@@ -737,7 +799,7 @@ int32_t ltp_page_wait(ltp_page *page, const ltp_page_reading *seen, uint64_t tim
 /* 16 bytes, returned in two registers. Zeroed, it denies. */
 typedef struct ltp_verdict {
   uint32_t epoch;             /* of the orientation that it was decided under */
-  uint32_t retry_after_ms;    /* for DENY and DEFER */
+  uint32_t retry_after_ms;    /* for DENY and DEFER; for EXECUTE: LTP_VERDICT_PERMIT() */
   uint32_t policy_generation;
   uint8_t verdict;
   uint8_t reason;
@@ -746,6 +808,9 @@ typedef struct ltp_verdict {
 } ltp_verdict;
 
 LTP_STATIC_ASSERT(sizeof(ltp_verdict) == 16, verdict_size);
+
+/* The permit that an EXECUTE took, to be released when the work is done; 0: none. */
+#define LTP_VERDICT_PERMIT(v) ((v).verdict == LTP_VERDICT_EXECUTE ? (v).retry_after_ms : 0)
 
 /* Opens a lane. The handle may move between threads, but only one may use it at a time. */
 int32_t ltp_lane_open(ltp_core *core, ltp_lane **lane, ltp_error *error);
@@ -761,6 +826,14 @@ ltp_verdict ltp_admit(ltp_lane *lane, const void *frame, size_t available);
  * sees the orientation current at its turn; the clock is read once. Returns how many say EXECUTE. */
 size_t ltp_admit_batch(
   ltp_lane *lane, const void *frames, size_t stride, size_t count, ltp_verdict *verdicts);
+
+#define LTP_OUTCOME_SUCCESS ((uint8_t)0)
+#define LTP_OUTCOME_DROPPED ((uint8_t)1) /* overload: timed out, or refused further down */
+#define LTP_OUTCOME_IGNORED ((uint8_t)2) /* says nothing about the load: a bad request, a cache's answer */
+
+/* Gives a permit back to the lane that it was taken from. Any thread, while the lane is open. latency_ns: how long the work
+ * took, which moves the limit; 0: since the verdict, by the core's clock (clock_interval_ns). */
+int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uint64_t latency_ns);
 
 /* Answers a hello: writes the answering frame with the session's continuity token, and records it. A session
  * may shake hands in every state; ltp_hello never admits an action. LTP_ERROR_BACKPRESSURE: the trace cannot take its
@@ -842,6 +915,12 @@ typedef struct ltp_status {
   uint32_t direct_io;        /* 1: writes bypass the page cache */
   uint32_t registered_buffers; /* 1: io_uring knows the lanes' memory */
   char storage_reason[128];  /* why not the faster storage; empty if it is in use */
+  uint64_t permits_expired;  /* taken back because nobody released them */
+  uint32_t concurrency_limit; /* 0: none */
+  uint32_t permits_out;
+  uint16_t shed_level;       /* requests whose priority * 256 + cohort is below it are shed just now */
+  uint8_t reserved[2];
+  uint32_t retry_floor_ms;   /* retry_after is at least this just now */
 } ltp_status;
 
 int32_t ltp_core_status(ltp_core *core, ltp_status *status, size_t struct_size);

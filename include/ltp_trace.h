@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LTP_TRACE_VERSION 1
+#define LTP_TRACE_VERSION 2
 #define LTP_TRACE_PAGE_BYTES 4096
 #define LTP_SLOT_BYTES 32
 #define LTP_BLOCK_HEADER_BYTES 256
@@ -46,13 +46,14 @@ typedef struct ltp_block_header {
   uint64_t base_unix_ns;
   uint64_t orientation_word;  /* that the lane's first record was decided under; 0 in control blocks */
   uint64_t durable_blocks;    /* blocks 0 .. durable_blocks-1 were known durable when this one was sealed */
-  uint8_t reserved[64];
+  uint64_t limits_word;       /* the same: LTP_LIMITS_WORD_* */
+  uint8_t reserved[56];
   uint8_t previous_hash[LTP_HASH_BYTES]; /* block_hash of block_index-1; zeros in block 0 */
   uint8_t body_hash[LTP_HASH_BYTES];     /* of slot_count * 32 bytes */
   uint8_t block_hash[LTP_HASH_BYTES];    /* of this header up to this field */
 } ltp_block_header;
 
-LTP_STATIC_ASSERT(offsetof(ltp_block_header, reserved) == 96, block_header_reserved_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_block_header, reserved) == 104, block_header_reserved_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_block_header, block_hash) == 224, block_header_hash_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 
@@ -64,6 +65,12 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_WORD_EPOCH_SHIFT 32      /* 32 bits */
 #define LTP_CONTINUITY_EPOCH_MAX 0x3FFFFu
 
+/* What the limits, adjusted once a window, add to the orientation. */
+#define LTP_LIMITS_WORD_SHED_SHIFT 0         /* 16 bits: priority * 256 + cohort below it is shed */
+#define LTP_LIMITS_WORD_RETRY_SHIFT 16       /* 22 bits: least retry_after in ms, before it is spread */
+#define LTP_LIMITS_WORD_CONCURRENCY_SHIFT 38 /* 16 bits: the concurrency limit; 0: none */
+#define LTP_LIMITS_WORD_CONTENDED_SHIFT 54   /* 1 bit: something is refused, so tenants keep to their share */
+
 /* What a slot holds; its first byte. A record of several slots starts with its kind and slot_count. */
 #define LTP_RECORD_DECISION ((uint8_t)1)     /* 1 slot, lanes */
 #define LTP_RECORD_REPLAY ((uint8_t)2)       /* 1 slot, lanes: belongs to the decision before it */
@@ -74,7 +81,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
 #define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
 #define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
-#define LTP_RECORD_POLICY ((uint8_t)19)      /* 356 slots, control */
+#define LTP_RECORD_POLICY ((uint8_t)19)      /* 391 slots, control */
 #define LTP_RECORD_TEXT ((uint8_t)20)        /* 4 slots, control */
 #define LTP_RECORD_SEALED ((uint8_t)21)      /* 2 slots, control: last record of a full segment */
 #define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
@@ -85,7 +92,17 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_INPUT_DEADLINE_EXCEEDED ((uint8_t)4)
 #define LTP_INPUT_MALFORMED ((uint8_t)8)
 #define LTP_INPUT_REPLAY ((uint8_t)16) /* a LTP_RECORD_REPLAY slot follows */
-#define LTP_INPUTS_ALL ((uint8_t)31)
+#define LTP_INPUT_GATE_SHIFT 5 /* the upper three bits: LTP_GATE_*, the limit that refused what the table would EXECUTE */
+#define LTP_INPUTS_ALL ((uint8_t)255)
+
+#define LTP_GATE_NONE ((uint8_t)0)
+#define LTP_GATE_SHED ((uint8_t)1)        /* priority and cohort below the limits word's level */
+#define LTP_GATE_CLASS_RATE ((uint8_t)2)
+#define LTP_GATE_TENANT_RATE ((uint8_t)3)
+#define LTP_GATE_TOTAL_RATE ((uint8_t)4)
+#define LTP_GATE_RECOVERING_RATE ((uint8_t)5)
+#define LTP_GATE_CONCURRENCY ((uint8_t)6)
+#define LTP_GATE_COUNT 7
 
 typedef struct ltp_decision_record {
   uint8_t kind; /* LTP_RECORD_DECISION */
@@ -94,7 +111,7 @@ typedef struct ltp_decision_record {
   uint8_t inputs; /* LTP_INPUT_* */
   uint16_t action_class;
   uint8_t priority;
-  uint8_t reserved; /* for a shadow policy's verdict */
+  uint8_t shadow; /* a shadow policy's verdict << 5 | reason; 0: none */
   uint32_t time_us; /* since the block's base */
   uint32_t retry_after_ms;
   uint64_t frame_id;
@@ -115,7 +132,7 @@ typedef struct ltp_observed_record {
   uint32_t time_us;
   uint32_t policy_generation;
   uint64_t orientation_word;
-  uint64_t reserved_2;
+  uint64_t limits_word;
 } ltp_observed_record;
 
 typedef struct ltp_unrecorded_record {
@@ -193,10 +210,12 @@ typedef struct ltp_transition_record {
   char text[LTP_TRANSITION_TEXT_BYTES];
 } ltp_transition_record;
 
+#define LTP_POLICY_SHADOW ((uint32_t)256)
+
 typedef struct ltp_policy_record {
   ltp_control_header header;
   uint32_t policy_generation;
-  uint32_t policy_slot;
+  uint32_t policy_slot; /* with LTP_POLICY_SHADOW: the shadow of the policy before it */
   uint8_t digest[LTP_HASH_BYTES]; /* SHA-256 of policy */
   uint8_t reserved[16];
   ltp_policy policy;
@@ -233,7 +252,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_opened_record) == 4 * 32, opened_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_segment_record) == 4 * 32, segment_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_transition_record) == 8 * 32, transition_record_size);
 LTP_STATIC_ASSERT(offsetof(ltp_policy_record, policy) == 64, policy_record_offset);
-LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 356 * 32, policy_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 391 * 32, policy_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_text_record) == 4 * 32, text_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_sealed_record) == 2 * 32, sealed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_closed_record) == 2 * 32, closed_record_size);

@@ -3,6 +3,7 @@
 // on the hot path and `ltp inspect redecide` calls it again on the record; there is no second version of it.
 
 public import CLTP
+import LTPLimits
 
 /// Verdict and reason in one byte: the reason in the lower five bits. Zero is DENY without a reason.
 public struct Outcome: Equatable, Sendable {
@@ -85,22 +86,50 @@ public struct Decision: Equatable, Sendable {
 
 extension CompiledRule {
   /// The rule under an orientation's threshold: a lane keeps its rules like that, so that a decision need not
-  /// look at the threshold. The least priority becomes the higher of the two, unless the class is exempt.
+  /// look at the threshold. The least priority becomes the higher of the two, unless the class is exempt; so does
+  /// retry_after of the policy's and the limits'. Whether the class is exempt has been said then: the bit tells whether
+  /// limits concern it.
   @inlinable
-  public func under(threshold: UInt8) -> CompiledRule {
+  public func under(
+    threshold: UInt8, retryFloorMilliseconds: UInt32 = 0, isLimited: Bool = false
+  ) -> CompiledRule {
     let ownLeast = UInt8(truncatingIfNeeded: rawValue >> 32)
     let isExempt = rawValue & (1 << 41) != 0
     let least = isExempt ? ownLeast : max(ownLeast, threshold)
-    return CompiledRule(rawValue: rawValue & ~(0xFF << 32) | UInt64(least) << 32)
+    let retry = max(rawValue >> 42, UInt64(retryFloorMilliseconds))
+    return CompiledRule(
+      rawValue: rawValue & 0x1_00_FFFF_FFFF | UInt64(least) << 32 | (isLimited ? 1 << 41 : 0) | retry << 42)
   }
 
-  /// Decides. `inputs` is a set of LTP_INPUT_* facts; `threshold` is the orientation's.
+  /// A lane's rule: neither a token nor a limit is to be looked at.
   @inlinable
-  public func decide(threshold: UInt8, priority: UInt8, inputs: UInt8, sessionID: UInt64) -> Decision {
-    inputs & LTP_INPUT_MALFORMED != 0
-      ? .malformed
-      : under(threshold: threshold)
-        .decideWellFormed(priority: priority, inputs: UInt64(inputs), sessionID: sessionID)
+  @inline(__always)
+  var isPlain: Bool { rawValue & (3 << 40) == 0 }
+
+  /// A lane's rule: limits concern the class, or a shadow policy does.
+  @inlinable
+  var isLimited: Bool { rawValue & (1 << 41) != 0 }
+
+  /// What becomes of an EXECUTE that a limit refused: the rule's DENY or DEFER of what is below the threshold, with the
+  /// limit's reason.
+  public func refused(byGate gate: UInt8, sessionID: UInt64) -> Decision {
+    let below = Outcome(rawValue: UInt8(truncatingIfNeeded: rawValue >> 8))
+    return Decision(
+      outcome: Outcome(verdict: below.verdict, reason: reason(ofGate: gate)),
+      retryAfterMilliseconds: UInt32(truncatingIfNeeded: spreadRetryAfter(sessionID: sessionID)))
+  }
+
+  /// Decides. `inputs` is a set of LTP_INPUT_* facts; the others are the orientation's and the limits'.
+  @inlinable
+  public func decide(
+    threshold: UInt8, retryFloorMilliseconds: UInt32 = 0, priority: UInt8, inputs: UInt8, sessionID: UInt64
+  ) -> Decision {
+    if inputs & LTP_INPUT_MALFORMED != 0 { return .malformed }
+    let rule = under(threshold: threshold, retryFloorMilliseconds: retryFloorMilliseconds)
+    let decision = rule.decideWellFormed(priority: priority, inputs: UInt64(inputs), sessionID: sessionID)
+    let gate = inputs >> LTP_INPUT_GATE_SHIFT
+    return gate != LTP_GATE_NONE && decision.outcome.isExecute
+      ? rule.refused(byGate: gate, sessionID: sessionID) : decision
   }
 
   /// The same for a request that is well formed, by a rule under the orientation's threshold. The deadline counts

@@ -133,19 +133,22 @@ extension Lane {
     let request = RouteRequestView(checked: frame)
     let column = view.column(request)
     // Out of line: registers saved for the token's hash would cost every decision.
-    guard !CompiledRule(rawValue: view.rules[column]).needsContinuity else {
-      return admitWithContinuity(request, column: column)
+    guard CompiledRule(rawValue: view.rules[column]).isPlain else {
+      return admitGuarded(request, column: column)
     }
     let verdict = view.decide(request, column: column, inputs: request.lateness(view.clock), at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
 
-  /// The same where the rule asks for a token.
+  /// The same where the rule asks for a token, or limits concern the class.
   @inline(never)
   @usableFromInline
-  func admitWithContinuity(_ request: RouteRequestView, column: Int) -> Verdict {
+  func admitGuarded(_ request: RouteRequestView, column: Int) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
+    guard !CompiledRule(rawValue: view.rules[column]).isLimited else {
+      return admitLimited(request, column: column)
+    }
     let cursor = state.pointee.cursor
     let verdict = view.decide(
       request, column: column, inputs: request.lateness(view.clock) | continuityInputs(of: request),
@@ -211,9 +214,11 @@ extension Lane {
       guard RouteRequestView.isCommon(frame, available: stride) else { break }
       let request = RouteRequestView(checked: frame)
       let column = view.column(request)
-      var inputs = request.lateness(view.clock)
-      if CompiledRule(rawValue: view.rules[column]).needsContinuity { inputs |= checkContinuity(of: request) }
-      let verdict = view.decide(request, column: column, inputs: inputs, at: cursor)
+      let inputs = request.lateness(view.clock)
+      let verdict =
+        CompiledRule(rawValue: view.rules[column]).isPlain
+        ? view.decide(request, column: column, inputs: inputs, at: cursor)
+        : decideGuarded(request, view, column: column, inputs: inputs, at: cursor)
       verdicts[index] = verdict.cValue
       executed &+= verdict.isExecute ? 1 : 0
       cursor += Int(LTP_SLOT_BYTES)
@@ -225,5 +230,14 @@ extension Lane {
 
   @inline(never)
   @usableFromInline
-  func checkContinuity(of request: RouteRequestView) -> UInt64 { continuityInputs(of: request) }
+  func decideGuarded(
+    _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
+    at cursor: UnsafeMutableRawPointer
+  ) -> Verdict {
+    let rule = CompiledRule(rawValue: view.rules[column])
+    let inputs = rule.needsContinuity ? inputs | continuityInputs(of: request) : inputs
+    return rule.isLimited
+      ? decideLimited(request, view, column: column, inputs: inputs, at: cursor)
+      : view.decide(request, column: column, inputs: inputs, at: cursor)
+  }
 }

@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPLimits
 import Synchronization
 
 extension Lane {
@@ -20,14 +21,18 @@ extension Lane {
       let now = state.pointee.line.pointee.monotonic.load(ordering: .acquiring)
       let watched = state.pointee.watched.pointee.load(ordering: .acquiring)
       state.pointee.orientation.follow(now: now)
-      guard let word = copyRules() else { return false }
+      let limitsWord = LimitsWord(
+        rawValue: state.pointee.line.pointee.limits.load(ordering: .relaxed))
+      guard let word = copyRules(limitsWord) else { return false }
+      let hasMoved = word.rawValue != state.pointee.word || limitsWord.rawValue != state.pointee.limitsWord
       // A new block's header carries the time and the word that its first record was decided under.
-      if needsBlock { openBlock(word: word, now: now) }
+      if needsBlock { openBlock(word: word, limitsWord: limitsWord.rawValue, now: now) }
       number = state.pointee.blockNumber
       guard needsBlock || moveClock(to: now) else { return false }
-      if !needsBlock, word.rawValue != state.pointee.word {
-        guard append(observed(word)) else { return false }
+      if !needsBlock, hasMoved {
+        guard append(observed(word, limitsWord: limitsWord.rawValue)) else { return false }
       }
+      state.pointee.limitsWord = limitsWord.rawValue
       state.pointee.word = word.rawValue
       state.pointee.epoch = UInt64(word.epoch)
       state.pointee.watchedWord = state.pointee.orientation.isFollowing ? watched : word.rawValue
@@ -40,19 +45,33 @@ extension Lane {
     return true
   }
 
-  /// Copies the current state's row under the word's threshold, and what else depends on the word. Nil when the core is closing.
-  private func copyRules() -> OrientationWord? {
+  /// Copies the current state's row under the word's threshold and the limits' retry floor, and what else depends on the
+  /// words. Nil when the core is closing.
+  private func copyRules(_ limitsWord: LimitsWord) -> OrientationWord? {
     let orientation = state.pointee.orientation
     while true {
       let word = orientation.current
       guard word.state < LTP_STATE_COUNT else { return nil }
-      guard word.rawValue != state.pointee.word else { return word }
-      let slot = orientation.slots + Int(word.policySlot)
-      let row = slot.pointee.rules + Int(word.state) * PolicyTable.classCount
-      for index in 0..<PolicyTable.classCount {
-        let rule = CompiledRule(rawValue: row[index].load(ordering: .acquiring))
-        state.pointee.rules[index] = rule.under(threshold: word.threshold).rawValue
+      guard word.rawValue != state.pointee.word || limitsWord.rawValue != state.pointee.limitsWord else {
+        return word
       }
+      let slot = orientation.slots + Int(word.policySlot)
+      let first = Int(word.state) * PolicyTable.classCount
+      let hasShadow = slot.pointee.hasShadow.load(ordering: .acquiring) != 0
+      for index in 0..<PolicyTable.classCount {
+        let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
+        let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))
+        state.pointee.limits.gates[index] = gates
+        state.pointee.rules[index] =
+          rule.under(
+            threshold: word.threshold, retryFloorMilliseconds: limitsWord.retryFloorMilliseconds,
+            isLimited: hasShadow || !gates.isEmpty
+          ).rawValue
+      }
+      state.pointee.rules[PolicyTable.classCount] =
+        CompiledRule.unknownClass.rawValue | (hasShadow ? 1 << 41 : 0)
+      if hasShadow { copyShadow(slot, word) }
+      state.pointee.hasShadow = hasShadow
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       // Still current: then the slot was not overwritten while we copied it.
       guard orientation.current == word else { continue }
@@ -72,8 +91,19 @@ extension Lane {
     }
   }
 
+  /// The shadow's row. A threshold that the host set counts for both policies.
+  private func copyShadow(_ slot: UnsafeMutablePointer<PolicySlot>, _ word: OrientationWord) {
+    let first = Int(word.state) * PolicyTable.classCount
+    let own = slot.pointee.threshold(state: word.state)
+    let threshold = own == word.threshold ? slot.pointee.shadowThreshold(state: word.state) : word.threshold
+    for index in 0..<PolicyTable.classCount {
+      let rule = CompiledRule(rawValue: slot.pointee.shadowRules[first + index].load(ordering: .acquiring))
+      state.pointee.shadowRules[index] = rule.under(threshold: threshold).rawValue
+    }
+  }
+
   /// Begins the next ring block, which is free.
-  private func openBlock(word: OrientationWord, now: UInt64) {
+  private func openBlock(word: OrientationWord, limitsWord: UInt64, now: UInt64) {
     let number = state.pointee.blockNumber &+ 1
     let block =
       state.pointee.ring + Int(number % UInt64(state.pointee.blockCount)) * state.pointee.blockBytes
@@ -81,6 +111,7 @@ extension Lane {
     header.base_monotonic_ns = now
     header.base_unix_ns = state.pointee.line.pointee.unix.load(ordering: .relaxed)
     header.orientation_word = word.rawValue
+    header.limits_word = limitsWord
     block.storeBytes(of: header, as: ltp_block_header.self)
     state.pointee.blockNumber = number
     state.pointee.baseMonotonic = now
@@ -129,12 +160,13 @@ extension Lane {
     return true
   }
 
-  func observed(_ word: OrientationWord) -> ltp_observed_record {
+  func observed(_ word: OrientationWord, limitsWord: UInt64) -> ltp_observed_record {
     var record = ltp_observed_record()
     record.kind = LTP_RECORD_OBSERVED
     record.time_us = state.pointee.timeMicroseconds
     record.policy_generation = state.pointee.policyGeneration
     record.orientation_word = word.rawValue
+    record.limits_word = limitsWord
     return record
   }
 
@@ -151,7 +183,8 @@ extension Lane {
     if state.pointee.cursor == state.pointee.end {
       guard waitForBlock() else { return false }
       let now = state.pointee.line.pointee.monotonic.load(ordering: .acquiring)
-      openBlock(word: OrientationWord(rawValue: state.pointee.word), now: now)
+      openBlock(
+        word: OrientationWord(rawValue: state.pointee.word), limitsWord: state.pointee.limitsWord, now: now)
     }
     countRareSlot()
     state.pointee.cursor.storeBytes(of: record, as: Record.self)

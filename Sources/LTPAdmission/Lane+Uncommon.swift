@@ -28,12 +28,16 @@ extension Lane {
   private func decide(_ request: RouteRequestView, known: UInt64, slots: UInt64) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
     let column = view.column(request)
+    let rule = CompiledRule(rawValue: view.rules[column])
     var inputs = known
-    if CompiledRule(rawValue: view.rules[column]).needsContinuity { inputs |= continuityInputs(of: request) }
+    if rule.needsContinuity { inputs |= continuityInputs(of: request) }
     let isLate = request.hasDeadline && view.clock >= request.deadlineNanoseconds
     inputs |= isLate ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
     let cursor = state.pointee.cursor
-    let verdict = view.decide(request, column: column, inputs: inputs, at: cursor)
+    let verdict =
+      rule.isLimited
+      ? decideLimited(request, view, column: column, inputs: inputs, at: cursor)
+      : view.decide(request, column: column, inputs: inputs, at: cursor)
     publish(to: cursor + Int(slots) * Int(LTP_SLOT_BYTES), slots: slots)
     return verdict
   }
@@ -71,7 +75,8 @@ extension Lane {
   private func writeReplay(of originalFrameID: UInt64, as frameID: UInt64) -> Bool {
     if state.pointee.end - state.pointee.cursor == Int(LTP_SLOT_BYTES) {
       // One slot left: say the word again there, and start the next block.
-      guard append(observed(OrientationWord(rawValue: state.pointee.word))) else { return false }
+      let word = OrientationWord(rawValue: state.pointee.word)
+      guard append(observed(word, limitsWord: state.pointee.limitsWord)) else { return false }
       guard settle() else { return false }
     }
     var record = ltp_replay_record()

@@ -5,6 +5,7 @@
 // lane publishes how many slots it has written; the writer takes them and says which ring blocks are free again.
 
 import CLTP
+public import LTPLimits
 public import Synchronization
 
 public struct LaneState: ~Copyable {
@@ -33,6 +34,12 @@ public struct LaneState: ~Copyable {
   public let rules: UnsafeMutablePointer<UInt64>
   /// The upper half of a verdict, by outcome: all that depends on nothing but the outcome and the word.
   public let verdicts: UnsafeMutablePointer<UInt64>
+  /// A `LimitsWord`: what the lane last saw.
+  @usableFromInline var limitsWord: UInt64
+  @usableFromInline var hasShadow = false
+  public let limits: LaneLimits
+  /// The shadow policy's rules, as `rules`.
+  let shadowRules: UnsafeMutablePointer<UInt64>
   var continuityEpoch: UInt32
   var blockNumber: UInt64
   var baseMonotonic: UInt64
@@ -107,7 +114,11 @@ public struct Lane {
 
   /// Zeroed memory that a lane takes beside its ring, in bytes: a multiple of a page.
   public static var memoryBytes: Int {
-    (rulesOffset + (ruleCount + Outcome.count + LaneState.counterCount) * 8 + 4095) / 4096 * 4096
+    (limitsOffset + LaneLimits.memoryBytes + 4095) / 4096 * 4096
+  }
+
+  private static var limitsOffset: Int {
+    (rulesOffset + (2 * ruleCount + Outcome.count + LaneState.counterCount) * 8 + 63) / 64 * 64
   }
 
   private static var rulesOffset: Int { (MemoryLayout<LaneState>.size + 63) / 64 * 64 }
@@ -120,14 +131,16 @@ public struct Lane {
   /// Lays a lane out in `memoryBytes` zeroed bytes over a ring of `configuration.ringBytes`.
   public init(
     memory: UnsafeMutableRawPointer, ring: UnsafeMutableRawPointer, orientation: Orientation,
-    configuration: LaneConfiguration, owner: UnsafeMutableRawPointer
+    limits: SharedLimits, configuration: LaneConfiguration, owner: UnsafeMutableRawPointer
   ) {
     state = memory.bindMemory(to: LaneState.self, capacity: 1)
     let rules = (memory + Self.rulesOffset)
-      .bindMemory(to: UInt64.self, capacity: Self.ruleCount + Outcome.count)
+      .bindMemory(to: UInt64.self, capacity: 2 * Self.ruleCount + Outcome.count)
     rules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
     let verdicts = rules + Self.ruleCount
-    let counters = UnsafeMutableRawPointer(verdicts + Outcome.count)
+    let shadowRules = verdicts + Outcome.count
+    shadowRules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
+    let counters = UnsafeMutableRawPointer(shadowRules + Self.ruleCount)
       .bindMemory(to: Atomic<UInt64>.self, capacity: LaneState.counterCount)
     let slotsPerBlock =
       (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
@@ -137,7 +150,10 @@ public struct Lane {
         timeMicroseconds: 0, policyGeneration: 0, line: orientation.line, watched: orientation.watched,
         epoch: 0, stateCounters: counters,
         continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,
-        verdicts: verdicts,
+        verdicts: verdicts, limitsWord: 0,
+        limits: LaneLimits(
+          memory: memory + Self.limitsOffset, shared: limits, laneID: configuration.id),
+        shadowRules: shadowRules,
         continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0, unrecorded: 0,
         orientation: orientation, coreKey: configuration.coreKey,
         backpressureWaitNanoseconds: configuration.backpressureWaitNanoseconds, counters: counters,

@@ -49,7 +49,7 @@ public struct Orientation {
 
   /// Zeroed memory that an orientation takes, in bytes.
   public static var memoryBytes: Int {
-    4096 + PolicySlot.count * (slotBytes + PolicyTable.ruleCount * 8 + MemoryLayout<ltp_policy>.stride)
+    4096 + PolicySlot.count * (slotBytes + PolicySlot.tableBytes)
       + transitionsMax * (MemoryLayout<ltp_transition_record>.stride + 4)
   }
 
@@ -74,16 +74,11 @@ public struct Orientation {
     next += Self.transitionsMax * MemoryLayout<ltp_transition_record>.stride
     filledEpochs = next.bindMemory(to: Atomic<UInt32>.self, capacity: Self.transitionsMax)
     next += Self.transitionsMax * 4
-    let rulesBase = next
-    let ruleBytes = PolicyTable.ruleCount * 8
-    next += PolicySlot.count * ruleBytes
-    let sources = next.bindMemory(to: ltp_policy.self, capacity: PolicySlot.count)
-    next += PolicySlot.count * MemoryLayout<ltp_policy>.stride
+    let tables = next
+    next += PolicySlot.count * PolicySlot.tableBytes
     slots = next.bindMemory(to: PolicySlot.self, capacity: PolicySlot.count)
     for index in 0..<PolicySlot.count {
-      let rules = (rulesBase + index * ruleBytes).bindMemory(
-        to: Atomic<UInt64>.self, capacity: PolicyTable.ruleCount)
-      (slots + index).initialize(to: PolicySlot(rules: rules, source: sources + index))
+      (slots + index).initialize(to: PolicySlot(tables: tables + index * PolicySlot.tableBytes))
     }
     line.pointee.word.store(word.rawValue, ordering: .releasing)
   }
@@ -174,17 +169,18 @@ public struct Orientation {
 
   // MARK: Policies
 
-  /// Puts a policy that passed `PolicyCheck` into a free slot and publishes it with the state unchanged.
-  /// Caller holds the control mutex. `first`: the policy that the core starts with, under UNKNOWN.
+  /// Puts a policy that passed `PolicyCheck` into a free slot, with the one that decides beside it, and publishes it with
+  /// the state unchanged. Caller holds the control mutex. `starting`: the policy that the core starts with, under UNKNOWN.
   public func load(
-    _ policy: UnsafePointer<ltp_policy>, generation: UInt32, starting: Bool, now: UInt64
+    _ policy: UnsafePointer<ltp_policy>, shadow: UnsafePointer<ltp_policy>? = nil, generation: UInt32,
+    starting: Bool, now: UInt64
   ) throws(PublishRefusal) {
     let word = current
     let drainedEpoch = drained.pointee.load(ordering: .acquiring)
     guard let free = freeSlot(current: word, drainedEpoch: drainedEpoch) else {
       throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
     }
-    slots[Int(free)].load(policy, generation: generation)
+    slots[Int(free)].load(policy, shadow: shadow, generation: generation)
     var isPublished = false
     // The number goes to the next policy that is loaded; no slot may claim it meanwhile.
     defer { if !isPublished { slots[Int(free)].generation.store(0, ordering: .releasing) } }

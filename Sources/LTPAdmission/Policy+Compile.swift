@@ -3,6 +3,7 @@
 // of every policy (continuity while RECOVERING) is built in here, not left to the rules.
 
 public import CLTP
+public import LTPLimits
 
 public enum PolicyTable {
   public static let classCount = Int(LTP_CLASS_COUNT)
@@ -30,6 +31,17 @@ public enum PolicyTable {
       exempt: attributes & LTP_CLASS_EXEMPT != 0,
       retryAfterMilliseconds: rule.retry_after_ms)
   }
+
+  /// The limits that concern `actionClass` in `state`.
+  public static func gates(
+    _ policy: UnsafePointer<ltp_policy>, state: UInt8, actionClass: Int
+  ) -> Gates {
+    let described = policy.classDescription(actionClass)
+    if described.name.0 == 0 { return [] }
+    return Gates(
+      limits: policy.pointee.limits, classRate: policy.classRate(actionClass),
+      attributes: described.attributes, state: state)
+  }
 }
 
 extension UnsafePointer<ltp_policy> {
@@ -45,6 +57,12 @@ extension UnsafePointer<ltp_policy> {
       fromByteOffset: Int(LTP_POLICY_RULES_OFFSET)
         + (Int(state) * PolicyTable.classCount + actionClass) * MemoryLayout<ltp_policy_rule>.stride,
       as: ltp_policy_rule.self)
+  }
+
+  public func classRate(_ actionClass: Int) -> ltp_rate {
+    UnsafeRawPointer(self).load(
+      fromByteOffset: Int(LTP_POLICY_LIMITS_OFFSET) + Int(LTP_LIMITS_CLASSES_OFFSET)
+        + actionClass * MemoryLayout<ltp_rate>.stride, as: ltp_rate.self)
   }
 
   public func threshold(state: UInt8) -> UInt8 {

@@ -51,6 +51,7 @@ public enum PolicyCheck {
   /// Throws the first fault found; a policy that passes can be compiled and loaded.
   public static func check(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
     try checkEnvelope(policy)
+    try checkLimits(policy)
     for actionClass in 0..<PolicyTable.classCount {
       let described = policy.classDescription(actionClass)
       try checkClass(policy, actionClass, described)

@@ -4,6 +4,7 @@
 // overwritten as soon as it is no longer current: a copy that was torn by that is thrown away.
 
 public import CLTP
+import LTPLimits
 public import Synchronization
 
 public struct PolicySlot: ~Copyable {
@@ -20,20 +21,60 @@ public struct PolicySlot: ~Copyable {
   public let source: UnsafeMutablePointer<ltp_policy>
   /// LTP_STATE_COUNT rows of LTP_CLASS_COUNT rules.
   let rules: UnsafeMutablePointer<Atomic<UInt64>>
+  /// As many `Gates`.
+  let gates: UnsafeMutablePointer<Atomic<UInt8>>
+  /// 1: a second policy decides beside the first, by `shadowRules`, under `shadowThresholds`.
+  public let hasShadow = Atomic<UInt8>(0)
+  let shadowThresholds = Atomic<UInt64>(0)
+  public let shadowSource: UnsafeMutablePointer<ltp_policy>
+  let shadowRules: UnsafeMutablePointer<Atomic<UInt64>>
 
-  /// `rules` holds `PolicyTable.ruleCount` zeroed words; both live as long as the slot.
-  init(rules: UnsafeMutablePointer<Atomic<UInt64>>, source: UnsafeMutablePointer<ltp_policy>) {
-    self.rules = rules
-    self.source = source
+  /// Zeroed memory that a slot's tables take, in bytes.
+  static var tableBytes: Int {
+    let rows = PolicyTable.ruleCount * (8 + 8 + 1)
+    return (rows + 2 * MemoryLayout<ltp_policy>.stride + 63) / 64 * 64
+  }
+
+  /// `tables`: `tableBytes` zeroed bytes, which live as long as the slot.
+  init(tables: UnsafeMutableRawPointer) {
+    var next = tables
+    rules = next.bindMemory(to: Atomic<UInt64>.self, capacity: PolicyTable.ruleCount)
+    next += PolicyTable.ruleCount * 8
+    shadowRules = next.bindMemory(to: Atomic<UInt64>.self, capacity: PolicyTable.ruleCount)
+    next += PolicyTable.ruleCount * 8
+    source = next.bindMemory(to: ltp_policy.self, capacity: 1)
+    next += MemoryLayout<ltp_policy>.stride
+    shadowSource = next.bindMemory(to: ltp_policy.self, capacity: 1)
+    next += MemoryLayout<ltp_policy>.stride
+    gates = next.bindMemory(to: Atomic<UInt8>.self, capacity: PolicyTable.ruleCount)
   }
 
   /// Overwrites the slot. Only while it is not current, under the core's control mutex.
-  borrowing func load(_ policy: UnsafePointer<ltp_policy>, generation newGeneration: UInt32) {
+  borrowing func load(
+    _ policy: UnsafePointer<ltp_policy>, shadow: UnsafePointer<ltp_policy>?, generation newGeneration: UInt32
+  ) {
     generation.store(newGeneration, ordering: .releasing)
     source.pointee = policy.pointee
-    var packed: UInt64 = 0
+    thresholds.store(Self.compile(policy, into: rules), ordering: .releasing)
     for state in 0..<UInt8(LTP_STATE_COUNT) {
-      packed |= UInt64(policy.threshold(state: state)) << (UInt64(state) * 8)
+      for actionClass in 0..<PolicyTable.classCount {
+        let own = PolicyTable.gates(policy, state: state, actionClass: actionClass)
+        gates[Int(state) * PolicyTable.classCount + actionClass].store(own.rawValue, ordering: .releasing)
+      }
+    }
+    hasShadow.store(shadow == nil ? 0 : 1, ordering: .releasing)
+    guard let shadow else { return }
+    shadowSource.pointee = shadow.pointee
+    shadowThresholds.store(Self.compile(shadow, into: shadowRules), ordering: .releasing)
+  }
+
+  /// Returns the thresholds.
+  private static func compile(
+    _ policy: UnsafePointer<ltp_policy>, into rules: UnsafeMutablePointer<Atomic<UInt64>>
+  ) -> UInt64 {
+    var thresholds: UInt64 = 0
+    for state in 0..<UInt8(LTP_STATE_COUNT) {
+      thresholds |= UInt64(policy.threshold(state: state)) << (UInt64(state) * 8)
       for actionClass in 0..<PolicyTable.classCount {
         let rule = PolicyTable.compile(policy, state: state, actionClass: actionClass)
         // Releasing, so that a lane which reads a new rule also sees that the word has moved on.
@@ -41,7 +82,11 @@ public struct PolicySlot: ~Copyable {
           .store(rule.rawValue, ordering: .releasing)
       }
     }
-    thresholds.store(packed, ordering: .releasing)
+    return thresholds
+  }
+
+  func shadowThreshold(state: UInt8) -> UInt8 {
+    UInt8(truncatingIfNeeded: shadowThresholds.load(ordering: .acquiring) >> (UInt64(state) * 8))
   }
 
   func threshold(state: UInt8) -> UInt8 {

@@ -11,7 +11,9 @@ public struct SharedLine: ~Copyable {
   public let monotonic = Atomic<UInt64>(0)
   /// CLOCK_REALTIME in nanoseconds, of the same tick. May jump.
   public let unix = Atomic<UInt64>(0)
-  let padding = InlineArray<5, UInt64>(repeating: 0)
+  /// A `LimitsWord`. Moves on with the times: lanes look at it when they see a new one.
+  public let limits = Atomic<UInt64>(0)
+  let padding = InlineArray<4, UInt64>(repeating: 0)
 
   /// Of `word`, which comes first.
   static let wordOffset = 0

@@ -80,6 +80,11 @@ extension RouteRequestView {
   @inline(__always)
   public var classAndPriority: UInt64 { UInt64(actionClass) | UInt64(priority) &<< 16 }
 
+  /// What is shed first: priority * 256 + cohort.
+  @inlinable
+  @inline(__always)
+  public var level: UInt16 { UInt16(priority) &<< 8 | UInt16(cohort) }
+
   @inlinable
   @inline(__always)
   var reserved: UInt32 { bytes.loadUnaligned(fromByteOffset: Self.reservedOffset, as: UInt32.self) }

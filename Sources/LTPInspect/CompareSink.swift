@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decides every recorded request once more, under another policy: what it would have changed, before anyone enforces it.
+// Every recorded request under another policy: one that is given, by which it is decided once more, or the shadow policy
+// that decided beside the recorded one. What it would have changed, before anyone enforces it.
 
 public import CLTP
 import LTPAdmission
@@ -20,7 +21,10 @@ private struct Change: Hashable {
 }
 
 struct CompareSink: RecordSink {
-  let candidate: RecordedPolicy
+  /// nil: the recorded shadow's verdicts count.
+  let candidate: RecordedPolicy?
+  /// Decisions beside which no shadow policy decided.
+  private(set) var withoutShadow: UInt64 = 0
   private(set) var same: UInt64 = 0
   private(set) var different: UInt64 = 0
   /// It hangs on a token that the recorded policy did not ask for, so nobody looked at it.
@@ -30,14 +34,15 @@ struct CompareSink: RecordSink {
   private var changes: [Change: UInt64] = [:]
   private var names: [UInt8: String] = [:]
 
-  init(_ candidate: RecordedPolicy) { self.candidate = candidate }
+  init(_ candidate: RecordedPolicy?) { self.candidate = candidate }
 
   mutating func decisions(
     _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext, log: LogState
   ) -> Int {
+    guard let candidate else { return shadowed(body, from: from, to: to, context: context) }
     let state = context.word.state
     let rules = candidate.rules + Int(state) * RecordedPolicy.columns
-    let threshold = threshold(context)
+    let threshold = threshold(candidate, context)
     var slot = from
     while slot < to {
       let record = body + slot * RecordLayout.slotBytes
@@ -54,25 +59,50 @@ struct CompareSink: RecordSink {
       if rule.needsContinuity, !wasChecked, decide(word.inputs | LTP_INPUT_CONTINUITY_VALID) != compared {
         undecided += 1
       } else {
-        executedRecorded += recorded.isExecute ? 1 : 0
-        executedCompared += compared.isExecute ? 1 : 0
-        if compared == recorded {
-          same += 1
-        } else {
-          note(
-            Change(
-              state: state, column: UInt8(word.column), recorded: recorded.rawValue,
-              compared: compared.rawValue),
-            context)
-        }
+        take(recorded, compared, column: word.column, context)
       }
       if word.isReplay { break }
     }
     return slot - from
   }
 
+  private mutating func shadowed(
+    _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext
+  ) -> Int {
+    var slot = from
+    while slot < to, let word = DecisionWord(body + slot * RecordLayout.slotBytes) {
+      slot += 1
+      let recorded = Outcome(verdict: word.verdict, reason: word.reason)
+      if word.shadow.rawValue == 0 {
+        withoutShadow += 1
+      } else {
+        // The shadow's limits were not run: what a limit refused, it is taken to refuse as well.
+        let isByLimit = word.gate != LTP_GATE_NONE && word.shadow.isExecute
+        take(recorded, isByLimit ? recorded : word.shadow, column: word.column, context)
+      }
+      if word.isReplay { break }
+    }
+    return slot - from
+  }
+
+  private mutating func take(
+    _ recorded: Outcome, _ compared: Outcome, column: Int, _ context: borrowing RecordContext
+  ) {
+    executedRecorded += recorded.isExecute ? 1 : 0
+    executedCompared += compared.isExecute ? 1 : 0
+    guard compared != recorded else {
+      same += 1
+      return
+    }
+    note(
+      Change(
+        state: context.word.state, column: UInt8(column), recorded: recorded.rawValue,
+        compared: compared.rawValue),
+      context)
+  }
+
   /// The other policy's, unless the host had set one of its own.
-  private func threshold(_ context: borrowing RecordContext) -> UInt8 {
+  private func threshold(_ candidate: RecordedPolicy, _ context: borrowing RecordContext) -> UInt8 {
     let state = context.word.state
     let own = context.policy.map { $0.threshold(state: state) }
     return own == nil || own == context.word.threshold
@@ -96,15 +126,13 @@ struct CompareSink: RecordSink {
     changes.sorted { ($0.value, $1.key.order) > ($1.value, $0.key.order) }.map { change, count in
       CompareReport.Row(
         state: "\(stateName(change.state))",
-        actionClass: names[change.column] ?? candidate.name(UInt16(change.column)),
+        actionClass: names[change.column] ?? candidate?.name(UInt16(change.column))
+          ?? className(UInt16(change.column)),
         recorded: describe(change.recorded), compared: describe(change.compared), count: count)
     }
   }
 
-  private func describe(_ outcome: UInt8) -> String {
-    let outcome = Outcome(rawValue: outcome)
-    return "\(verdictName(outcome.verdict)) \(reasonName(outcome.reason))"
-  }
+  private func describe(_ outcome: UInt8) -> String { ShowLine.describe(Outcome(rawValue: outcome)) }
 }
 
 public struct CompareReport: Sendable {
@@ -122,6 +150,8 @@ public struct CompareReport: Sendable {
   public var different: UInt64
   /// Decisions that hang on a token which the recorded policy did not ask for.
   public var undecided: UInt64
+  /// Decisions beside which no shadow policy decided, when the recorded shadow is what is compared.
+  public var withoutShadow: UInt64
   /// Of those that could be decided, as the next.
   public var executedRecorded: UInt64
   public var executedCompared: UInt64
@@ -129,14 +159,16 @@ public struct CompareReport: Sendable {
 }
 
 extension Inspector {
-  /// What another policy would have decided. `policy` passes its check.
-  public func compare(_ policy: UnsafePointer<ltp_policy>) throws(InspectFailure) -> CompareReport {
+  /// What another policy would have decided. `policy` passes its check; nil: what the recorded shadow policy did decide.
+  public func compare(_ policy: UnsafePointer<ltp_policy>?) throws(InspectFailure) -> CompareReport {
     // In no trace: it has no number, and its digest is nobody's.
-    let candidate = RecordedPolicy(
-      UnsafeRawPointer(policy), generation: 0, slot: 0, digest: Digest(), run: 0)
+    let candidate = policy.map {
+      RecordedPolicy(UnsafeRawPointer($0), generation: 0, slot: 0, digest: Digest(), run: 0)
+    }
     let (report, sink) = try run(CompareSink(candidate), salvages: false)
     return CompareReport(
       inspection: report, same: sink.same, different: sink.different, undecided: sink.undecided,
-      executedRecorded: sink.executedRecorded, executedCompared: sink.executedCompared, rows: sink.rows)
+      withoutShadow: sink.withoutShadow, executedRecorded: sink.executedRecorded,
+      executedCompared: sink.executedCompared, rows: sink.rows)
   }
 }

@@ -19,7 +19,9 @@ enum DecisionShape {
   static func isInputs(_ inputs: UInt8) -> Bool {
     let valid = inputs & LTP_INPUT_CONTINUITY_VALID != 0
     let checked = inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
-    return inputs & ~LTP_INPUTS_ALL == 0 && (checked || !valid)
+    let gate = inputs >> LTP_INPUT_GATE_SHIFT
+    let malformed = inputs & LTP_INPUT_MALFORMED != 0
+    return gate < LTP_GATE_COUNT && (gate == LTP_GATE_NONE || !malformed) && (checked || !valid)
   }
 
   /// What is wrong with a decision that is not plain, as words; nil when nothing is.
@@ -29,7 +31,13 @@ enum DecisionShape {
     let inputs = record.u8(3)
     if !isOutcome(verdict, reason) { return "verdict \(verdict) with reason \(reason) is no outcome" }
     if !isInputs(inputs) { return "inputs \(inputs) contradict each other" }
-    if record.u8(7) != 0 { return "the reserved byte of a decision is not zero" }
+    if verdict == LTP_VERDICT_EXECUTE, inputs >> LTP_INPUT_GATE_SHIFT != LTP_GATE_NONE {
+      return "an EXECUTE that a limit refused"
+    }
+    let shadow = Outcome(rawValue: record.u8(7))
+    if shadow.rawValue != 0, !isOutcome(shadow.verdict, shadow.reason) {
+      return "the shadow's verdict \(shadow.rawValue) is no outcome"
+    }
     if inputs & LTP_INPUT_MALFORMED != 0, record.u16(4) != LTP_CLASS_NONE {
       return "a malformed frame's decision names a class"
     }
@@ -127,6 +135,7 @@ struct CountSink: RecordSink {
         (verdict & ~3) | (reason & ~0x1F) | oddOutcome[outcome] | oddInputs[Int(inputs)]
         | UInt8(truncatingIfNeeded: word >> 56) | (required[column] & ~inputs & executes)
         | (inputs & (LTP_INPUT_REPLAY | LTP_INPUT_MALFORMED))
+        | (inputs >> LTP_INPUT_GATE_SHIFT & executes)
       if odd != 0 {
         stop = inputs & LTP_INPUT_REPLAY != 0 ? .replay : .odd
         break

@@ -17,6 +17,10 @@ struct DecisionWord {
   @inline(__always) var verdict: UInt8 { UInt8(truncatingIfNeeded: word >> 8) }
   @inline(__always) var reason: UInt8 { UInt8(truncatingIfNeeded: word >> 16) }
   @inline(__always) var inputs: UInt8 { UInt8(truncatingIfNeeded: word >> 24) }
+  /// LTP_GATE_*: the limit that refused.
+  @inline(__always) var gate: UInt8 { inputs >> LTP_INPUT_GATE_SHIFT }
+  /// Of a shadow policy; zero: there was none.
+  @inline(__always) var shadow: Outcome { Outcome(rawValue: UInt8(truncatingIfNeeded: word >> 56)) }
   /// Of the tables by class.
   @inline(__always) var column: Int { CountTable.column(UInt16(truncatingIfNeeded: word >> 32)) }
   @inline(__always) var priority: UInt8 { UInt8(truncatingIfNeeded: word >> 48) }

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPLimits
 import LTPTrace
 
 /// Field offsets in ltp_transition_record.
@@ -128,11 +129,13 @@ extension LogState {
 
   func takePolicy(_ record: UnsafeRawPointer, _ place: Place) {
     let generation = record.u32(8)
-    let slot = record.u32(12)
+    let isShadow = record.u32(12) & LTP_POLICY_SHADOW != 0
+    let slot = record.u32(12) & ~LTP_POLICY_SHADOW
     let digest = Digest(from: record + 16)
     let bytes = record + 64
     if slot > 3 { findings.add(.policy, at: place, "policy slot \(slot) does not exist") }
-    if let known = shelf.policy(generation: generation), known.digest == digest, known.slot == slot,
+    let said = shelf.policy(generation: generation)
+    if let known = isShadow ? said?.shadow : said, known.digest == digest, known.slot == slot,
       Digest(of: bytes, count: MemoryLayout<ltp_policy>.size) == digest
     {
       return  // said again
@@ -140,7 +143,7 @@ extension LogState {
     if Digest(of: bytes, count: MemoryLayout<ltp_policy>.size) != digest {
       findings.add(.policy, at: place, "the digest is not the SHA-256 of policy \(generation)")
     }
-    if let known = shelf.policy(generation: generation), known.run == totals.runs {
+    if let known = isShadow ? said?.shadow : said, known.run == totals.runs {
       findings.add(.policy, at: place, "policy \(generation) is said again, and it is another one")
     }
     let policy = RecordedPolicy(bytes, generation: generation, slot: slot, digest: digest, run: totals.runs)
@@ -148,7 +151,22 @@ extension LogState {
       findings.add(.policy, at: place, "policy \(generation) cannot have been loaded: \(refusal)")
     }
     totals.policies += 1
-    shelf.add(policy)
+    guard isShadow else { return shelf.add(policy) }
+    if said?.slot != slot {
+      findings.add(
+        .policy, at: place, "a shadow of policy \(generation), which the trace does not hold before it")
+    }
+    said?.shadow = policy
+  }
+
+  /// Puts the limits' word in force for the records to come.
+  func enter(_ word: LimitsWord, slot: Int, _ context: inout RecordContext) {
+    if !word.isWellFormed {
+      findings.add(
+        .record, at: context.place(slot: slot),
+        "the limits word \(word.rawValue) has bits that mean nothing, or a retry floor of more than an hour")
+    }
+    context.limitsWord = word
   }
 
   /// Puts a word in force for the records to come, and finds its policy. `generation` is what the record says.

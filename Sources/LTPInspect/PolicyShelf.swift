@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPLimits
 import LTPTrace
 
 /// A policy as recorded. Tables have one row a state; a row has `columns` entries: the classes, then one for
@@ -23,6 +24,10 @@ final class RecordedPolicy {
   let refusal: String?
   /// CompiledRule of each state and column.
   let rules: UnsafeMutablePointer<CompiledRule>
+  /// The limits that concern each state and column.
+  let gates: UnsafeMutablePointer<Gates>
+  /// The policy that decided beside this one.
+  var shadow: RecordedPolicy?
   /// The inputs that an EXECUTE must have by the never list, by state and column.
   let required: UnsafeMutablePointer<UInt8>
   private let policy: UnsafeMutablePointer<ltp_policy>
@@ -38,6 +43,8 @@ final class RecordedPolicy {
     let count = PolicyTable.stateCount * Self.columns
     rules = .allocate(capacity: count)
     rules.initialize(repeating: .unknownClass, count: count)
+    gates = .allocate(capacity: count)
+    gates.initialize(repeating: [], count: count)
     required = .allocate(capacity: count)
     required.initialize(repeating: 0, count: count)
     refusal = Self.check(policy)
@@ -47,6 +54,7 @@ final class RecordedPolicy {
   deinit {
     policy.deallocate()
     rules.deallocate()
+    gates.deallocate()
     required.deallocate()
   }
 
@@ -71,6 +79,7 @@ final class RecordedPolicy {
         let named = column < PolicyTable.classCount
         if named, refusal == nil {
           rules[row + column] = PolicyTable.compile(policy, state: UInt8(state), actionClass: column)
+          gates[row + column] = PolicyTable.gates(policy, state: UInt8(state), actionClass: column)
         }
         let attributes = named ? UnsafePointer(policy).classDescription(column).attributes : 0
         required[row + column] = Self.requiredInputs(state: UInt8(state), attributes: attributes)

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPLimits
 import LTPTrace
 
 struct RecordContext {
@@ -18,6 +19,8 @@ struct RecordContext {
   var baseMonotonicNanoseconds: UInt64
   /// Of lanes: in force for the records to come. Its state is always one of the protocol.
   var word = OrientationWord(rawValue: 0)
+  /// What the limits added to it.
+  var limitsWord = LimitsWord(rawValue: 0)
   /// In force under `word`; nil when the trace does not hold it any more.
   var policy: RecordedPolicy?
 

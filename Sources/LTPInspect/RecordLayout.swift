@@ -13,7 +13,7 @@ enum RecordLayout {
     switch kind {
     case LTP_RECORD_OPENED, LTP_RECORD_SEGMENT, LTP_RECORD_TEXT: 4
     case LTP_RECORD_TRANSITION: 8
-    case LTP_RECORD_POLICY: 356
+    case LTP_RECORD_POLICY: 391
     case LTP_RECORD_SEALED, LTP_RECORD_CLOSED: 2
     default: 0
     }
@@ -22,8 +22,9 @@ enum RecordLayout {
   /// Offset of the first reserved byte that is not zero.
   static func reservedFault(_ kind: UInt8, _ record: UnsafeRawPointer) -> Int? {
     switch kind {
-    case LTP_RECORD_REPLAY, LTP_RECORD_OBSERVED:
+    case LTP_RECORD_REPLAY:
       firstNonZero(record, from: 1, to: 8) ?? firstNonZero(record, from: 24, to: 32)
+    case LTP_RECORD_OBSERVED: firstNonZero(record, from: 1, to: 8)
     case LTP_RECORD_UNRECORDED:
       firstNonZero(record, from: 1, to: 8) ?? firstNonZero(record, from: 12, to: 16)
         ?? firstNonZero(record, from: 24, to: 32)

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPLimits
 
 struct RedecideSink: RecordSink {
   private(set) var redecided: UInt64 = 0
@@ -19,22 +20,24 @@ struct RedecideSink: RecordSink {
       withoutPolicy += UInt64(count)
       return count
     }
-    let rules = policy.rules + Int(context.word.state) * RecordedPolicy.columns
-    let threshold = context.word.threshold
+    let row = Int(context.word.state) * RecordedPolicy.columns
+    let shadow = ShadowRow(policy, context)
     var slot = from
     while slot < to {
       let record = body + slot * RecordLayout.slotBytes
       guard let recorded = DecisionWord(record) else { break }
       slot += 1
-      let rule = rules[recorded.column]
+      let rule = policy.rules[row + recorded.column]
       let decision = rule.decide(
-        threshold: threshold, priority: recorded.priority, inputs: recorded.inputs, sessionID: record.u64(24))
+        threshold: context.word.threshold, retryFloorMilliseconds: context.limitsWord.retryFloorMilliseconds,
+        priority: recorded.priority, inputs: recorded.inputs, sessionID: record.u64(24))
       let same =
         recorded.verdict == decision.outcome.verdict && recorded.reason == decision.outcome.reason
-        && record.u32(12) == decision.retryAfterMilliseconds
-      if !same || !Self.factsFit(rule, recorded.inputs) {
+        && Self.retryFits(recorded, record.u32(12), decision)
+      let facts = Self.fault(rule, policy.gates[row + recorded.column], recorded, decision, context)
+      if !same || facts != nil || !shadow.fits(recorded, sessionID: record.u64(24)) {
         mismatches += 1
-        report(record, slot - 1, rule, decision, context, log)
+        report(record, slot - 1, facts ?? (same ? .shadow : nil), decision, context, log)
       }
       if recorded.isReplay { break }
     }
@@ -42,13 +45,77 @@ struct RedecideSink: RecordSink {
     return slot - from
   }
 
-  /// Continuity was looked at exactly when the rule asks for it.
+  /// A rate may tell callers to wait longer than the policy does, never shorter.
   @inline(__always)
-  private static func factsFit(_ rule: CompiledRule, _ inputs: UInt8) -> Bool {
+  private static func retryFits(_ recorded: DecisionWord, _ retry: UInt32, _ decision: Decision) -> Bool {
+    let isByRate =
+      recorded.gate >= LTP_GATE_CLASS_RATE && recorded.gate <= LTP_GATE_RECOVERING_RATE
+      && retry <= UInt32(LTP_RETRY_AFTER_MS_MAX)
+    return retry == decision.retryAfterMilliseconds || isByRate && retry > decision.retryAfterMilliseconds
+  }
+
+  /// What a record's facts contradict.
+  private enum Fault {
+    case continuity
+    /// A limit that does not concern the class, or that refused what the table does.
+    case gate
+    /// The level says otherwise.
+    case level
+    case shadow
+  }
+
+  /// Continuity was looked at exactly when the rule asks for it; a gate refused what passes it, and only that.
+  @inline(__always)
+  private static func fault(
+    _ rule: CompiledRule, _ gates: Gates, _ recorded: DecisionWord, _ decision: Decision,
+    _ context: borrowing RecordContext
+  ) -> Fault? {
+    let inputs = recorded.inputs
+    if inputs & LTP_INPUT_MALFORMED != 0 { return recorded.gate == LTP_GATE_NONE ? nil : .gate }
     let checked = inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
     let valid = inputs & LTP_INPUT_CONTINUITY_VALID != 0
-    let malformed = inputs & LTP_INPUT_MALFORMED != 0
-    return malformed || (checked == rule.needsContinuity && (checked || !valid))
+    guard checked == rule.needsContinuity && (checked || !valid) else { return .continuity }
+    guard recorded.gate != LTP_GATE_NONE || gates.contains(.shed) else { return nil }
+    guard gates.contains(gate: recorded.gate) else { return .gate }
+    // The table refused by itself: then its reason is not the gate's.
+    let isRefusal = recorded.gate != LTP_GATE_NONE
+    guard !isRefusal || decision.outcome.reason == reason(ofGate: recorded.gate) else { return .gate }
+    // The record has no cohort, so at the level's own priority either may be.
+    let least = UInt8(context.limitsWord.shedLevel >> 8)
+    if recorded.gate == LTP_GATE_SHED { return recorded.priority <= least ? nil : .level }
+    return decision.outcome.isExecute && gates.contains(.shed) && recorded.priority < least ? .level : nil
+  }
+
+  /// A shadow policy's rules for one state.
+  private struct ShadowRow {
+    private let rules: UnsafeMutablePointer<CompiledRule>?
+    private let threshold: UInt8
+    /// Nothing can be said of a shadow whose policy does not pass the check.
+    private let isUnknown: Bool
+
+    init(_ policy: RecordedPolicy, _ context: borrowing RecordContext) {
+      let state = context.word.state
+      let shadow = policy.shadow
+      rules = shadow.map { $0.rules + Int(state) * RecordedPolicy.columns }
+      isUnknown = shadow?.refusal != nil
+      let isOwn = policy.threshold(state: state) == context.word.threshold
+      threshold = isOwn ? shadow?.threshold(state: state) ?? 0 : context.word.threshold
+    }
+
+    @inline(__always)
+    func fits(_ recorded: DecisionWord, sessionID: UInt64) -> Bool {
+      guard let rules else { return recorded.shadow.rawValue == 0 }
+      guard !isUnknown, recorded.inputs & LTP_INPUT_MALFORMED == 0 else { return true }
+      let rule = rules[recorded.column]
+      // Whether the token was good is not in the record, when only the shadow asked.
+      guard !rule.needsContinuity || recorded.inputs & LTP_INPUT_CONTINUITY_CHECKED != 0 else { return true }
+      let inputs = recorded.inputs & (1 << LTP_INPUT_GATE_SHIFT - 1)
+      return recorded.shadow
+        == rule.decide(
+          threshold: threshold, priority: recorded.priority, inputs: inputs, sessionID: sessionID
+        )
+        .outcome
+    }
   }
 
   /// How many decisions follow one another here.
@@ -65,16 +132,23 @@ struct RedecideSink: RecordSink {
 
   @inline(never)
   private func report(
-    _ record: UnsafeRawPointer, _ slot: Int, _ rule: CompiledRule, _ decision: Decision,
+    _ record: UnsafeRawPointer, _ slot: Int, _ fault: Fault?, _ decision: Decision,
     _ context: borrowing RecordContext, _ log: LogState
   ) {
     let place = context.place(slot: slot)
-    guard Self.factsFit(rule, record.u8(3)) else {
+    if let fault {
+      let what =
+        switch fault {
+        case .continuity: "continuity was looked at where the rule does not ask for it, or not where it does"
+        case .gate: "a limit refused that does not concern the class, or what the table refuses by itself"
+        case .level: "the limits' level \(context.limitsWord.shedLevel) says otherwise"
+        case .shadow: "the shadow policy's verdict \(record.u8(7)) is not what it decides"
+        }
+      let name = context.policy?.name(record.u16(4)) ?? className(record.u16(4))
       log.findings.add(
         .redecide, at: place,
-        "inputs \(record.u8(3)): continuity \(rule.needsContinuity ? "must" : "must not") be checked for class "
-          + "\(context.policy?.name(record.u16(4)) ?? className(record.u16(4))) in "
-          + "\(stateName(context.word.state))")
+        "inputs \(record.u8(3)), priority \(record.u8(6)), class \(name) in \(stateName(context.word.state)): "
+          + what)
       return
     }
     log.findings.add(

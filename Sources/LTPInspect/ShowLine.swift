@@ -64,9 +64,17 @@ enum ShowLine {
     out.pad(to: retry, since: start)
     out.append(UInt64(record.u32(12)))
     let inputs = record.u8(3)
-    guard inputs != 0 else { return }
+    let shadow = Outcome(rawValue: record.u8(7))
+    guard inputs != 0 || shadow.rawValue != 0 else { return }
     out.pad(to: facts, since: start)
     appendFacts(inputs, separator: " ", &out)
+    guard shadow.rawValue != 0 else { return }
+    if inputs != 0 { out.append(" ") }
+    out.append("shadow:\(describe(shadow))")
+  }
+
+  static func describe(_ outcome: Outcome) -> String {
+    "\(verdictName(outcome.verdict)) \(reasonName(outcome.reason))"
   }
 
   /// "token" is a valid continuity token, "no-token" one that was asked for and not there.
@@ -85,6 +93,16 @@ enum ShowLine {
     if inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0 { append("late", &out) }
     if inputs & LTP_INPUT_MALFORMED != 0 { append("malformed", &out) }
     if inputs & LTP_INPUT_REPLAY != 0 { append("replay", &out) }
+    switch inputs >> LTP_INPUT_GATE_SHIFT {
+    case LTP_GATE_NONE: break
+    case LTP_GATE_SHED: append("by-shedding", &out)
+    case LTP_GATE_CLASS_RATE: append("by-class-rate", &out)
+    case LTP_GATE_TENANT_RATE: append("by-tenant-rate", &out)
+    case LTP_GATE_TOTAL_RATE: append("by-total-rate", &out)
+    case LTP_GATE_RECOVERING_RATE: append("by-ramp", &out)
+    case LTP_GATE_CONCURRENCY: append("by-concurrency", &out)
+    default: append("by-unknown-limit", &out)
+    }
   }
 
   static func decisionJSON(
@@ -124,7 +142,14 @@ enum ShowLine {
       appendFacts(inputs, separator: "\",\"", &out)
       out.append(byte: 34)
     }
-    out.append("]}")
+    out.append("]")
+    let shadow = Outcome(rawValue: record.u8(7))
+    if shadow.rawValue != 0 {
+      out.append(
+        ",\"shadow\":{\"verdict\":\"\(verdictName(shadow.verdict))\",\"reason\":\"\(reasonName(shadow.reason))\"}"
+      )
+    }
+    out.append("}")
   }
 
   static func transition(_ view: TransitionView, _ out: inout TextBuffer) {

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPLimits
 import LTPTrace
 
 struct TraceAudit<Sink: RecordSink>: BlockVisitor {
@@ -27,12 +28,14 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     var context = RecordContext(header, segment: segment, offset: offset)
     log.begin(header, context)
     if header.laneID == LTP_CONTROL_LANE {
-      if header.orientationWord != 0 {
-        log.findings.add(.record, at: context.place(slot: 0), "a control block with an orientation word")
+      if header.orientationWord != 0 || header.limitsWord != 0 {
+        log.findings.add(
+          .record, at: context.place(slot: 0), "a control block with an orientation word, or a limits word")
       }
       walkControl(header.body, header.slotCount, context)
     } else {
       log.enter(OrientationWord(rawValue: header.orientationWord), generation: nil, slot: 0, &context)
+      log.enter(LimitsWord(rawValue: header.limitsWord), slot: 0, &context)
       walkLane(header.body, header.slotCount, &context)
     }
   }
@@ -97,6 +100,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case LTP_RECORD_OBSERVED:
       let word = OrientationWord(rawValue: record.u64(16))
       log.enter(word, generation: record.u32(12), slot: slot, &context)
+      log.enter(LimitsWord(rawValue: record.u64(24)), slot: slot, &context)
     case LTP_RECORD_TIME:
       context.baseMonotonicNanoseconds = record.u64(8)
       context.baseUnixNanoseconds = record.u64(16)

@@ -6,6 +6,8 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPFrames
+import LTPLimits
+import LTPObservation
 import LTPTrace
 import Synchronization
 
@@ -207,36 +209,54 @@ public func ltp_core_status(
 ) -> Int32 {
   guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
   guard let status else { return LTP_ERROR_NULL_ARGUMENT }
-  let known = MemoryLayout<ltp_status>.size
-  guard structSize >= known, structSize <= 4096 else { return LTP_ERROR_STRUCT_SIZE }
-  UnsafeMutableRawPointer(status).initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
-  let progress = core.state.pointee.progress
-  let choice = core.state.pointee.choice
-  let failure = progress.pointee.failure.load(ordering: .acquiring)
-  status.pointee.struct_size = UInt32(structSize)
-  status.pointee.trace_status =
-    failure != LTP_OK ? failure : progress.pointee.hindrance.load(ordering: .relaxed)
-  status.pointee.storage = choice.storage
-  status.pointee.lanes_open = progress.pointee.openLanes.load(ordering: .relaxed)
-  status.pointee.blocks_sealed = progress.pointee.sealedBlocks.load(ordering: .relaxed)
-  status.pointee.blocks_durable = progress.pointee.durableBlocks.load(ordering: .relaxed)
-  status.pointee.bytes_written = progress.pointee.writtenBytes.load(ordering: .relaxed)
-  status.pointee.records_written = progress.pointee.decisions.load(ordering: .relaxed)
-  status.pointee.writer_cpu_ns = progress.pointee.writerCPU.load(ordering: .relaxed)
-  status.pointee.backpressure_denied = core.unrecordedCount()
-  status.pointee.segment_index = progress.pointee.segmentIndex.load(ordering: .relaxed)
-  status.pointee.direct_io = progress.pointee.directIO.load(ordering: .relaxed)
-  status.pointee.registered_buffers = choice.registersBuffers ? 1 : 0
-  withUnsafeMutableBytes(of: &status.pointee.storage_reason) { bytes in
-    guard choice.ringFault != 0 else { return }
-    var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)
-    message.append("io_uring cannot be had: ")
-    message.append(ltp_system_error_text(choice.ringFault))
+  // The first ltp.h ended here: later fields are not for callers that were built against it.
+  let firstBytes = 208
+  guard structSize == firstBytes || structSize >= MemoryLayout<ltp_status>.size, structSize <= 4096 else {
+    return LTP_ERROR_STRUCT_SIZE
+  }
+  var known = core.status()
+  known.struct_size = UInt32(structSize)
+  let memory = UnsafeMutableRawPointer(status)
+  memory.initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
+  withUnsafeBytes(of: &known) {
+    memory.copyMemory(from: $0.baseAddress!, byteCount: min(structSize, $0.count))
   }
   return LTP_OK
 }
 
 extension Core {
+  fileprivate func status() -> ltp_status {
+    var status = ltp_status()
+    let progress = state.pointee.progress
+    let choice = state.pointee.choice
+    let failure = progress.pointee.failure.load(ordering: .acquiring)
+    status.trace_status = failure != LTP_OK ? failure : progress.pointee.hindrance.load(ordering: .relaxed)
+    status.storage = choice.storage
+    status.lanes_open = progress.pointee.openLanes.load(ordering: .relaxed)
+    status.blocks_sealed = progress.pointee.sealedBlocks.load(ordering: .relaxed)
+    status.blocks_durable = progress.pointee.durableBlocks.load(ordering: .relaxed)
+    status.bytes_written = progress.pointee.writtenBytes.load(ordering: .relaxed)
+    status.records_written = progress.pointee.decisions.load(ordering: .relaxed)
+    status.writer_cpu_ns = progress.pointee.writerCPU.load(ordering: .relaxed)
+    status.backpressure_denied = unrecordedCount()
+    status.segment_index = progress.pointee.segmentIndex.load(ordering: .relaxed)
+    status.direct_io = progress.pointee.directIO.load(ordering: .relaxed)
+    status.registered_buffers = choice.registersBuffers ? 1 : 0
+    withUnsafeMutableBytes(of: &status.storage_reason) { bytes in
+      guard choice.ringFault != 0 else { return }
+      var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)
+      message.append("io_uring cannot be had: ")
+      message.append(ltp_system_error_text(choice.ringFault))
+    }
+    let limits = state.pointee.regulator.read()
+    status.permits_expired = limits.permitsExpired
+    status.permits_out = UInt32(limits.permitsOut)
+    status.concurrency_limit = UInt32(limits.word.concurrency)
+    status.shed_level = limits.word.shedLevel
+    status.retry_floor_ms = limits.word.retryFloorMilliseconds
+    return status
+  }
+
   fileprivate func unrecordedCount() -> UInt64 {
     withControlMutex {
       var total = state.pointee.progress.pointee.unrecorded.load(ordering: .relaxed)

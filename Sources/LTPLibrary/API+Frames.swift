@@ -32,7 +32,9 @@ public func ltp_response_write(
     fields.session_id = asked.sessionID
     fields.request_frame_id = asked.frameID
     fields.epoch = verdict.pointee.epoch
-    fields.retry_after_ms = verdict.pointee.retry_after_ms
+    // Of an EXECUTE, that is its permit.
+    fields.retry_after_ms =
+      verdict.pointee.verdict == LTP_VERDICT_EXECUTE ? 0 : verdict.pointee.retry_after_ms
     fields.policy_generation = verdict.pointee.policy_generation
     fields.verdict = verdict.pointee.verdict
     fields.reason = verdict.pointee.reason

@@ -6,6 +6,7 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPFrames
+import LTPLimits
 import LTPTrace
 import Synchronization
 
@@ -92,6 +93,18 @@ public func ltp_lane_close(_ lane: OpaquePointer!) -> Int32 {
   #endif
   Core.closeLane(lane)
   return LTP_OK
+}
+
+@c @implementation
+public func ltp_permit_release(
+  _ handle: OpaquePointer!, _ permit: UInt32, _ outcome: UInt8, _ latencyNanoseconds: UInt64
+) -> Int32 {
+  guard let lane = live(handle) else { return LTP_ERROR_BAD_HANDLE }
+  guard outcome <= LTP_OUTCOME_IGNORED else { return LTP_ERROR_OPTION_RANGE }
+  let isOut = lane.state.pointee.limits.permits.release(
+    permit, outcome: outcome, latency: latencyNanoseconds == 0 ? nil : latencyNanoseconds,
+    now: ltp_system_monotonic_ns())
+  return isOut ? LTP_OK : LTP_ERROR_PERMIT
 }
 
 @c @implementation

@@ -5,6 +5,8 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPObservation
+import Synchronization
 
 @c @implementation
 public func ltp_policy_default(_ policy: UnsafeMutablePointer<ltp_policy>!) -> Int32 {
@@ -34,34 +36,75 @@ public func ltp_policy_load(
   do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
     return report(details, refusal: error, policy: policy)
   }
-  // Four policies can be on their way into the trace at once; the writer makes room within a commit.
-  let deadline = ltp_system_monotonic_ns() &+ 100_000_000
-  var status = core.load(policy, loaded: generation)
-  while status == LTP_ERROR_BACKPRESSURE, ltp_system_monotonic_ns() < deadline {
-    defer { status = core.load(policy, loaded: generation) }
-    if core.driveWhileWaiting() { continue }
-    core.callWriter()
-    ltp_system_sleep_ns(1_000_000)
+  return report(details, core.loadPatiently { core.load(policy, loaded: generation) })
+}
+
+@c @implementation
+public func ltp_policy_shadow(
+  _ core: OpaquePointer!, _ policy: UnsafePointer<ltp_policy>!, _ generation: UnsafeMutablePointer<UInt32>!,
+  _ details: UnsafeMutablePointer<ltp_policy_error>!
+) -> Int32 {
+  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
+  if let policy {
+    do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
+      return report(details, refusal: error, policy: policy)
+    }
   }
-  return report(details, status)
+  return report(details, core.loadPatiently { core.load(shadow: policy, loaded: generation) })
 }
 
 extension Core {
-  /// `loaded` gets the policy's number; under the mutex, or a load by another thread could take its place.
+  /// Four policies can be on their way into the trace at once; the writer makes room within a commit.
+  fileprivate func loadPatiently(_ load: () -> Int32) -> Int32 {
+    let deadline = ltp_system_monotonic_ns() &+ 100_000_000
+    var status = load()
+    while status == LTP_ERROR_BACKPRESSURE, ltp_system_monotonic_ns() < deadline {
+      defer { status = load() }
+      if driveWhileWaiting() { continue }
+      callWriter()
+      ltp_system_sleep_ns(1_000_000)
+    }
+    return status
+  }
+
+  /// The policy in force; the one beside it stays. `loaded` gets the pair's number; under the mutex, or a load by another
+  /// thread could take its place.
   fileprivate func load(
     _ policy: UnsafePointer<ltp_policy>, loaded: UnsafeMutablePointer<UInt32>?
   ) -> Int32 {
     withControlMutex {
-      let next = state.pointee.policyGeneration + 1
-      do throws(PublishRefusal) {
-        try state.pointee.orientation.load(
-          policy, generation: next, starting: false, now: ltp_system_monotonic_ns())
-      } catch {
-        return error.status
-      }
-      state.pointee.policyGeneration = next
-      if let loaded { loaded.pointee = next }
-      return LTP_OK
+      let current = state.pointee.orientation.policySlot(state.pointee.orientation.current.policySlot)
+      let hasShadow = current.pointee.hasShadow.load(ordering: .acquiring) != 0
+      let status = loadPair(
+        policy, shadow: hasShadow ? UnsafePointer(current.pointee.shadowSource) : nil, loaded)
+      if status == LTP_OK { state.pointee.regulator.configure(policy) }
+      return status
     }
+  }
+
+  /// The policy beside the one in force, which stays.
+  fileprivate func load(
+    shadow: UnsafePointer<ltp_policy>?, loaded: UnsafeMutablePointer<UInt32>?
+  ) -> Int32 {
+    withControlMutex {
+      let current = state.pointee.orientation.policySlot(state.pointee.orientation.current.policySlot)
+      return loadPair(UnsafePointer(current.pointee.source), shadow: shadow, loaded)
+    }
+  }
+
+  private func loadPair(
+    _ policy: UnsafePointer<ltp_policy>, shadow: UnsafePointer<ltp_policy>?,
+    _ loaded: UnsafeMutablePointer<UInt32>?
+  ) -> Int32 {
+    let next = state.pointee.policyGeneration + 1
+    do throws(PublishRefusal) {
+      try state.pointee.orientation.load(
+        policy, shadow: shadow, generation: next, starting: false, now: ltp_system_monotonic_ns())
+    } catch {
+      return error.status
+    }
+    state.pointee.policyGeneration = next
+    if let loaded { loaded.pointee = next }
+    return LTP_OK
   }
 }

@@ -24,6 +24,8 @@ extension Core {
       if let pressure = state.pointee.pressure { pressure.pointee.observe(into: observer, now: now) }
       observer.step(now: now)
     }
+    let observer = state.pointee.observer
+    state.pointee.regulator.step(now: now) { observer?.lastValue($0, now: now) }
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
   }
 

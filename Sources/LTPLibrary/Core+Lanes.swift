@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPObservation
 import LTPTrace
 import Synchronization
 
@@ -28,6 +29,7 @@ extension Core {
       state.pointee.progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
       let lane = Lane(
         memory: memory, ring: ring, orientation: state.pointee.orientation,
+        limits: state.pointee.regulator.shared,
         configuration: LaneConfiguration(
           id: id, blockBytes: options.trace.blockBytes, blockCount: options.laneBlocks,
           backpressureWaitNanoseconds: options.backpressureWaitNanoseconds,
@@ -55,6 +57,8 @@ extension Core {
       let unrecorded = lane.state.pointee.unrecordedTotal.load(ordering: .acquiring)
       state.pointee.progress.pointee.unrecorded.add(unrecorded, ordering: .acquiringAndReleasing)
       state.pointee.lanes.remove(index)
+      // The regulator may have found the lane just before: it is done with it once its lock is free.
+      state.pointee.regulator.forget(lane)
       ltp_system_unmap(
         lane.state.pointee.ring, lane.state.pointee.blockBytes * lane.state.pointee.blockCount)
       ltp_system_handle_give(LTP_SYSTEM_HANDLE_LANE, lane.state, Lane.memoryBytes)

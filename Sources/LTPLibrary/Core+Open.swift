@@ -126,6 +126,9 @@ extension Core {
         staging: staging, options: options, choice: choice,
         // Each run has its own tokens, even under the same key: a restarted server knows none of its sessions.
         coreKey: SipKey(low: key.hash(UInt64(log.run) << 8 | 3), high: key.hash(UInt64(log.run) << 8 | 4)),
+        regulator: Regulator(
+          memory: memory + CoreMemory.regulatorOffset, orientation: orientation, lanes: lanes,
+          tick: options.clockIntervalNanoseconds),
         observer: observer, pressure: pressure,
         page: page, policyGeneration: log.policyGeneration + 1))
     return core
@@ -137,6 +140,7 @@ extension Core {
     let orientation = state.pointee.orientation
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
     let generation = state.pointee.policyGeneration
+    state.pointee.regulator.configure(policy)
     do throws(PublishRefusal) {
       try orientation.load(policy, generation: generation, starting: true, now: now)
     } catch {

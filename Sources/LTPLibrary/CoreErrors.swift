@@ -117,6 +117,8 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_TIMED_OUT: "timed out; the work goes on, wait again"
   case LTP_ERROR_NO_MEMORY: "out of memory"
   case LTP_ERROR_THREAD: "a background thread could not be started; raise the limit (ulimit -u)"
+  case LTP_ERROR_PERMIT: "no such permit is out: released already, expired, or taken from another lane"
+  case LTP_ERROR_POLICY_LIMITS: "the policy's limits are out of range, or contradict one another"
   case LTP_ERROR_TEXT_TOO_LONG: "the text is longer than 115 bytes"
   case LTP_ERROR_TEXTS_MAX: "1,024 texts are interned already; intern names, not values"
   case LTP_ERROR_UNKNOWN_STATE: "not one of LTP_STATE_*"

@@ -26,6 +26,7 @@ struct CoreState: ~Copyable {
   let options: CoreOptions
   let choice: StorageChoice
   let coreKey: SipKey
+  let regulator: Regulator
   /// Orients the core; nil: the host does, or a page.
   let observer: Observer?
   /// Of the thread that ticks; nil: the system's pressure is not observed.
@@ -84,7 +85,8 @@ struct CoreMemory {
   static let headBytes = 4096
 
   static var pressureOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
-  static var bytes: Int { pressureOffset + MemoryLayout<PressureObserver>.size }
+  static var regulatorOffset: Int { aligned(pressureOffset + MemoryLayout<PressureObserver>.size) }
+  static var bytes: Int { regulatorOffset + Regulator.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

@@ -36,6 +36,12 @@ public struct Observer {
     board = SignalBoard(memory: memory + Self.boardOffset)
   }
 
+  /// A signal's value, if it was pushed within the last second.
+  public func lastValue(_ signal: UInt8, now: UInt64) -> Int64? {
+    let last = board.last(Int(signal))
+    return last.time > 0 && now < last.time &+ 1_000_000_000 ? last.value : nil
+  }
+
   public func push(_ signal: UInt8, _ value: Int64, now: UInt64) {
     board.push(signal, value, now: now)
   }

@@ -75,7 +75,7 @@ extension BlockHeader {
     guard headerBytes == UInt16(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.shape, at: 10) }
     let fits = slotCount >= 1 && slotCount <= Self.slotCountMax(blockBytes: Self.bytesMax)
     guard fits, sizeBytes == Self.sizeBytes(slotCount: slotCount) else { throw BlockFault(.shape, at: 56) }
-    for offset in stride(from: 96, to: 160, by: 8) where field(offset, as: UInt64.self) != 0 {
+    for offset in stride(from: 104, to: 160, by: 8) where field(offset, as: UInt64.self) != 0 {
       throw BlockFault(.reserved, at: offset)
     }
     guard durableBlocks <= blockIndex else { throw BlockFault(.durableBlocks, at: 88) }

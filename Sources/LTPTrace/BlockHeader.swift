@@ -29,6 +29,7 @@ public struct BlockHeader {
   public var baseUnixNanoseconds: UInt64 { field(72, as: UInt64.self) }
   public var orientationWord: UInt64 { field(80, as: UInt64.self) }
   public var durableBlocks: UInt64 { field(88, as: UInt64.self) }
+  public var limitsWord: UInt64 { field(96, as: UInt64.self) }
   public var previousHash: Digest { Digest(from: base + 160) }
   public var bodyHash: Digest { Digest(from: base + 192) }
   public var blockHash: Digest { Digest(from: base + 224) }
@@ -61,13 +62,14 @@ public struct BlockSeal {
   public var baseMonotonicNanoseconds: UInt64
   public var baseUnixNanoseconds: UInt64
   public var orientationWord: UInt64
+  public var limitsWord: UInt64
   public var durableBlocks: UInt64
   public var previousHash: Digest
 
   public init(
     logID: LogID, laneID: UInt32, blockIndex: UInt64, segmentIndex: UInt64, firstSequence: UInt64,
     slotCount: Int, baseMonotonicNanoseconds: UInt64, baseUnixNanoseconds: UInt64, orientationWord: UInt64,
-    durableBlocks: UInt64, previousHash: Digest
+    limitsWord: UInt64 = 0, durableBlocks: UInt64, previousHash: Digest
   ) {
     self.logID = logID
     self.laneID = laneID
@@ -78,6 +80,7 @@ public struct BlockSeal {
     self.baseMonotonicNanoseconds = baseMonotonicNanoseconds
     self.baseUnixNanoseconds = baseUnixNanoseconds
     self.orientationWord = orientationWord
+    self.limitsWord = limitsWord
     self.durableBlocks = durableBlocks
     self.previousHash = previousHash
   }
@@ -105,6 +108,7 @@ public struct BlockSeal {
     block.storeBytes(of: baseUnixNanoseconds, toByteOffset: 72, as: UInt64.self)
     block.storeBytes(of: orientationWord, toByteOffset: 80, as: UInt64.self)
     block.storeBytes(of: durableBlocks, toByteOffset: 88, as: UInt64.self)
+    block.storeBytes(of: limitsWord, toByteOffset: 96, as: UInt64.self)
     previousHash.store(to: block + 160)
     guard
       let bodyHash = Digest(

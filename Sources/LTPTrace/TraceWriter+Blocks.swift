@@ -43,6 +43,7 @@ extension TraceWriter where Storage: ~Copyable {
     var firstSequence: UInt64
     var slotCount: Int
     var word: UInt64
+    var limitsWord: UInt64
     var baseMonotonic: UInt64
     var baseUnix: UInt64
     var decisions: UInt64
@@ -56,8 +57,8 @@ extension TraceWriter where Storage: ~Copyable {
       logID: position.logID, laneID: origin.laneID, blockIndex: position.blockIndex,
       segmentIndex: position.segmentIndex, firstSequence: origin.firstSequence,
       slotCount: origin.slotCount, baseMonotonicNanoseconds: origin.baseMonotonic,
-      baseUnixNanoseconds: origin.baseUnix, orientationWord: origin.word, durableBlocks: durableBlocks,
-      previousHash: position.previousHash)
+      baseUnixNanoseconds: origin.baseUnix, orientationWord: origin.word, limitsWord: origin.limitsWord,
+      durableBlocks: durableBlocks, previousHash: position.previousHash)
     guard let hash = seal.seal(memory) else {
       if origin.staging >= 0 { giveStaging(origin.staging) }
       return fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)

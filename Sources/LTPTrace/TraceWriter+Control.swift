@@ -90,7 +90,7 @@ extension TraceWriter where Storage: ~Copyable {
       stagingMemory(block.staging),
       BlockOrigin(
         laneIndex: -1, laneID: UInt32(LTP_CONTROL_LANE), firstSequence: first, slotCount: block.slotCount,
-        word: 0, baseMonotonic: block.baseMonotonic, baseUnix: block.baseUnix, decisions: 0,
+        word: 0, limitsWord: 0, baseMonotonic: block.baseMonotonic, baseUnix: block.baseUnix, decisions: 0,
         staging: block.staging, bufferIndex: stagingBuffer))
   }
 
@@ -107,7 +107,7 @@ extension TraceWriter where Storage: ~Copyable {
       guard let record = orientation.nextTransition() else { return false }
       if record.pointee.policy_generation > said.generation {
         let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
-        guard sayPolicy(slot: slot, in: .control) else { return false }
+        guard sayPolicies(slot: slot, in: .control) else { return false }
         said.generation = record.pointee.policy_generation
       }
       guard say(record.pointee, in: .control) else { return false }
@@ -130,7 +130,15 @@ extension TraceWriter where Storage: ~Copyable {
     return say(record, in: .control)
   }
 
-  private mutating func sayPolicy(slot: UInt8, in gathering: Gathering) -> Bool {
+  /// The slot's policy, and the one that decides beside it.
+  private mutating func sayPolicies(slot: UInt8, in gathering: Gathering) -> Bool {
+    // Said twice when only the second finds no room now; whoever reads takes it as said again.
+    guard sayPolicy(slot: slot, isShadow: false, in: gathering) else { return false }
+    guard orientation.policySlot(slot).pointee.hasShadow.load(ordering: .acquiring) != 0 else { return true }
+    return sayPolicy(slot: slot, isShadow: true, in: gathering)
+  }
+
+  private mutating func sayPolicy(slot: UInt8, isShadow: Bool, in gathering: Gathering) -> Bool {
     guard let memory = place(slots(of: ltp_policy_record.self), in: gathering) else { return false }
     let policyOffset = MemoryLayout<ltp_policy_record>.size - MemoryLayout<ltp_policy>.size
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: policyOffset)
@@ -139,9 +147,11 @@ extension TraceWriter where Storage: ~Copyable {
     let source = orientation.policySlot(slot)
     memory.storeBytes(
       of: source.pointee.generation.load(ordering: .relaxed), toByteOffset: 8, as: UInt32.self)
-    memory.storeBytes(of: UInt32(slot), toByteOffset: 12, as: UInt32.self)
+    memory.storeBytes(
+      of: UInt32(slot) | (isShadow ? LTP_POLICY_SHADOW : 0), toByteOffset: 12, as: UInt32.self)
     (memory + policyOffset).copyMemory(
-      from: source.pointee.source, byteCount: MemoryLayout<ltp_policy>.size)
+      from: isShadow ? source.pointee.shadowSource : source.pointee.source,
+      byteCount: MemoryLayout<ltp_policy>.size)
     ltp_system_mutex_unlock(orientation.controlMutex)
     guard let digest = Digest(of: memory + policyOffset, count: MemoryLayout<ltp_policy>.size) else {
       fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)
@@ -196,7 +206,7 @@ extension TraceWriter where Storage: ~Copyable {
       let slot = orientation.policySlot(UInt8(preamble.policySlots))
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       if generation > 0, generation <= sealed.generation {
-        guard sayPolicy(slot: UInt8(preamble.policySlots), in: gathering) else { return false }
+        guard sayPolicies(slot: UInt8(preamble.policySlots), in: gathering) else { return false }
       }
       preamble.policySlots += 1
     }

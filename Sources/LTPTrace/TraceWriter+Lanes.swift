@@ -80,8 +80,8 @@ extension TraceWriter where Storage: ~Copyable {
       block,
       BlockOrigin(
         laneIndex: index, laneID: lane.state.pointee.id, firstSequence: cursors[index].taken,
-        slotCount: slotCount, word: started.orientationWord, baseMonotonic: started.baseMonotonicNanoseconds,
-        baseUnix: started.baseUnixNanoseconds,
+        slotCount: slotCount, word: started.orientationWord, limitsWord: started.limitsWord,
+        baseMonotonic: started.baseMonotonicNanoseconds, baseUnix: started.baseUnixNanoseconds,
         // The lane counts its rare records in the header's slot_count until the block is sealed.
         decisions: UInt64(slotCount - started.slotCount), staging: -1,
         bufferIndex: cursors[index].isRegistered ? Int32(index) : -1))
@@ -94,6 +94,7 @@ extension TraceWriter where Storage: ~Copyable {
     if offset == 0 {
       let started = BlockHeader(block)
       cursors[index].word = started.orientationWord
+      cursors[index].limitsWord = started.limitsWord
       cursors[index].baseMonotonic = started.baseMonotonicNanoseconds
       cursors[index].baseUnix = started.baseUnixNanoseconds
     }
@@ -107,8 +108,9 @@ extension TraceWriter where Storage: ~Copyable {
       copy,
       BlockOrigin(
         laneIndex: index, laneID: lane.state.pointee.id, firstSequence: before.taken,
-        slotCount: slotCount, word: before.word, baseMonotonic: before.baseMonotonic,
-        baseUnix: before.baseUnix, decisions: decisions, staging: staging, bufferIndex: stagingBuffer))
+        slotCount: slotCount, word: before.word, limitsWord: before.limitsWord,
+        baseMonotonic: before.baseMonotonic, baseUnix: before.baseUnix, decisions: decisions,
+        staging: staging, bufferIndex: stagingBuffer))
     return true
   }
 
@@ -120,7 +122,9 @@ extension TraceWriter where Storage: ~Copyable {
       switch record.load(as: UInt8.self) {
       case LTP_RECORD_DECISION: decisions += 1
       case LTP_RECORD_OBSERVED:
-        cursors[index].word = loadRecord(ltp_observed_record.self, from: record).orientation_word
+        let observed = loadRecord(ltp_observed_record.self, from: record)
+        cursors[index].word = observed.orientation_word
+        cursors[index].limitsWord = observed.limits_word
       case LTP_RECORD_TIME:
         let base = loadRecord(ltp_time_record.self, from: record)
         cursors[index].baseMonotonic = base.base_monotonic_ns

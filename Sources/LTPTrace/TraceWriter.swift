@@ -45,6 +45,7 @@ struct LaneCursor {
   var isKnown = false
   // What the next slot's record counts from, if it is not the first of a ring block.
   var word: UInt64 = 0
+  var limitsWord: UInt64 = 0
   var baseMonotonic: UInt64 = 0
   var baseUnix: UInt64 = 0
 }

@@ -83,7 +83,7 @@ private func benchFloorMove(
   let record = ltp_decision_record(
     kind: LTP_RECORD_DECISION, verdict: UInt8(truncatingIfNeeded: rule >> 5),
     reason: UInt8(truncatingIfNeeded: rule), inputs: UInt8(truncatingIfNeeded: request.header.flags),
-    action_class: request.action_class, priority: request.priority, reserved: 0,
+    action_class: request.action_class, priority: request.priority, shadow: 0,
     time_us: UInt32(truncatingIfNeeded: time), retry_after_ms: UInt32(truncatingIfNeeded: rule >> 32),
     frame_id: request.frame_id, session_id: request.session_id)
   cursor.storeBytes(of: record, as: ltp_decision_record.self)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ltp inspect compare`: a recorded trace under another policy.
+// `ltp inspect compare`: a recorded trace under another policy, given or recorded as the shadow of the one in force.
 
 import ArgumentParser
 import LTPInspect
@@ -8,21 +8,27 @@ import LTPPolicy
 struct InspectCompare: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
-    abstract: "Decide the recorded requests under another policy, and show what would have changed.",
+    abstract: "The recorded requests under another policy: what would have changed.",
     discussion: """
+      With --policy, every recorded request is decided again under that file. Without it, the verdicts of the shadow \
+      policy (ltp_policy_shadow) are shown beside those that were enforced. Limits are not run again: what one refused \
+      is taken as refused.
+
       Verdicts and reasons are compared. Nothing that differs is a violation: the exit status is 0 when the trace is \
       good. What hangs on a token that the recorded policy did not ask for is undecided: nobody looked at it.
       """)
 
   @OptionGroup var arguments: InspectArguments
 
-  @Option(help: ArgumentHelp("The other policy's file.", valueName: "file"))
-  var policy: String
+  @Option(
+    help: ArgumentHelp("The other policy's file. Default: the recorded shadow policy.", valueName: "file"))
+  var policy: String?
 
   private struct Output: Encodable {
     var same: UInt64
     var different: UInt64
     var undecided: UInt64
+    var withoutShadow: UInt64
     var executedRecorded: UInt64
     var executedCompared: UInt64
     var rows: [CompareReport.Row]
@@ -30,9 +36,10 @@ struct InspectCompare: ParsableCommand {
   }
 
   func run() throws {
-    let other = try readPolicy(policy, mistake: 2)
+    let other = try policy.map { try readPolicy($0, mistake: 2) }
     let report = try arguments.run { inspector throws(InspectFailure) in
-      try withUnsafePointer(to: other.fields) { pointer throws(InspectFailure) in
+      guard let other else { return try inspector.compare(nil) }
+      return try withUnsafePointer(to: other.fields) { pointer throws(InspectFailure) in
         try inspector.compare(pointer)
       }
     }
@@ -40,7 +47,8 @@ struct InspectCompare: ParsableCommand {
       try printJSON(
         Output(
           same: report.same, different: report.different, undecided: report.undecided,
-          executedRecorded: report.executedRecorded, executedCompared: report.executedCompared,
+          withoutShadow: report.withoutShadow, executedRecorded: report.executedRecorded,
+          executedCompared: report.executedCompared,
           rows: report.rows, inspection: InspectionJSON(report.inspection)))
     } else {
       show(report)
@@ -54,8 +62,11 @@ struct InspectCompare: ParsableCommand {
       the same   \(report.same.grouped)
       different  \(report.different.grouped)
       undecided  \(report.undecided.grouped)
-      EXECUTE    \(report.executedRecorded.grouped) recorded, \(report.executedCompared.grouped) under \(policy)
+      EXECUTE    \(report.executedRecorded.grouped) recorded, \(report.executedCompared.grouped) under \(policy ?? "the shadow")
       """)
+    if report.withoutShadow > 0 {
+      print("no shadow  \(report.withoutShadow.grouped) decisions were made without a shadow policy beside")
+    }
     if !report.rows.isEmpty { print("") }
     for row in report.rows {
       print(

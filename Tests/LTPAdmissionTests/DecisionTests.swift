@@ -113,7 +113,7 @@ import Testing
     #expect(record.inputs == LTP_INPUT_CONTINUITY_CHECKED | LTP_INPUT_CONTINUITY_VALID)
     #expect(record.action_class == 40)
     #expect(record.priority == 77)
-    #expect(record.reserved == 0)
+    #expect(record.shadow == 0)
     #expect(record.frame_id == 0x1122_3344_5566_7788)
     #expect(record.session_id == 0x99AA)
     harness.publish(LTP_STATE_UNSTABLE)

@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPLimits
 import Synchronization
 
 @testable import LTPAdmission
@@ -10,6 +11,7 @@ import Synchronization
 /// Owns the memory; everything in it lives as long as this.
 final class LaneHarness: @unchecked Sendable {
   let orientation: Orientation
+  let limits: SharedLimits
   private let memory: UnsafeMutableRawPointer
   private var mapped: [(UnsafeMutableRawPointer, Int)] = []
 
@@ -24,6 +26,9 @@ final class LaneHarness: @unchecked Sendable {
     mapped.append((memory, Orientation.memoryBytes))
     orientation = Orientation(
       memory: memory, resuming: OrientationWord(rawValue: word), following: page)
+    let shared = ltp_system_map(SharedLimits.memoryBytes, 0)!
+    mapped.append((shared, SharedLimits.memoryBytes))
+    limits = SharedLimits(memory: shared, tick: 1_000_000)
     orientation.line.pointee.tick(monotonic: now, unix: now + 5)
     load(Self.builtInPolicy(), generation: 1, starting: true)
     if state != LTP_STATE_UNKNOWN, page == nil { publish(state) }
@@ -37,9 +42,14 @@ final class LaneHarness: @unchecked Sendable {
     return policy
   }
 
-  func load(_ policy: ltp_policy, generation: UInt32, starting: Bool = false) {
-    try! withUnsafePointer(to: policy) {
-      try orientation.load($0, generation: generation, starting: starting, now: 1)
+  func load(
+    _ policy: ltp_policy, shadow: ltp_policy? = nil, generation: UInt32, starting: Bool = false
+  ) {
+    withUnsafePointer(to: policy) { policy in
+      withUnsafePointer(to: shadow ?? ltp_policy()) {
+        try! orientation.load(
+          policy, shadow: shadow == nil ? nil : $0, generation: generation, starting: starting, now: 1)
+      }
     }
   }
 
@@ -62,7 +72,8 @@ final class LaneHarness: @unchecked Sendable {
     let state = ltp_system_map(Lane.memoryBytes, 0)!
     mapped += [(ring, configuration.ringBytes), (state, Lane.memoryBytes)]
     return Lane(
-      memory: state, ring: ring, orientation: orientation, configuration: configuration, owner: memory)
+      memory: state, ring: ring, orientation: orientation, limits: limits, configuration: configuration,
+      owner: memory)
   }
 
   func tick(to now: UInt64) { orientation.line.pointee.tick(monotonic: now, unix: now + 5) }

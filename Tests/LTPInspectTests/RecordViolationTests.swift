@@ -92,14 +92,14 @@ struct RecordViolationTests {
     .init("EXECUTE without ADMITTED", .record, "no outcome") {
       $0.lane(1, Records.decision(LTP_VERDICT_EXECUTE, LTP_REASON_RATE_LIMITED, actionClass: 8))
     },
-    .init("unknown inputs", .record, "inputs 32") {
-      $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: 32))
+    .init("a limit that there is not", .record, "inputs 224") {
+      $0.lane(1, Records.decision(0, 10, actionClass: 8, inputs: 7 << 5))
     },
     .init("a valid token that was not checked", .record, "inputs 1") {
       $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: 1))
     },
-    .init("reserved byte of a decision", .record, "reserved byte") {
-      $0.lane(1, Records.decision(0, 4, actionClass: 8, reserved: 1))
+    .init("a shadow verdict that cannot be", .record, "shadow") {
+      $0.lane(1, Records.decision(0, 4, actionClass: 8, shadow: 255))
     },
     .init("reserved byte of OBSERVED", .record, "reserved byte 3") {
       $0.lane(1, changed(Records.observed($0.word, generation: 1), at: 3, to: 1))

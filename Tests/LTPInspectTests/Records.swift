@@ -37,7 +37,7 @@ enum Records {
   static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: 64)
     bytes.withUnsafeMutableBytes { raw in
-      raw.storeBytes(of: header(LTP_RECORD_POLICY, slots: 356), as: ltp_control_header.self)
+      raw.storeBytes(of: header(LTP_RECORD_POLICY, slots: 391), as: ltp_control_header.self)
       raw.storeBytes(of: generation, toByteOffset: 8, as: UInt32.self)
       raw.storeBytes(of: slot, toByteOffset: 12, as: UInt32.self)
       policy.withUnsafeBytes {
@@ -147,13 +147,13 @@ enum Records {
 
   static func decision(
     _ verdict: UInt8, _ reason: UInt8, actionClass: UInt16, inputs: UInt8 = 0, priority: UInt8 = 128,
-    time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7, reserved: UInt8 = 0
+    time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7, shadow: UInt8 = 0
   ) -> [UInt8] {
     bytes(
       ltp_decision_record(
         kind: LTP_RECORD_DECISION, verdict: verdict, reason: reason, inputs: inputs,
         action_class: actionClass,
-        priority: priority, reserved: reserved, time_us: time, retry_after_ms: retry, frame_id: frame,
+        priority: priority, shadow: shadow, time_us: time, retry_after_ms: retry, frame_id: frame,
         session_id: session))
   }
 

@@ -21,7 +21,7 @@ struct LayoutTests {
       baseUnixNanoseconds: 27, orientationWord: 28, durableBlocks: 20, previousHash: previous
     ).seal(block)!
     let header = block.load(as: ltp_block_header.self)
-    #expect(header.magic == LTP_BLOCK_MAGIC && header.version == 1 && header.hash_id == LTP_HASH_SHA256)
+    #expect(header.magic == LTP_BLOCK_MAGIC && header.version == 2 && header.hash_id == LTP_HASH_SHA256)
     #expect(header.header_bytes == 256 && header.lane_id == 21)
     withUnsafeBytes(of: header.log_id) { #expect($0.elementsEqual(1...16)) }
     #expect(header.block_index == 22 && header.segment_index == 23 && header.first_sequence == 24)
@@ -70,7 +70,8 @@ struct LayoutTests {
       (\.magic, 0), (\.version, 8), (\.hash_id, 9), (\.header_bytes, 10), (\.lane_id, 12), (\.log_id, 16),
       (\.block_index, 32), (\.segment_index, 40), (\.first_sequence, 48), (\.slot_count, 56),
       (\.size_bytes, 60), (\.base_monotonic_ns, 64), (\.base_unix_ns, 72), (\.orientation_word, 80),
-      (\.durable_blocks, 88), (\.reserved, 96), (\.previous_hash, 160), (\.body_hash, 192),
+      (\.durable_blocks, 88), (\.limits_word, 96), (\.reserved, 104), (\.previous_hash, 160),
+      (\.body_hash, 192),
       (\.block_hash, 224),
     ]
     for (path, offset) in expected { #expect(MemoryLayout<Header>.offset(of: path) == offset) }

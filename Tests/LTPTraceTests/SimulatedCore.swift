@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPLimits
 import Synchronization
 
 @testable import LTPAdmission
@@ -147,6 +148,8 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
     let ring = ltp_system_map(configuration.blockBytes * laneBlocks, 0)!
     let lane = Lane(
       memory: ltp_system_map(Lane.memoryBytes, 0)!, ring: ring, orientation: orientation,
+      limits: SharedLimits(
+        memory: ltp_system_map(SharedLimits.memoryBytes, 0)!, tick: 1_000_000),
       configuration: LaneConfiguration(
         id: id, blockBytes: configuration.blockBytes, blockCount: laneBlocks,
         backpressureWaitNanoseconds: backpressureWaitNanoseconds, coreKey: SipKey(low: 1, high: 2)),

@@ -86,12 +86,12 @@ struct TraceWalk {
     _ block: UnsafeRawPointer, _ header: ltp_block_header, _ segment: UInt64, left: Int
   ) throws(Violation) {
     let used = 256 + Int(header.slot_count) * 32
-    guard header.version == 1, header.hash_id == 1, header.header_bytes == 256, header.slot_count > 0,
+    guard header.version == 2, header.hash_id == 1, header.header_bytes == 256, header.slot_count > 0,
       Int(header.size_bytes) == (used + 4095) / 4096 * 4096, Int(header.size_bytes) <= left
     else { throw Violation("shape") }
     guard sha256(block, 224) == bytes(block + 224, 32) else { throw Violation("block hash") }
     guard sha256(block + 256, used - 256) == bytes(block + 192, 32) else { throw Violation("body hash") }
-    guard isZero(block + 96, 64), isZero(block + used, Int(header.size_bytes) - used) else {
+    guard isZero(block + 104, 56), isZero(block + used, Int(header.size_bytes) - used) else {
       throw Violation("padding")
     }
     guard header.segment_index == segment else { throw Violation("segment index \(header.segment_index)") }

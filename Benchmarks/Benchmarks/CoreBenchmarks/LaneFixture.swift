@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPLimits
 import Synchronization
 
 final class LaneFixture: @unchecked Sendable {
@@ -33,6 +34,7 @@ final class LaneFixture: @unchecked Sendable {
     let memory = ltp_system_map(Lane.memoryBytes, 0)!
     lane = Lane(
       memory: memory, ring: ltp_system_map(configuration.ringBytes, 0), orientation: orientation,
+      limits: SharedLimits(memory: ltp_system_map(SharedLimits.memoryBytes, 0), tick: 1_000_000),
       configuration: configuration, owner: memory)
     verdicts = .allocate(capacity: 64)
     frames = .allocate(byteCount: Self.frameCount * Int(LTP_FRAME_LINE_BYTES), alignment: 4096)

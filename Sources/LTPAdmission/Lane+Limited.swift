@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// A decision where limits concern the class, or a second policy decides beside the first. The table decides as always;
+// then the gates may refuse what it would EXECUTE, and which one did goes into the record's inputs.
+
+import CLTP
+import LTPFrames
+import LTPLimits
+
+extension Lane {
+  /// Decides a common request, and publishes its record.
+  @inline(never)
+  func admitLimited(_ request: RouteRequestView, column: Int) -> Verdict {
+    let view = LaneView(state, LaneStanding(state))
+    var inputs = request.lateness(view.clock)
+    if CompiledRule(rawValue: view.rules[column]).needsContinuity { inputs |= continuityInputs(of: request) }
+    let cursor = state.pointee.cursor
+    let verdict = decideLimited(request, view, column: column, inputs: inputs, at: cursor)
+    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
+    return verdict
+  }
+
+  /// Decides a well-formed request and writes its record at `cursor`. Does not publish the record. `inputs`: what is
+  /// known of it, continuity included.
+  @inline(never)
+  func decideLimited(
+    _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
+    at cursor: UnsafeMutableRawPointer
+  ) -> Verdict {
+    let rule = CompiledRule(rawValue: view.rules[column])
+    let gates = state.pointee.limits.gates[column]
+    var decision = rule.decideWellFormed(
+      priority: request.priority, inputs: inputs, sessionID: request.sessionID)
+    var answer = GateAnswer.passed
+    if decision.outcome.isExecute {
+      answer = state.pointee.limits.ask(
+        gates, column: column, level: request.level, tenantID: request.tenantID, cost: request.cost,
+        word: LimitsWord(rawValue: state.pointee.limitsWord), now: view.clock)
+      if answer.gate != LTP_GATE_NONE {
+        decision = rule.refused(byGate: answer.gate, sessionID: request.sessionID)
+        decision.waitAtLeast(until: answer.askAgain, now: view.clock)
+      }
+    }
+    if gates.contains(.counted) {
+      state.pointee.limits.count(
+        priority: request.priority, gate: answer.gate, isExecute: decision.outcome.isExecute)
+    }
+    let shadow = state.pointee.hasShadow ? shadowOutcome(of: request, column: column, inputs: inputs) : 0
+    let verdict = view.record(
+      decision, inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT),
+      classAndPriority: request.classAndPriority | shadow &<< 24, frameID: request.frameID,
+      sessionID: request.sessionID, column: column, at: cursor)
+    // Zero unless it was taken, and then retry_after is.
+    return Verdict(low: verdict.low | UInt64(answer.permit) &<< 32, high: verdict.high)
+  }
+
+  /// What the shadow policy says, as an `Outcome`. Its limits are not run.
+  @inline(never)
+  private func shadowOutcome(of request: RouteRequestView, column: Int, inputs: UInt64) -> UInt64 {
+    let rule = CompiledRule(rawValue: state.pointee.shadowRules[column])
+    let isChecked = inputs & UInt64(LTP_INPUT_CONTINUITY_CHECKED) != 0
+    // Only for this verdict: the record says what the policy in force asked for.
+    let inputs = rule.needsContinuity && !isChecked ? inputs | continuityInputs(of: request) : inputs
+    let decision = rule.decideWellFormed(
+      priority: request.priority, inputs: inputs, sessionID: request.sessionID)
+    return UInt64(decision.outcome.rawValue)
+  }
+}
+
+extension Decision {
+  /// A caller that a rate refused is not told to come before there is room.
+  fileprivate mutating func waitAtLeast(until time: UInt64, now: UInt64) {
+    guard time > now else { return }
+    let milliseconds = min((time - now + 999_999) / 1_000_000, UInt64(LTP_RETRY_AFTER_MS_MAX))
+    retryAfterMilliseconds = max(retryAfterMilliseconds, UInt32(milliseconds))
+  }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Permits of the concurrency limit. Each is somewhere: in the pool, in a lane's stock, out, or on its way back; their
+// number is the limit, so the limit is hard however lanes race.
+//
+// A lane takes permits from the pool in small chunks and hands them out by itself. Which are out stands in the lane's
+// places, each with a generation, so that a permit released twice, or after it has expired, is told from a good one.
+
+import CLTP
+public import Synchronization
+
+/// The permits that no lane has. A handle.
+@frozen
+public struct PermitPool {
+  public static var memoryBytes: Int { 64 }
+
+  /// Below zero after the limit was lowered, until enough have come back.
+  private let free: UnsafeMutablePointer<Atomic<Int64>>
+  /// What one lane takes at a time.
+  private let chunk: UnsafeMutablePointer<Atomic<Int64>>
+
+  /// `memory`: `memoryBytes` zeroed bytes.
+  public init(memory: UnsafeMutableRawPointer) {
+    free = memory.bindMemory(to: Atomic<Int64>.self, capacity: 1)
+    chunk = (memory + 8).bindMemory(to: Atomic<Int64>.self, capacity: 1)
+  }
+
+  public func setChunk(_ size: Int64) { chunk.pointee.store(max(1, size), ordering: .relaxed) }
+
+  var chunkSize: Int64 { max(1, chunk.pointee.load(ordering: .relaxed)) }
+
+  public func give(_ count: Int64) {
+    if count != 0 { free.pointee.add(count, ordering: .acquiringAndReleasing) }
+  }
+
+  /// Up to a chunk of permits.
+  func take() -> Int64 {
+    while true {
+      let left = free.pointee.load(ordering: .relaxed)
+      guard left > 0 else { return 0 }
+      let count = min(left, chunkSize)
+      let (won, _) = free.pointee.compareExchange(
+        expected: left, desired: left - count, ordering: .acquiringAndReleasing)
+      if won { return count }
+    }
+  }
+}
+
+/// What came back with permits since somebody last looked.
+public struct PermitSamples {
+  public var count: UInt64 = 0
+  public var latencySumNanoseconds: UInt64 = 0
+  public var droppedCount: UInt64 = 0
+
+  public init() {}
+}
+
+/// One lane's permits. A handle.
+@frozen
+public struct LanePermits {
+  static var placesMax: Int { Int(LTP_PERMITS_MAX) }
+  public static var memoryBytes: Int { 192 + placesMax * 8 }
+
+  // The lane's thread only: permits in stock, and where to look for a free place first.
+  @usableFromInline let own: UnsafeMutablePointer<Int64>
+  // Any thread: permits on their way back, and what came with them.
+  private let returned: UnsafeMutablePointer<Atomic<Int64>>
+  private let counts: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Bit 63: out. Below it 20 bits of generation, then 43 of microseconds of the core's clock.
+  private let places: UnsafeMutablePointer<Atomic<UInt64>>
+  private let pool: PermitPool
+  /// Added to generations, so that a permit of another lane is most likely told from this one's.
+  private let salt: UInt64
+
+  private static var out: UInt64 { 1 << 63 }
+  private static var generationShift: UInt64 { 43 }
+  private static var generationMask: UInt64 { 0xFFFFF }
+  private static var timeMask: UInt64 { 1 << 43 - 1 }
+
+  /// `memory`: `memoryBytes` zeroed bytes.
+  public init(memory: UnsafeMutableRawPointer, pool: PermitPool, laneID: UInt32) {
+    salt = (UInt64(laneID) &* 0x9E37_79B9_7F4A_7C15) >> 44
+    own = memory.bindMemory(to: Int64.self, capacity: 2)
+    returned = (memory + 64).bindMemory(to: Atomic<Int64>.self, capacity: 1)
+    counts = (memory + 128).bindMemory(to: Atomic<UInt64>.self, capacity: 4)
+    places = (memory + 192).bindMemory(to: Atomic<UInt64>.self, capacity: Self.placesMax)
+    self.pool = pool
+  }
+
+  // MARK: The lane's thread
+
+  /// A permit, or 0: none is to be had now.
+  public func take(now: UInt64) -> UInt32 {
+    guard own[0] > 0 || restock() else { return 0 }
+    guard let place = freePlace() else { return 0 }
+    let before = places[place].load(ordering: .relaxed)
+    var generation = (before >> Self.generationShift &+ 1) & Self.generationMask
+    // No permit is 0.
+    if number(generation) == 0 { generation = (generation &+ 1) & Self.generationMask }
+    let time = now / 1000 & Self.timeMask
+    places[place].store(
+      Self.out | generation << Self.generationShift | time, ordering: .releasing)
+    own[0] -= 1
+    return number(generation) << 12 | UInt32(place)
+  }
+
+  /// A generation as permits have it.
+  private func number(_ generation: UInt64) -> UInt32 {
+    UInt32((generation &+ salt) & Self.generationMask)
+  }
+
+  /// What has come back, down to a chunk: the rest is for other lanes.
+  @inline(never)
+  private func restock() -> Bool {
+    let back =
+      returned.pointee.load(ordering: .relaxed) > 0 ? returned.pointee.exchange(0, ordering: .acquiring) : 0
+    let kept = min(back, pool.chunkSize)
+    pool.give(back - kept)
+    own[0] += kept > 0 ? kept : pool.take()
+    return own[0] > 0
+  }
+
+  /// Cyclic, so that places are not used again at once; places come free in about the order in which they were taken.
+  private func freePlace() -> Int? {
+    var place = Int(own[1])
+    for _ in 0..<Self.placesMax {
+      if places[place].load(ordering: .acquiring) & Self.out == 0 {
+        own[1] = Int64((place + 1) & (Self.placesMax - 1))
+        return place
+      }
+      place = (place + 1) & (Self.placesMax - 1)
+    }
+    return nil
+  }
+
+  /// The lane is idle or closed: what it has in stock is for others.
+  public func giveUpStock() {
+    pool.give(own[0])
+    own[0] = 0
+  }
+
+  // MARK: Any thread
+
+  /// Takes a permit back. False: it is not out. `latency`: nil: by the core's clock.
+  public func release(_ permit: UInt32, outcome: UInt8, latency: UInt64?, now: UInt64) -> Bool {
+    let place = places + Int(permit & 0xFFF)
+    let word = place.pointee.load(ordering: .acquiring)
+    let generation = word >> Self.generationShift & Self.generationMask
+    guard word & Self.out != 0, number(generation) == permit >> 12 else { return false }
+    let (won, _) = place.pointee.compareExchange(
+      expected: word, desired: word & ~Self.out, ordering: .acquiringAndReleasing)
+    guard won else { return false }
+    let since = (now / 1000 &- word) & Self.timeMask
+    note(outcome, latency: latency ?? since &* 1000)
+    returned.pointee.add(1, ordering: .acquiringAndReleasing)
+    return true
+  }
+
+  private func note(_ outcome: UInt8, latency: UInt64) {
+    switch outcome {
+    case LTP_OUTCOME_SUCCESS:
+      counts[0].add(1, ordering: .relaxed)
+      // Longer than an hour says no more than an hour, and sums do not overflow.
+      counts[1].add(min(latency, 3_600_000_000_000), ordering: .relaxed)
+    case LTP_OUTCOME_DROPPED: counts[2].add(1, ordering: .relaxed)
+    default: break
+    }
+  }
+
+  // MARK: The clock's thread
+
+  /// Puts what has come back into the pool, so that idle lanes hold nothing up.
+  public func sweep() {
+    guard returned.pointee.load(ordering: .relaxed) > 0 else { return }
+    pool.give(returned.pointee.exchange(0, ordering: .acquiring))
+  }
+
+  /// Takes back what has been out for longer than `ttl`, in nanoseconds. Returns how many.
+  public func expire(ttl: UInt64, now: UInt64) -> UInt64 {
+    var expired: UInt64 = 0
+    for index in 0..<Self.placesMax {
+      let word = places[index].load(ordering: .relaxed)
+      guard word & Self.out != 0, (now / 1000 &- word) & Self.timeMask > ttl / 1000,
+        // A lane's clock may be ahead of `now` by a tick.
+        (now / 1000 &- word) & Self.timeMask < Self.timeMask / 2
+      else { continue }
+      let (won, _) = places[index].compareExchange(
+        expected: word, desired: word & ~Self.out, ordering: .acquiringAndReleasing)
+      guard won else { continue }
+      counts[2].add(1, ordering: .relaxed)
+      returned.pointee.add(1, ordering: .acquiringAndReleasing)
+      expired += 1
+    }
+    return expired
+  }
+
+  public func takeSamples(into samples: inout PermitSamples) {
+    samples.count += counts[0].exchange(0, ordering: .relaxed)
+    samples.latencySumNanoseconds += counts[1].exchange(0, ordering: .relaxed)
+    samples.droppedCount += counts[2].exchange(0, ordering: .relaxed)
+  }
+
+  /// How many are out. An instant's picture.
+  public func outCount() -> Int {
+    var count = 0
+    for index in 0..<Self.placesMax where places[index].load(ordering: .relaxed) & Self.out != 0 {
+      count += 1
+    }
+    return count
+  }
+
+  /// The lane is gone: everything that it had is the pool's again.
+  public func dissolve() {
+    for index in 0..<Self.placesMax {
+      let word = places[index].load(ordering: .acquiring)
+      guard word & Self.out != 0 else { continue }
+      let (won, _) = places[index].compareExchange(
+        expected: word, desired: word & ~Self.out, ordering: .acquiringAndReleasing)
+      if won { returned.pointee.add(1, ordering: .acquiringAndReleasing) }
+    }
+    sweep()
+    giveUpStock()
+  }
+}

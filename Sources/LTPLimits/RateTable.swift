@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rates over all lanes: the generic cell rate algorithm (ITU-T I.371, annex A), one theoretical arrival time each.
+//
+// Lanes do not charge it request by request: each leases a chunk and spends it by itself, so what lanes share is
+// written once a chunk. Everything that is let in was charged before, so over any time no more is let in than the burst
+// and the rate allow, but for what lanes still hold of a lease of a few ticks.
+
+public import CLTP
+public import Synchronization
+
+/// A handle: copies refer to the same rates, whose memory the core owns.
+@frozen
+public struct RateTable {
+  /// Places of the limiters: each class, all together, the ramp, and tenants by hash.
+  public static var totalIndex: Int { Int(LTP_CLASS_COUNT) }
+  public static var rampIndex: Int { Int(LTP_CLASS_COUNT) + 1 }
+  public static var tenantIndex: Int { Int(LTP_CLASS_COUNT) + 2 }
+  public static var tenantCount: Int { 1024 }
+  public static var count: Int { tenantIndex + tenantCount }
+  /// Tenants have one rate for all.
+  private static var rateCount: Int { tenantIndex + 1 }
+
+  public static var memoryBytes: Int { (count + rateCount) * 8 }
+
+  /// When the next unit would conform if no burst were allowed, monotonic nanoseconds.
+  private let arrivals: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Units a second, and the burst above them; 0: no limit.
+  private let rates: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Of the core's clock: bursts are no finer.
+  private let tick: UInt64
+
+  /// `memory`: `memoryBytes` zeroed bytes.
+  public init(memory: UnsafeMutableRawPointer, tick: UInt64) {
+    arrivals = memory.bindMemory(to: Atomic<UInt64>.self, capacity: Self.count)
+    rates = (memory + Self.count * 8).bindMemory(to: Atomic<UInt64>.self, capacity: Self.rateCount)
+    self.tick = tick
+  }
+
+  /// A lease lasts so long; what is left of it then is void.
+  var leaseNanoseconds: UInt64 { 4 * tick }
+
+  /// Sets a limiter's rate. One thread at a time. A rate that changes starts with its whole burst.
+  public func set(_ index: Int, _ rate: ltp_rate) {
+    let burst = rate.burst == 0 ? max(1, rate.per_second / 10) : rate.burst
+    let packed = rate.per_second == 0 ? 0 : UInt64(rate.per_second) | UInt64(burst) << 32
+    guard rates[index].load(ordering: .relaxed) != packed else { return }
+    rates[index].store(packed, ordering: .releasing)
+    let end = index < Self.tenantIndex ? index + 1 : Self.count
+    for place in index..<end { arrivals[place].store(0, ordering: .releasing) }
+  }
+
+  /// Changes only how fast a limiter lets in: what has been charged stays.
+  public func setPerSecond(_ index: Int, _ perSecond: UInt32) {
+    let rate = rates[index].load(ordering: .relaxed)
+    guard rate != 0 else { return }
+    rates[index].store((rate & ~0xFFFF_FFFF) | UInt64(max(1, perSecond)), ordering: .releasing)
+  }
+
+  public func isSet(_ index: Int) -> Bool { rates[index].load(ordering: .relaxed) != 0 }
+
+  /// Charges `cost` units, or a chunk that has them. Returns how many were charged, or 0 and when to ask again.
+  func lease(_ index: Int, cost: UInt64, now: UInt64) -> (granted: UInt64, askAgain: UInt64) {
+    let rate = rates[min(index, Self.tenantIndex)].load(ordering: .acquiring)
+    guard rate != 0 else { return (cost, 0) }
+    let perSecond = rate & 0xFFFF_FFFF
+    let burst = rate >> 32
+    let tolerance = max(duration(of: burst, at: perSecond), 2 * tick)
+    // A quarter of a millisecond's worth, and no more than an eighth of the burst: unspent leases stay small.
+    var amount = max(cost, min(perSecond / 4096, burst / 8))
+    while true {
+      let arrival = arrivals[index].load(ordering: .relaxed)
+      let start = max(arrival, now)
+      let next = start + duration(of: amount, at: perSecond)
+      guard next - now <= tolerance else {
+        if amount > cost {
+          amount = cost
+          continue
+        }
+        // Never, if the cost is more than the burst: then it is told to wait as for a whole burst.
+        return (0, max(now + tick, next > now + tolerance ? next - tolerance : now))
+      }
+      let (won, _) = arrivals[index].compareExchange(
+        expected: arrival, desired: next, ordering: .acquiringAndReleasing)
+      if won { return (amount, 0) }
+    }
+  }
+
+  /// How long `units` take at the rate, rounded up. Both have 32 bits.
+  private func duration(of units: UInt64, at perSecond: UInt64) -> UInt64 {
+    (units * 1_000_000_000 + perSecond - 1) / perSecond
+  }
+}
+
+/// What one lane holds of each limiter's lease. Its thread only.
+@frozen
+public struct LaneRates {
+  public static var memoryBytes: Int { RateTable.count * 32 }
+
+  /// Four words a limiter: units left, when the lease ends, when to ask again, and for how many units that was said.
+  @usableFromInline let words: UnsafeMutablePointer<UInt64>
+  @usableFromInline let table: RateTable
+
+  /// `memory`: `memoryBytes` zeroed bytes.
+  public init(memory: UnsafeMutableRawPointer, table: RateTable) {
+    words = memory.bindMemory(to: UInt64.self, capacity: RateTable.count * 4)
+    self.table = table
+  }
+
+  /// Spends `cost` units. Returns 0, or when they may be had.
+  @inlinable
+  @inline(__always)
+  public func take(_ index: Int, cost: UInt64, now: UInt64) -> UInt64 {
+    let entry = words + index &* 4
+    if entry[0] >= cost, now < entry[1] {
+      entry[0] &-= cost
+      return 0
+    }
+    return takeFromLease(entry, index, cost: cost, now: now)
+  }
+
+  /// Gives units back that were taken for nothing: another limiter refused.
+  @inlinable
+  @inline(__always)
+  public func giveBack(_ index: Int, cost: UInt64) { words[index &* 4] &+= cost }
+
+  @inline(never)
+  @usableFromInline
+  func takeFromLease(
+    _ entry: UnsafeMutablePointer<UInt64>, _ index: Int, cost: UInt64, now: UInt64
+  ) -> UInt64 {
+    if now < entry[2], cost >= entry[3] { return entry[2] }
+    let kept = now < entry[1] ? entry[0] : 0
+    guard kept < cost else {
+      entry[0] = kept - cost
+      return 0
+    }
+    let (granted, askAgain) = table.lease(index, cost: cost - kept, now: now)
+    guard granted > 0 else {
+      entry[2] = askAgain
+      entry[3] = cost
+      return askAgain
+    }
+    entry[0] = kept + granted - cost
+    entry[1] = now + table.leaseNanoseconds
+    return 0
+  }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// What moves the limits: once a window it adds up what the lanes have counted, and says in the limits word what follows
+// from it. The clock's thread steps it with each tick, before lanes see the new time.
+
+public import CLTP
+public import LTPAdmission
+public import LTPLimits
+import Synchronization
+
+/// What one policy's limits have come to.
+struct Regulation {
+  var limits: ltp_policy_limits
+  var concurrency: ConcurrencyLimit?
+  var shed: ShedLevel?
+  var retry: RetryFloor
+  var window: UInt64
+  var isAnythingMoving: Bool
+
+  init(_ limits: ltp_policy_limits) {
+    self.limits = limits
+    concurrency = limits.concurrency == LTP_CONCURRENCY_NONE ? nil : ConcurrencyLimit(limits)
+    shed =
+      limits.flags & LTP_LIMITS_SHED == 0
+      ? nil
+      : ShedLevel(
+        decreasePermille: limits.shed_decrease_permille, increasePermille: limits.shed_increase_permille)
+    retry = RetryFloor(mostMilliseconds: limits.retry_horizon_max_ms)
+    window = UInt64(limits.window_ms == 0 ? 100 : limits.window_ms) * 1_000_000
+    isAnythingMoving =
+      concurrency != nil || shed != nil || limits.retry_horizon_max_ms > 0
+      || limits.flags & LTP_LIMITS_TENANT_WHEN_CONTENDED != 0
+  }
+}
+
+/// Of whoever holds the lock.
+struct RegulatorState: ~Copyable {
+  var regulation: Regulation
+  var windowEnd: UInt64 = 0
+  /// Permits that there are, wherever they lie.
+  var permits: Int64 = 0
+  var contendedUntil: UInt64 = 0
+  /// When the core began to recover; 0: it does not.
+  var recoveringSince: UInt64 = 0
+}
+
+/// What the limits are just now.
+public struct RegulatorReading {
+  public var word: LimitsWord
+  public var permitsExpired: UInt64
+  public var permitsOut: Int
+}
+
+/// A handle: copies refer to the same regulator, whose memory the core owns.
+public struct Regulator {
+  private let lock: UnsafeMutablePointer<SpinLock>
+  private let expired: UnsafeMutablePointer<Atomic<UInt64>>
+  private let state: UnsafeMutablePointer<RegulatorState>
+  /// What is offered in a window, by priority.
+  private let offered: UnsafeMutablePointer<UInt64>
+  public let shared: SharedLimits
+  private let orientation: Orientation
+  private let lanes: LaneTable
+
+  private static let stateOffset = 64
+  private static var offeredOffset: Int { (stateOffset + MemoryLayout<RegulatorState>.size + 63) / 64 * 64 }
+  private static var sharedOffset: Int { offeredOffset + 256 * 8 }
+  public static var memoryBytes: Int { sharedOffset + SharedLimits.memoryBytes }
+
+  /// `memory`: `memoryBytes` zeroed bytes. `tick`: of the core's clock, in nanoseconds.
+  public init(memory: UnsafeMutableRawPointer, orientation: Orientation, lanes: LaneTable, tick: UInt64) {
+    lock = memory.bindMemory(to: SpinLock.self, capacity: 1)
+    lock.initialize(to: SpinLock())
+    expired = (memory + 8).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+    state = (memory + Self.stateOffset).bindMemory(to: RegulatorState.self, capacity: 1)
+    state.initialize(to: RegulatorState(regulation: Regulation(ltp_policy_limits())))
+    offered = (memory + Self.offeredOffset).bindMemory(to: UInt64.self, capacity: 256)
+    shared = SharedLimits(memory: memory + Self.sharedOffset, tick: tick)
+    self.orientation = orientation
+    self.lanes = lanes
+  }
+
+  /// Takes over a policy's limits. Limits that have not changed go on from where they are.
+  public func configure(_ policy: UnsafePointer<ltp_policy>) {
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
+    let limits = policy.pointee.limits
+    for actionClass in 0..<PolicyTable.classCount {
+      shared.rates.set(actionClass, policy.classRate(actionClass))
+    }
+    shared.rates.set(RateTable.totalIndex, limits.total)
+    shared.rates.set(RateTable.rampIndex, limits.recovering)
+    shared.rates.set(RateTable.tenantIndex, limits.tenant)
+    let state = state
+    let before = state.pointee.regulation
+    var next = Regulation(limits)
+    if Self.hasSameConcurrency(before.limits, limits) { next.concurrency = before.concurrency }
+    if Self.shedsAlike(before.limits, limits) { next.shed = before.shed }
+    if before.limits.retry_horizon_max_ms == limits.retry_horizon_max_ms { next.retry = before.retry }
+    state.pointee.regulation = next
+    state.pointee.windowEnd = 0
+    resize(to: next.concurrency?.value ?? 0)
+    setRamp(at: 0)
+    say(now: 0)
+  }
+
+  private static func hasSameConcurrency(_ one: ltp_policy_limits, _ other: ltp_policy_limits) -> Bool {
+    one.concurrency == other.concurrency && one.concurrency_initial == other.concurrency_initial
+      && one.concurrency_min == other.concurrency_min && one.concurrency_max == other.concurrency_max
+      && one.concurrency_timeout_us == other.concurrency_timeout_us
+  }
+
+  private static func shedsAlike(_ one: ltp_policy_limits, _ other: ltp_policy_limits) -> Bool {
+    one.flags & LTP_LIMITS_SHED == other.flags & LTP_LIMITS_SHED && one.shed_signal == other.shed_signal
+      && one.shed_target == other.shed_target && one.shed_decrease_permille == other.shed_decrease_permille
+      && one.shed_increase_permille == other.shed_increase_permille
+  }
+
+  /// Moves on to `now`. `signal`: the value of the signal that shedding follows, if one was pushed of late.
+  public func step(now: UInt64, signal: (UInt8) -> Int64?) {
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
+    followRamp(now: now)
+    let state = state
+    guard state.pointee.regulation.isAnythingMoving else { return }
+    if state.pointee.regulation.concurrency != nil { forEachLane { $0.permits.sweep() } }
+    guard now >= state.pointee.windowEnd else { return }
+    // Not from the window's end: after a pause there is one window, not many.
+    state.pointee.windowEnd = now &+ state.pointee.regulation.window
+    regulate(now: now, signal: signal)
+    say(now: now)
+  }
+
+  private func regulate(now: UInt64, signal: (UInt8) -> Int64?) {
+    let state = state
+    let limits = state.pointee.regulation.limits
+    var counts = LaneCounts()
+    for priority in 0..<256 { offered[priority] = 0 }
+    forEachLane { $0.takeCounts(offered: offered, into: &counts) }
+    regulateConcurrency(counts, now: now)
+    var isOverloaded = counts.refusedByCapacity > 0
+    if limits.shed_signal != LTP_SIGNAL_NONE, let value = signal(limits.shed_signal) {
+      isOverloaded = isOverloaded || value > limits.shed_target
+    }
+    state.pointee.regulation.shed?.update(
+      offered: offered, admittedCount: counts.admitted, isOverloaded: isOverloaded)
+    state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
+    let isShedding = (state.pointee.regulation.shed?.level ?? 0) > 0
+    if isOverloaded || isShedding { state.pointee.contendedUntil = now &+ 1_000_000_000 }
+  }
+
+  private func regulateConcurrency(_ counts: LaneCounts, now: UInt64) {
+    let state = state
+    guard state.pointee.regulation.concurrency != nil else { return }
+    let ttl = UInt64(state.pointee.regulation.limits.permit_ttl_ms) * 1_000_000
+    var samples = PermitSamples()
+    var inflight = 0
+    var expiredCount: UInt64 = 0
+    forEachLane {
+      expiredCount += $0.permits.expire(ttl: ttl, now: now)
+      $0.permits.takeSamples(into: &samples)
+      inflight += $0.permits.outCount()
+    }
+    if expiredCount > 0 { expired.pointee.add(expiredCount, ordering: .relaxed) }
+    // Whoever refused had nothing left, whatever is out at this instant.
+    if counts.refusedByConcurrency > 0 { inflight = Int(state.pointee.permits) }
+    state.pointee.regulation.concurrency?.update(
+      ConcurrencySample(
+        latency: samples.count > 0 ? samples.latencySumNanoseconds / samples.count : nil,
+        hasDropped: samples.droppedCount > 0, inflight: inflight))
+    resize(to: state.pointee.regulation.concurrency?.value ?? 0)
+  }
+
+  private func resize(to limit: Int) {
+    let state = state
+    shared.pool.give(Int64(limit) - state.pointee.permits)
+    state.pointee.permits = Int64(limit)
+    var laneCount = 0
+    forEachLane { _ in laneCount += 1 }
+    // What lanes that have fallen silent hold back is an eighth of the limit at most.
+    shared.pool.setChunk(Int64(limit / (8 * max(laneCount, 1))))
+  }
+
+  private func followRamp(now: UInt64) {
+    guard state.pointee.regulation.limits.recovering.per_second > 0 else { return }
+    let state = state
+    guard orientation.current.state == LTP_STATE_RECOVERING else {
+      if state.pointee.recoveringSince != 0 {
+        state.pointee.recoveringSince = 0
+        setRamp(at: 0)
+      }
+      return
+    }
+    if state.pointee.recoveringSince == 0 { state.pointee.recoveringSince = now }
+    setRamp(at: now &- state.pointee.recoveringSince)
+  }
+
+  /// The rate of the ramp, `elapsed` nanoseconds after its beginning.
+  private func setRamp(at elapsed: UInt64) {
+    let limits = state.pointee.regulation.limits
+    let start = UInt64(limits.ramp_start_permille)
+    let length = UInt64(max(limits.ramp_ms, 1)) * 1000
+    let permille = start + (1000 - min(start, 1000)) * min(elapsed / 1000, length) / length
+    shared.rates.setPerSecond(
+      RateTable.rampIndex, UInt32(UInt64(limits.recovering.per_second) * permille / 1000))
+  }
+
+  private func say(now: UInt64) {
+    let word = LimitsWord(
+      shedLevel: state.pointee.regulation.shed?.level ?? 0,
+      retryFloorMilliseconds: state.pointee.regulation.retry.milliseconds,
+      concurrency: state.pointee.regulation.concurrency?.value ?? 0,
+      isContended: now < state.pointee.contendedUntil)
+    orientation.line.pointee.limits.store(word.rawValue, ordering: .releasing)
+  }
+
+  /// What the limits are just now. Any thread.
+  public func read() -> RegulatorReading {
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
+    var out = 0
+    forEachLane { out += $0.permits.outCount() }
+    return RegulatorReading(
+      word: LimitsWord(rawValue: orientation.line.pointee.limits.load(ordering: .acquiring)),
+      permitsExpired: expired.pointee.load(ordering: .relaxed), permitsOut: out)
+  }
+
+  /// The lane is gone: its permits are the pool's again. It is in the table no more.
+  public func forget(_ lane: Lane) {
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
+    lane.state.pointee.limits.permits.dissolve()
+  }
+
+  private func forEachLane(_ body: (LaneLimits) -> Void) {
+    for index in 0..<LaneTable.lanesMax {
+      if let lane = lanes.lane(index) { body(lane.state.pointee.limits) }
+    }
+  }
+}
