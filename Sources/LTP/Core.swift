@@ -107,6 +107,21 @@ public final class Core: Sendable {
     return generation
   }
 
+  /// A second policy that decides beside the first and enforces nothing; its verdicts go into the trace, for
+  /// `ltp inspect compare`. nil takes it away. Returns the number of the pair.
+  @discardableResult
+  public func shadow(_ policy: Policy?) throws(LTPError) -> UInt32 {
+    var generation: UInt32 = 0
+    var details = ltp_policy_error()
+    let core = try live
+    let status =
+      policy.map { policy in
+        withUnsafePointer(to: policy.fields) { ltp_policy_shadow(core, $0, &generation, &details) }
+      } ?? ltp_policy_shadow(core, nil, &generation, &details)
+    guard status == LTP_OK else { throw LTPError(details) }
+    return generation
+  }
+
   /// The number that stands for this text in frames. The trace holds the text.
   public func intern(_ text: String) throws(LTPError) -> UInt32 {
     var id: UInt32 = 0

@@ -21,7 +21,12 @@ public struct Verdict: Sendable {
   @inlinable public var epoch: UInt32 { fields.epoch }
   @inlinable public var policyGeneration: UInt32 { fields.policy_generation }
   /// When to try again, for a denial; spread over sessions, so that callers do not come back together.
-  public var retryAfter: Duration { .milliseconds(Int64(fields.retry_after_ms)) }
+  public var retryAfter: Duration { isExecute ? .zero : .milliseconds(Int64(fields.retry_after_ms)) }
+  /// What the work holds of the concurrency limit, to be released through `Lane.permits` when it is done; nil: nothing.
+  @inlinable
+  public var permit: Permit? {
+    isExecute && fields.retry_after_ms != 0 ? Permit(number: fields.retry_after_ms) : nil
+  }
 }
 
 extension Verdict: CustomStringConvertible {

@@ -81,9 +81,9 @@ public enum PolicyFile {
   }
 }
 
-private struct PolicyReader {
+struct PolicyReader {
   let lines: JSONLines
-  private var policy = Policy.builtIn
+  var policy = Policy.builtIn
   /// Where each class was said.
   private var saidAt: [Int: JSONPath] = [:]
 
@@ -91,7 +91,7 @@ private struct PolicyReader {
 
   mutating func read(_ value: JSONValue) throws(PolicyFileError) -> Policy {
     let root = JSONPath()
-    let members = try object(value, root, keys: ["version", "base", "thresholds", "classes"])
+    let members = try object(value, root, keys: ["version", "base", "thresholds", "classes", "limits"])
     guard let version = members["version"] else {
       throw fault(root, "\"version\" is missing: this is version 1")
     }
@@ -105,6 +105,7 @@ private struct PolicyReader {
     }
     if let thresholds = members["thresholds"] { try readThresholds(thresholds, root + "thresholds") }
     if let classes = members["classes"] { try readClasses(classes, root + "classes") }
+    if let limits = members["limits"] { try readLimits(limits, root + "limits") }
     try checkWhole()
     return policy
   }
@@ -135,7 +136,7 @@ private struct PolicyReader {
   }
 
   private mutating func readClass(_ value: JSONValue, _ path: JSONPath) throws(PolicyFileError) {
-    let members = try object(value, path, keys: ["id", "name", "attributes", "rules"])
+    let members = try object(value, path, keys: ["id", "name", "attributes", "rules", "rate"])
     guard let nameValue = members["name"] else { throw fault(path, "the class has no \"name\"") }
     let name = try text(nameValue, path + "name")
     let number: Int
@@ -156,6 +157,7 @@ private struct PolicyReader {
     } else if isNew {
       throw fault(path, "class \(number) is new, so it needs \"attributes\" (an empty list will do)")
     }
+    if let rate = members["rate"] { setRate(number, try readRate(rate, path + "rate")) }
     guard let rules = members["rules"] else { return }
     for (state, stateName, rule) in try byState(rules, path + "rules") {
       policy[state, number] = try readRule(
@@ -258,6 +260,7 @@ private struct PolicyReader {
     let status = withUnsafePointer(to: policy.fields) { ltp_policy_check($0, &details) }
     guard status != LTP_OK else { return }
     var path = saidAt[Int(details.action_class)] ?? JSONPath()
+    if status == LTP_ERROR_POLICY_LIMITS, path.parts.isEmpty { path = path + "limits" }
     if let state = State(rawValue: details.state), !path.parts.isEmpty {
       path = path + "rules" + state.description
     }
@@ -269,12 +272,12 @@ private struct PolicyReader {
 
   // MARK: Values
 
-  private func fault(_ path: JSONPath, _ reason: String) -> PolicyFileError {
+  func fault(_ path: JSONPath, _ reason: String) -> PolicyFileError {
     PolicyFileError(line: lines.line(of: path), reason: reason)
   }
 
   /// An object's members but its comment. `keys`: which it may have; nil: any.
-  private func object(
+  func object(
     _ value: JSONValue, _ path: JSONPath, keys: [String]?
   ) throws(PolicyFileError) -> [String: JSONValue] {
     guard case .object(var members) = value else {
@@ -303,7 +306,7 @@ private struct PolicyReader {
     return found
   }
 
-  private func integer(
+  func integer(
     _ value: JSONValue, _ path: JSONPath, _ range: ClosedRange<Int64>
   ) throws(PolicyFileError) -> Int64 {
     guard case .integer(let number) = value, range.contains(number) else {
@@ -312,7 +315,7 @@ private struct PolicyReader {
     return number
   }
 
-  private func text(_ value: JSONValue, _ path: JSONPath) throws(PolicyFileError) -> String {
+  func text(_ value: JSONValue, _ path: JSONPath) throws(PolicyFileError) -> String {
     guard case .string(let text) = value else {
       throw fault(path, "a text is wanted here, not \(value.kind)")
     }

@@ -74,7 +74,7 @@ struct PolicyShowCommand: ParsableCommand {
 struct PolicyCompileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compile",
-    abstract: "Write a policy as the ltp_policy structure that ltp_policy_load takes: 11,328 bytes.")
+    abstract: "Write a policy as the ltp_policy structure that ltp_policy_load takes: 12,448 bytes.")
 
   @Argument(help: "The policy file.")
   var file: String
@@ -122,8 +122,10 @@ struct PolicyTable: Encodable {
 
   var thresholds: [String: UInt8] = [:]
   var classes: [Row] = []
+  var limits: PolicyLimits
 
   init(_ policy: Policy) {
+    limits = PolicyLimits(policy)
     for state in State.allCases {
       thresholds[state.description] = withUnsafeBytes(of: policy.fields.priority_threshold) {
         $0[Int(state.rawValue)]
@@ -157,6 +159,7 @@ struct PolicyTable: Encodable {
     for row in classes {
       lines.append(line("\(row.id)", row.name, State.allCases.map { row.rules[$0.description]?.text ?? "" }))
     }
+    if !limits.lines.isEmpty { lines += [""] + limits.lines }
     return lines.joined(separator: "\n")
   }
 

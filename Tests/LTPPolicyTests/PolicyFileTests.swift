@@ -106,6 +106,29 @@ struct PolicyFileTests {
         "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"UNSTABLE\": {\"verdict\": \"DEFER\"}}}]}",
         2, "class 8"
       ),
+      ("{\"version\": 1, \"limits\": {\n\"totl\": {}}}", 2, "\"totl\" means nothing"),
+      ("{\"version\": 1, \"limits\": {\n\"total\": {\"burst\": 5}}}", 2, "needs \"per_second\""),
+      ("{\"version\": 1, \"limits\": {\n\"total\": {\n\"per_second\": 0}}}", 3, "from 1 to"),
+      ("{\"version\": 1, \"limits\": {\"recovering\":\n{\"per_second\": 5}}}", 1, "\"ramp_ms\" is missing"),
+      (
+        "{\"version\": 1, \"limits\": {\"concurrency\": {\n\"algorithm\": \"best\"}}}", 2,
+        "no algorithm is called"
+      ),
+      (
+        "{\"version\": 1, \"limits\": {\"concurrency\": {\"algorithm\": \"aimd\"}}}", 1,
+        "\"initial\" is missing"
+      ),
+      (
+        "{\"version\": 1, \"limits\": {\n\"concurrency\": {\"algorithm\": \"aimd\", \"initial\": 5, \"min\": 6}}}",
+        1,
+        "min <= initial"
+      ),
+      ("{\"version\": 1, \"limits\": {\"shedding\": {\n\"signal\": \"OPERATOR\"}}}", 2, "no observation"),
+      ("{\"version\": 1, \"limits\": {\"shedding\": {\n\"target\": 5}}}", 2, "of which \"signal\""),
+      (
+        "{\"version\": 1, \"classes\": [\n{\"name\": \"ping\", \"rate\": {\"per_second\": 5}}]}", 2,
+        "for a recovery class"
+      ),
     ])
   func mistakes(_ text: String, _ line: Int, _ words: String) throws {
     let error = try #require(fault(text))
@@ -155,5 +178,36 @@ struct PolicyFileTests {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
     let data = try Data(contentsOf: root.appendingPathComponent("Examples/policies/\(name).json"))
     try PolicyFile.parse(data).check()
+  }
+
+  @Test("limits are read, each into its field, and what is not said has its default")
+  func limits() throws {
+    let text = """
+      { "version": 1,
+        "classes": [
+          { "name": "read", "rate": { "per_second": 70, "burst": 7 } },
+          { "id": 90, "name": "book", "attributes": ["mutating", "permit"] } ],
+        "limits": {
+          "total": { "per_second": 20000 },
+          "tenant": { "per_second": 500, "burst": 50, "only_when_contended": true },
+          "recovering": { "per_second": 9000, "ramp_ms": 2000 },
+          "concurrency": { "algorithm": "vegas", "initial": 20, "max": 200 },
+          "shedding": { "signal": "QUEUE_LATENCY_SPIKE", "target": 5000 },
+          "retry_horizon_max_ms": 30000, "window_ms": 50 } }
+      """
+    let policy = try PolicyFile.parse(Data(text.utf8))
+    let limits = policy.fields.limits
+    #expect(limits.total.per_second == 20_000 && limits.total.burst == 0)
+    #expect(limits.tenant.per_second == 500 && limits.tenant.burst == 50)
+    #expect(limits.flags == LTP_LIMITS_SHED | LTP_LIMITS_TENANT_WHEN_CONTENDED)
+    #expect(
+      limits.recovering.per_second == 9000 && limits.ramp_ms == 2000 && limits.ramp_start_permille == 100)
+    #expect(limits.concurrency == LTP_CONCURRENCY_VEGAS && limits.concurrency_initial == 20)
+    #expect(limits.concurrency_min == 1 && limits.concurrency_max == 200 && limits.permit_ttl_ms == 30_000)
+    #expect(limits.shed_signal == LTP_SIGNAL_QUEUE_LATENCY_SPIKE && limits.shed_target == 5000)
+    #expect(limits.shed_decrease_permille == 50 && limits.shed_increase_permille == 10)
+    #expect(limits.retry_horizon_max_ms == 30_000 && limits.window_ms == 50)
+    #expect(limits.classes.8.per_second == 70 && limits.classes.8.burst == 7)
+    #expect(policy.describedClass(90).attributes == LTP_CLASS_MUTATING | LTP_CLASS_PERMIT)
   }
 }

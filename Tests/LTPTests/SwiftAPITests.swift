@@ -282,4 +282,38 @@ struct SwiftAPITests {
     #expect(Signal(name: "DB_WRITE_LATENCY") == .dbWriteLatency && Signal(name: "NONE") == nil)
     #expect(Reason.admitted.description == "ADMITTED" && Decision.defer.description == "DEFER")
   }
+
+  @Test("work takes a permit and gives it back from elsewhere; a shadow policy decides beside")
+  func permitsAndShadows() async throws {
+    let core = try healthyCore()
+    var policy = Policy.builtIn
+    policy.fields.classes.25.attributes |= LTP_CLASS_PERMIT
+    policy.fields.limits.concurrency = LTP_CONCURRENCY_FIXED
+    policy.fields.limits.concurrency_min = 1
+    policy.fields.limits.concurrency_initial = 1
+    policy.fields.limits.concurrency_max = 1
+    policy.fields.limits.permit_ttl_ms = 60_000
+    try core.load(policy)
+    var strict = Policy.builtIn
+    strict.fields.priority_threshold.1 = 255
+    try core.shadow(strict)
+    do {
+      var lane = try core.openLane()
+      let request = RouteRequest(id: 1, session: 42, actionClass: orderCreate)
+      let permit = try #require(lane.admit(request).permit)
+      let refused = lane.admit(request)
+      #expect(refused.reason == .concurrencyLimited && refused.permit == nil && refused.retryAfter > .zero)
+      let permits = lane.permits
+      try await Task { try permits.release(permit, .success, latency: .milliseconds(3)) }.value
+      #expect(throws: LTPError.self) { try permits.release(permit) }
+      #expect(lane.admit(request).isExecute)
+    }
+    try core.shadow(nil)
+    try core.close()
+    let compared = try Inspector(scratch.path).compare(nil)
+    // What the limit refused, the shadow is taken to refuse as well: its verdict would be another one.
+    #expect(compared.same + compared.different == 3 && compared.executedRecorded == 2)
+    #expect(compared.executedCompared == 0)
+    #expect(try Inspector(scratch.path).redecide().mismatches == 0)
+  }
 }
