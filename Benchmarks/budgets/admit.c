@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What scripts/budget counts the instructions of: decisions through the C library, single and in batches of 64,
- * while the ring has room. callgrind collects inside budget_single() and budget_batch() only, so opening,
- * the writer's thread and closing do not count.
+ * What scripts/budget counts the instructions of: decisions through the C library, single and in batches of 64, and
+ * single ones under rates, shedding and tenants' shares, while the ring has room. callgrind collects inside
+ * budget_single(), budget_batch() and budget_limited() only, so opening, the writer's thread and closing do not count.
  *
- *   admit single|batch|planted DIR
+ *   admit single|batch|limited|planted DIR
  *
  * Prints how many decisions were made. "planted" allocates once a decision: the check must find it.
  */
@@ -33,6 +33,8 @@ __attribute__((noinline)) static uint64_t budget_batch(ltp_lane *lane) {
     executed += ltp_admit_batch(lane, &frames[index % FRAMES], sizeof frames[0], BATCH, verdicts);
   return executed;
 }
+
+__attribute__((noinline)) static uint64_t budget_limited(ltp_lane *lane) { return budget_single(lane); }
 
 static void *volatile kept;
 
@@ -63,9 +65,23 @@ static void make_frames(ltp_lane *lane) {
   }
 }
 
+/* Limits that concern nearly every class, and refuse nothing. */
+static void load_limits(ltp_core *core) {
+  static ltp_policy policy;
+  workload_check(ltp_policy_default(&policy), "policy");
+  policy.limits.total.per_second = policy.limits.total.burst = 4000000000u;
+  policy.limits.tenant.per_second = policy.limits.tenant.burst = 1000000000u;
+  policy.limits.classes[8].per_second = policy.limits.classes[8].burst = 4000000000u;
+  policy.limits.flags = LTP_LIMITS_SHED | LTP_LIMITS_TENANT_WHEN_CONTENDED;
+  policy.limits.shed_decrease_permille = 50;
+  policy.limits.shed_increase_permille = 10;
+  policy.limits.retry_horizon_max_ms = 30000;
+  workload_check(ltp_policy_load(core, &policy, NULL, NULL), "limits");
+}
+
 int main(int count, char **arguments) {
   if (count != 3) {
-    fprintf(stderr, "usage: admit single|batch|planted DIR\n");
+    fprintf(stderr, "usage: admit single|batch|limited|planted DIR\n");
     return 2;
   }
   ltp_core *core = workload_open(arguments[2], 1);
@@ -77,7 +93,10 @@ int main(int count, char **arguments) {
     executed = budget_single(lane);
   else if (strcmp(arguments[1], "batch") == 0)
     executed = budget_batch(lane);
-  else
+  else if (strcmp(arguments[1], "limited") == 0) {
+    load_limits(core);
+    executed = budget_limited(lane);
+  } else
     executed = budget_planted(lane);
   workload_close(core, lane, executed);
   printf("%u\n", DECISIONS);

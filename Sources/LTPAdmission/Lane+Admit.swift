@@ -133,22 +133,21 @@ extension Lane {
     let request = RouteRequestView(checked: frame)
     let column = view.column(request)
     // Out of line: registers saved for the token's hash would cost every decision.
-    guard CompiledRule(rawValue: view.rules[column]).isPlain else {
-      return admitGuarded(request, column: column)
+    let rule = CompiledRule(rawValue: view.rules[column])
+    guard rule.isPlain else {
+      return rule.isLimited
+        ? admitLimited(request, column: column) : admitWithContinuity(request, column: column)
     }
     let verdict = view.decide(request, column: column, inputs: request.lateness(view.clock), at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
 
-  /// The same where the rule asks for a token, or limits concern the class.
+  /// The same where the rule asks for a token, and for nothing else.
   @inline(never)
   @usableFromInline
-  func admitGuarded(_ request: RouteRequestView, column: Int) -> Verdict {
+  func admitWithContinuity(_ request: RouteRequestView, column: Int) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
-    guard !CompiledRule(rawValue: view.rules[column]).isLimited else {
-      return admitLimited(request, column: column)
-    }
     let cursor = state.pointee.cursor
     let verdict = view.decide(
       request, column: column, inputs: request.lateness(view.clock) | continuityInputs(of: request),
@@ -236,8 +235,10 @@ extension Lane {
   ) -> Verdict {
     let rule = CompiledRule(rawValue: view.rules[column])
     let inputs = rule.needsContinuity ? inputs | continuityInputs(of: request) : inputs
-    return rule.isLimited
-      ? decideLimited(request, view, column: column, inputs: inputs, at: cursor)
-      : view.decide(request, column: column, inputs: inputs, at: cursor)
+    guard rule.isLimited else {
+      return view.decide(request, column: column, inputs: inputs, at: cursor)
+    }
+    return decideLightly(request, view, column: column, inputs: inputs, at: cursor)
+      ?? decideLimited(request, view, column: column, inputs: inputs, at: cursor)
   }
 }

@@ -3,24 +3,63 @@
 // then the gates may refuse what it would EXECUTE, and which one did goes into the record's inputs.
 
 import CLTP
-import LTPFrames
+public import LTPFrames
 import LTPLimits
 
 extension Lane {
   /// Decides a common request, and publishes its record.
   @inline(never)
+  @usableFromInline
   func admitLimited(_ request: RouteRequestView, column: Int) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
-    var inputs = request.lateness(view.clock)
-    if CompiledRule(rawValue: view.rules[column]).needsContinuity { inputs |= continuityInputs(of: request) }
+    // Nothing is called where it can be helped, and no register saved: what needs more goes another way.
+    guard !CompiledRule(rawValue: view.rules[column]).needsContinuity else {
+      return admitGuarded(request, column: column)
+    }
     let cursor = state.pointee.cursor
-    let verdict = decideLimited(request, view, column: column, inputs: inputs, at: cursor)
+    let inputs = request.lateness(view.clock)
+    guard let verdict = decideLightly(request, view, column: column, inputs: inputs, at: cursor) else {
+      return admitGuarded(request, column: column)
+    }
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
 
-  /// Decides a well-formed request and writes its record at `cursor`. Does not publish the record. `inputs`: what is
-  /// known of it, continuity included.
+  @inline(never)
+  private func admitGuarded(_ request: RouteRequestView, column: Int) -> Verdict {
+    let view = LaneView(state, LaneStanding(state))
+    let cursor = state.pointee.cursor
+    let verdict = decideGuarded(
+      request, view, column: column, inputs: request.lateness(view.clock), at: cursor)
+    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
+    return verdict
+  }
+
+  /// The same on what the lane has leased already. Nil, and nothing has happened, when that does not do.
+  @inline(__always)
+  func decideLightly(
+    _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
+    at cursor: UnsafeMutableRawPointer
+  ) -> Verdict? {
+    let decision = CompiledRule(rawValue: view.rules[column])
+      .decideWellFormed(priority: request.priority, inputs: inputs, sessionID: request.sessionID)
+    let gates = state.pointee.limits.gates[column]
+    guard !state.pointee.hasShadow,
+      !decision.outcome.isExecute
+        || state.pointee.limits.passesLightly(
+          gates, column: column, level: request.level, cost: request.cost, now: view.clock)
+    else { return nil }
+    if gates.contains(.counted) {
+      state.pointee.limits.count(
+        priority: request.priority, gate: LTP_GATE_NONE, isExecute: decision.outcome.isExecute)
+    }
+    return view.record(
+      decision, inputs: inputs, classAndPriority: request.classAndPriority, frameID: request.frameID,
+      sessionID: request.sessionID, column: column, at: cursor)
+  }
+
+  /// Decides a well-formed request by every gate, permits and the shadow, and writes its record at `cursor`. Does not
+  /// publish the record. `inputs`: what is known of it, continuity included.
   @inline(never)
   func decideLimited(
     _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
@@ -34,7 +73,7 @@ extension Lane {
     if decision.outcome.isExecute {
       answer = state.pointee.limits.ask(
         gates, column: column, level: request.level, tenantID: request.tenantID, cost: request.cost,
-        word: LimitsWord(rawValue: state.pointee.limitsWord), now: view.clock)
+        now: view.clock)
       if answer.gate != LTP_GATE_NONE {
         decision = rule.refused(byGate: answer.gate, sessionID: request.sessionID)
         decision.waitAtLeast(until: answer.askAgain, now: view.clock)

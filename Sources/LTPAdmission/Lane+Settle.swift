@@ -61,7 +61,7 @@ extension Lane {
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))
-        state.pointee.limits.gates[index] = gates
+        state.pointee.limits.setGates(gates.under(limitsWord), column: index)
         state.pointee.rules[index] =
           rule.under(
             threshold: word.threshold, retryFloorMilliseconds: limitsWord.retryFloorMilliseconds,
@@ -70,6 +70,7 @@ extension Lane {
       }
       state.pointee.rules[PolicyTable.classCount] =
         CompiledRule.unknownClass.rawValue | (hasShadow ? 1 << 41 : 0)
+      state.pointee.limits.shedLevel.pointee = limitsWord.shedLevel
       if hasShadow { copyShadow(slot, word) }
       state.pointee.hasShadow = hasShadow
       let generation = slot.pointee.generation.load(ordering: .acquiring)

@@ -45,6 +45,15 @@ public struct Gates: OptionSet, Sendable {
     self = gates
   }
 
+  /// Those that can refuse just now: the others have been opened by the limits word.
+  public func under(_ word: LimitsWord) -> Gates {
+    var gates = self
+    if word.shedLevel == 0 { gates.remove(.shed) }
+    if contains(.whenContended), !word.isContended { gates.remove(.tenantRate) }
+    gates.remove(.whenContended)
+    return gates
+  }
+
   /// Whether a refusal by this LTP_GATE_* can be: the class passes that gate.
   public func contains(gate: UInt8) -> Bool {
     switch gate {

@@ -59,8 +59,10 @@ public struct LaneLimits {
   @usableFromInline static var refusedIndex: Int { 257 }
   private static var countCount: Int { 256 + 2 + Int(LTP_GATE_COUNT) + 1 }
 
-  /// Of each column, in the lane's state.
+  /// Of each column, in the lane's state: those that can refuse just now.
   public let gates: UnsafeMutablePointer<Gates>
+  /// Of the limits word.
+  public let shedLevel: UnsafeMutablePointer<UInt16>
   public let rates: LaneRates
   public let permits: LanePermits
   /// Requests by priority, then admitted, refused, and refused by each gate.
@@ -68,6 +70,7 @@ public struct LaneLimits {
   /// The counts when the regulator last looked; its thread only.
   private let seen: UnsafeMutablePointer<UInt64>
 
+  private static var shedOffset: Int { 136 }
   private static var permitsOffset: Int { 192 }
   private static var ratesOffset: Int { permitsOffset + LanePermits.memoryBytes }
   private static var countsOffset: Int { ratesOffset + LaneRates.memoryBytes }
@@ -77,6 +80,7 @@ public struct LaneLimits {
   /// `memory`: `memoryBytes` zeroed bytes, at the start of a cache line.
   public init(memory: UnsafeMutableRawPointer, shared: SharedLimits, laneID: UInt32) {
     gates = memory.bindMemory(to: Gates.self, capacity: Self.columns)
+    shedLevel = (memory + Self.shedOffset).bindMemory(to: UInt16.self, capacity: 1)
     permits = LanePermits(memory: memory + Self.permitsOffset, pool: shared.pool, laneID: laneID)
     rates = LaneRates(memory: memory + Self.ratesOffset, table: shared.rates)
     counts = (memory + Self.countsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: Self.countCount)
@@ -85,17 +89,40 @@ public struct LaneLimits {
 
   // MARK: The lane's thread
 
-  /// Asks each gate in turn. What was taken before a refusal is given back.
+  /// Whether the request passes its gates on what the lane has leased already; if so, that is spent. False says nothing:
+  /// `ask`.
   @inlinable
   @inline(__always)
+  public func passesLightly(_ gates: Gates, column: Int, level: UInt16, cost: UInt32, now: UInt64) -> Bool {
+    guard gates.isDisjoint(with: [.tenantRate, .recoveringRate, .permit]) else { return false }
+    if gates.contains(.shed), level < shedLevel.pointee { return false }
+    let units = UInt64(cost) &+ (cost == 0 ? 1 : 0)
+    let own = rates.words + column &* 4
+    let total = rates.words + RateTable.totalIndex &* 4
+    // Without asking whether the class has a rate: which class comes next is anyone's guess, and one without has plenty.
+    guard own[0] >= units, now < own[1] else { return false }
+    if gates.contains(.totalRate) {
+      guard total[0] >= units, now < total[1] else { return false }
+      total[0] &-= units
+    }
+    own[0] &-= units
+    return true
+  }
+
+  /// Sets what a class passes from now on.
+  public func setGates(_ gates: Gates, column: Int) {
+    self.gates[column] = gates
+    if gates.contains(.classRate) { rates.close(column) } else { rates.open(column) }
+  }
+
+  /// Asks each gate in turn. What was taken before a refusal is given back.
   public func ask(
-    _ gates: Gates, column: Int, level: UInt16, tenantID: UInt32, cost: UInt32, word: LimitsWord, now: UInt64
+    _ gates: Gates, column: Int, level: UInt16, tenantID: UInt32, cost: UInt32, now: UInt64
   ) -> GateAnswer {
-    if gates.contains(.shed), level < word.shedLevel { return GateAnswer(gate: LTP_GATE_SHED) }
+    if gates.contains(.shed), level < shedLevel.pointee { return GateAnswer(gate: LTP_GATE_SHED) }
     let units = UInt64(max(cost, 1))
     let tenant = RateTable.tenantIndex &+ Self.place(ofTenant: tenantID)
-    let asksTenant =
-      gates.contains(.tenantRate) && tenantID != 0 && (!gates.contains(.whenContended) || word.isContended)
+    let asksTenant = gates.contains(.tenantRate) && tenantID != 0
     if gates.contains(.classRate) {
       let again = rates.take(column, cost: units, now: now)
       if again > 0 { return GateAnswer(gate: LTP_GATE_CLASS_RATE, askAgain: again) }
@@ -129,9 +156,7 @@ public struct LaneLimits {
     return answer
   }
 
-  @inlinable
-  @inline(__always)
-  static func place(ofTenant tenantID: UInt32) -> Int {
+  private static func place(ofTenant tenantID: UInt32) -> Int {
     // Upper bits of a product: neighbouring numbers lie far apart.
     Int((UInt64(tenantID) &* 0x9E37_79B9_7F4A_7C15) >> 54)
   }

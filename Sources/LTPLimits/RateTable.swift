@@ -123,6 +123,21 @@ public struct LaneRates {
   @inline(__always)
   public func giveBack(_ index: Int, cost: UInt64) { words[index &* 4] &+= cost }
 
+  private static var plenty: UInt64 { 1 << 62 }
+
+  /// From now on the limiter has no rate: it never runs dry.
+  func open(_ index: Int) {
+    words[index * 4] = Self.plenty
+    words[index * 4 + 1] = .max
+  }
+
+  /// From now on it has one.
+  func close(_ index: Int) {
+    guard words[index * 4 + 1] == .max else { return }
+    words[index * 4] = 0
+    words[index * 4 + 1] = 0
+  }
+
   @inline(never)
   @usableFromInline
   func takeFromLease(

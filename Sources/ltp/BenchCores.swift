@@ -128,7 +128,7 @@ struct BenchCores: Encodable {
     return medians
   }
 
-  private static func open(
+  static func open(
     _ path: String, storage: UInt32, rules: UnsafePointer<ltp_signal_rules>? = nil
   ) throws -> OpaquePointer {
     let opened = try BenchCore.open(path) { options in
@@ -146,7 +146,7 @@ struct BenchCores: Encodable {
     return opened
   }
 
-  private static func inScratch(_ path: String, _ body: (String) throws -> Void) throws {
+  static func inScratch(_ path: String, _ body: (String) throws -> Void) throws {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: path) }
     try body(path)

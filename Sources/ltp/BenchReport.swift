@@ -28,6 +28,7 @@ struct BenchReport: Encodable {
   var floor = BenchBursts([])
   var flatOut = BenchFlatOut()
   var cores = BenchCores()
+  var limited = BenchLimited()
   var loads: [BenchLoad] = []
   var workload = BenchWorkloadReport()
   var decided: UInt64 = 0

@@ -23,6 +23,7 @@ struct BenchPlan {
   let shaSeconds: Double
   let writeSeconds: Double
   let coresSeconds: Double
+  let limitedSeconds: Double
   let burstSeconds: Double
   let flatOutSeconds: Double
   let loadSeconds: Double
@@ -42,7 +43,8 @@ struct BenchPlan {
     shaSeconds = settings.seconds * 0.04
     writeSeconds = settings.seconds * 0.06
     coresSeconds = settings.seconds * 0.03
-    burstSeconds = settings.seconds * 0.22
+    limitedSeconds = settings.seconds * 0.06
+    burstSeconds = settings.seconds * 0.16
     flatOutSeconds = settings.seconds * 0.25
     loadSeconds = settings.seconds * 0.4 / Double(Self.loads.count)
     traceBytes = min(settings.traceBytesMax, usable)
@@ -112,6 +114,9 @@ struct BenchRun {
     say("cores: opening them, and two lanes at once, \(tenths(plan.coresSeconds)) s")
     report.cores = try BenchCores.measure(
       beside: directory.path, storage: settings.storage, workload: workload, seconds: plan.coresSeconds)
+    say("limits on a decision: two cores by turns, \(tenths(plan.limitedSeconds)) s")
+    report.limited = try BenchLimited.measure(
+      beside: directory.path, storage: settings.storage, workload: workload, seconds: plan.limitedSeconds)
   }
 
   private func open(waitsForTrace: Bool) throws -> BenchCore {

@@ -9,6 +9,7 @@ struct BenchTable {
   init(_ report: BenchReport) {
     addMachine(report)
     addSpeed(report)
+    addLimited(report.limited)
     addCores(report.cores)
     addLoads(report)
     addWorkload(report)
@@ -60,6 +61,18 @@ struct BenchTable {
       "share of the machine's limit", two(report.shareOfLimit), "",
       target(report.shareOfLimit >= 0.6, "at least 0.60"))
     row("writer's share of a core", two(report.flatOut.writerProcessorShare), "")
+  }
+
+  private mutating func addLimited(_ limited: BenchLimited) {
+    title("The same under limits (two cores by turns, medians of \(limited.plain.bursts) bursts)")
+    row("without limits", two(limited.plain.median), "ns", "least \(two(limited.plain.least))")
+    row(
+      "rates, shedding, tenants on", two(limited.limited.median), "ns",
+      "\(two(limited.growth)) more, \(target(limited.growth <= 3, "at most 3")), least \(two(limited.limited.least))"
+    )
+    row(
+      "a permit taken and given back", two(limited.permits.median), "ns",
+      "decision and release, least \(two(limited.permits.least))")
   }
 
   private mutating func addCores(_ cores: BenchCores) {
