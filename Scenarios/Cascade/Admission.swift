@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// LTP in the service: all of it. The rest of the server knows that a request is let in or not.
+//
+// - Each request goes through the core's lane; its verdict is in the trace before the server acts on it.
+// - Real measured values are pushed as signals, and the core makes the orientation of them.
+// - What is in the server at once is limited to a little over what the pool needs to stay busy.
+
+import CLTP
+import Foundation
+import LTP
+import LTPPolicy
+
+/// Belongs to the I/O thread.
+final class Admission {
+  /// To be closed once this is gone, and its lane with it: that makes the trace durable and seals it.
+  let core: Core
+  private let lane: Lane
+  private let limit: Int
+  /// Let in, and not finished.
+  private var inServer = 0
+
+  /// Opens the core. Returns once it is HEALTHY: from here on signals must be pushed.
+  init(traceDirectory: String, workers: Int) throws {
+    var options = Core.Options(traceDirectory: traceDirectory)
+    options.policy = try PolicyFile.parse(Data(PackageResources.policy_json))
+    options.signalRules = Self.rules
+    // Nobody waits for the trace's disk, which the database shares: write seldom.
+    options.fields.commit_interval_ns = 50_000_000
+    options.fields.block_bytes = 64 << 10
+    options.fields.segment_bytes = 8 << 20
+    core = try Core(options)
+    lane = try core.openLane()
+    // Workers busy, and about as long a queue again as a commit's hiccup takes.
+    limit = workers + 28
+    try becomeHealthy()
+  }
+
+  /// Microseconds both. A queue that is older than 20 ms is at capacity; a database that has been busy with one write
+  /// for 200 ms is not to be relied on.
+  private static var rules: SignalRules {
+    var rules = SignalRules(fields: ltp_signal_rules())
+    rules.fields.struct_size = UInt32(MemoryLayout<ltp_signal_rules>.size)
+    rules.fields.state_dwell_ns = 100_000_000
+    rules.fields.recovering_ns = 300_000_000
+    rules.fields.observe_interval_ns = 100_000_000
+    rules[.queueLatencySpike] = rule(
+      LTP_CONDITION_SATURATED, enter: 20_000, exit: 10_000, enterDwell: 50_000_000, exitDwell: 200_000_000)
+    rules[.dbWriteLatency] = rule(
+      LTP_CONDITION_UNSTABLE, enter: 200_000, exit: 50_000, enterDwell: 0, exitDwell: 50_000_000)
+    return rules
+  }
+
+  private static func rule(
+    _ condition: UInt8, enter: Int64, exit: Int64, enterDwell: UInt64, exitDwell: UInt64
+  ) -> ltp_signal_rule {
+    var rule = ltp_signal_rule()
+    rule.condition = condition
+    rule.weight = UInt32(LTP_WEIGHT_FULL)
+    rule.enter = enter
+    rule.exit = exit
+    rule.enter_dwell_ns = enterDwell
+    rule.exit_dwell_ns = exitDwell
+    // A server whose loop stands still for this long is not one that anything is known of.
+    rule.stale_ns = 2_000_000_000
+    return rule
+  }
+
+  private func becomeHealthy() throws {
+    let limit = Clock.monotonic() + 10_000_000_000
+    while try core.orientation().to != LTP_STATE_HEALTHY {
+      observe(oldestQueued: 0, oldestWrite: 0)
+      guard Clock.monotonic() < limit else { throw ScenarioFailure("the core does not become HEALTHY") }
+      Clock.sleep(nanoseconds: 5_000_000)
+    }
+  }
+
+  /// Decides the request of 64 bytes at `frame`, before anything else is done for it.
+  func decide(_ frame: UnsafeRawPointer) -> ltp_verdict {
+    guard inServer >= limit else {
+      let verdict = ltp_admit(lane.unsafeHandle, frame, MemoryLayout<ltp_route_request>.size)
+      if verdict.verdict == LTP_VERDICT_EXECUTE { inServer += 1 }
+      return verdict
+    }
+    // There is no room: it would be late. Said with the deadline that the server can keep for it, which is none.
+    var request = frame.load(as: ltp_route_request.self)
+    request.header.flags |= LTP_REQUEST_HAS_DEADLINE
+    request.deadline_ns = 1
+    let verdict = ltp_admit(lane.unsafeHandle, &request, MemoryLayout<ltp_route_request>.size)
+    if verdict.verdict == LTP_VERDICT_EXECUTE { inServer += 1 }
+    return verdict
+  }
+
+  /// A request that was let in has been worked on.
+  func finished(_ completion: Completion) { inServer -= 1 }
+
+  /// A session shakes hands; nil: the frame is malformed, or the trace cannot take it now.
+  func answer(hello frame: UnsafeRawPointer) -> ltp_hello? {
+    var answer = ltp_hello()
+    let status = ltp_hello_answer(lane.unsafeHandle, frame, MemoryLayout<ltp_hello>.size, &answer)
+    return status == LTP_OK ? answer : nil
+  }
+
+  /// What was measured just now, in nanoseconds: how long the oldest job has waited for a worker, how long the database
+  /// has been busy with its oldest write.
+  func observe(oldestQueued: UInt64, oldestWrite: UInt64) {
+    try? core.push(.queueLatencySpike, Int64(oldestQueued / 1000))
+    try? core.push(.dbWriteLatency, Int64(oldestWrite / 1000))
+  }
+
+}

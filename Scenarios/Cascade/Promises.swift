@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold, each from what was measured.
+
+struct Promise: Codable {
+  var text: String
+  var measured: String
+  var isMet: Bool
+}
+
+enum Promises {
+  /// Those that this run can tell.
+  static func check(_ result: ScenarioResult) -> [Promise] {
+    guard let with = result.with else { return [] }
+    var promises: [Promise] = []
+    for phase in with.phases where phase.phase.hiccup == nil && phase.phase.load >= 2 {
+      let share = phase.goodput / result.capacity
+      promises.append(
+        Promise(
+          text: "goodput with LTP at \(phase.phase.name) is at least 0.90 of capacity",
+          measured: fixed(share, 2),
+          isMet: share >= 0.9))
+    }
+    for phase in with.phases where phase.locked != nil {
+      promises += recovery(phase, capacity: result.capacity)
+    }
+    if let cost = Cost(result) {
+      promises.append(
+        Promise(
+          text: "a denial costs the server at most 1/100 of a served request",
+          measured:
+            "1/\(fixed(cost.served / cost.denial, 0)): \(fixed(cost.denial / 1000, 1)) us to \(fixed(cost.served / 1000, 0)) us",
+          isMet: cost.denial * 100 <= cost.served))
+    }
+    if let proof = result.proof {
+      promises.append(
+        Promise(text: "ltp inspect verifies the trace", measured: proof.verdict, isMet: proof.isVerified))
+      promises.append(
+        Promise(
+          text: "the trace shows the transitions with their evidence",
+          measured: "\(proof.transitions.count) transitions, \(proof.withEvidence) with evidence",
+          isMet: proof.withEvidence > 0))
+      promises.append(
+        Promise(
+          text: "its counts by state, verdict and reason are what the clients saw",
+          measured: proof.unanswered == 0
+            ? "\(proof.rows.reduce(0) { $0 + $1.inTrace }) decisions in it, \(proof.rows.reduce(0) { $0 + $1.seen }) answers seen"
+            : "\(proof.unanswered) requests got no answer",
+          isMet: proof.countsAgree))
+    }
+    return promises
+  }
+
+  /// The end of the first half second with full goodput, counted from the hiccup's end; and that it stays.
+  static func recoverySeconds(_ phase: PhaseResult, full: Double) -> Double? {
+    guard let locked = phase.locked else { return nil }
+    let window = 0.5
+    var from = locked.to
+    while from + window <= phase.phase.seconds {
+      if phase.goodput(from: from, to: from + window) >= full { return from + window - locked.to }
+      from += 0.1
+    }
+    return nil
+  }
+
+  private static func recovery(_ phase: PhaseResult, capacity: Double) -> [Promise] {
+    let full = 0.9 * min(capacity, phase.phase.rate)
+    let seconds = recoverySeconds(phase, full: full)
+    let after = phase.goodput(from: phase.locked!.to + 1, to: phase.phase.seconds)
+    return [
+      Promise(
+        text: "full goodput again within 1 s of the hiccup's end",
+        measured: seconds.map { "\(fixed($0, 1)) s" } ?? "not within the run", isMet: (seconds ?? 99) <= 1.05),
+      Promise(
+        text: "and it stays: goodput from 1 s after the hiccup is at least 0.90 of it",
+        measured: fixed(after / min(capacity, phase.phase.rate), 2), isMet: after >= full),
+    ]
+  }
+}
+
+/// Processor time of the server in nanoseconds, from its own clocks.
+struct Cost {
+  /// Of a served request: all that the process used in the closed loops, by the orders that it did.
+  let served: Double
+  /// Of a denial: all that the process used outside its workers while it was overloaded (I/O, decisions, signals, the
+  /// trace's threads), by all requests that it took. That counts a served request's I/O as well, which is more.
+  let denial: Double
+
+  init?(_ result: ScenarioResult) {
+    guard let with = result.with, result.costs.done > 0 else { return nil }
+    var (time, requests): (UInt64, UInt64) = (0, 0)
+    for phase in with.phases where phase.phase.hiccup == nil && phase.phase.load >= 5 {
+      time += phase.server.processorTime - phase.server.workerProcessorTime
+      requests += phase.server.requests
+    }
+    guard requests > 0 else { return nil }
+    served = Double(result.costs.processorTime) / Double(result.costs.done)
+    denial = Double(time) / Double(requests)
+  }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of things: the capacity, the loads and the hiccup without LTP, the capacity, the same with LTP, the capacity.
+
+import Foundation
+
+struct ScenarioSettings {
+  var directory: String
+  var loads: [Double] = [1, 2, 5, 10]
+  var seconds = 4.0
+  var hiccupLoad = 1.0
+  var hiccupSeconds = 2.0
+  var clients = 3000
+  var workers = 4
+  var queueMax = 4096
+  var seed: UInt64 = 1
+  var runsWithout = true
+  var runsWith = true
+
+  var database: String { directory + "/orders.db" }
+  var trace: String { directory + "/trace" }
+}
+
+/// What one way of running the service came to.
+struct ModeResult {
+  var hasAdmission: Bool
+  var phases: [PhaseResult] = []
+  /// With admission: what every answer said.
+  var tally: Tally?
+}
+
+struct ScenarioResult {
+  var settings: ScenarioSettings
+  /// Orders a second in the closed loop, each time that it was measured.
+  var capacities: [Double] = []
+  var costs = ServerStats()
+  var without: ModeResult?
+  var with: ModeResult?
+  var proof: TraceProof?
+
+  /// The median of the measurements.
+  var capacity: Double {
+    let sorted = capacities.sorted()
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+  }
+}
+
+final class Scenario {
+  private let settings: ScenarioSettings
+  private var result: ScenarioResult
+  private let began = Clock.monotonic()
+
+  init(_ settings: ScenarioSettings) {
+    self.settings = settings
+    result = ScenarioResult(settings: settings)
+  }
+
+  func run() throws -> ScenarioResult {
+    try Sockets.raiseDescriptorLimit(to: settings.clients + 200)
+    try prepareDirectory()
+    try measureCapacity(seconds: 3)
+    if settings.runsWithout {
+      result.without = try runWithout()
+      try measureCapacity(seconds: 2)
+    }
+    if settings.runsWith {
+      result.with = try runWith()
+      try measureCapacity(seconds: 2)
+      progress("the trace: ltp inspect verify, ltp inspect summary")
+      result.proof = try TraceProof(directory: settings.trace, tally: result.with!.tally!)
+    }
+    return result
+  }
+
+  private func prepareDirectory() throws {
+    let files = FileManager.default
+    try? files.removeItem(atPath: settings.trace)
+    do { try files.createDirectory(atPath: settings.trace, withIntermediateDirectories: true) } catch {
+      throw ScenarioFailure("cannot write to \(settings.directory): \(error.localizedDescription)")
+    }
+  }
+
+  private func progress(_ text: String) {
+    let seconds = Double(Clock.monotonic() - began) / 1e9
+    say("\(fixed(seconds, 0, width: 4)) s  \(text)")
+  }
+
+  // MARK: Servers
+
+  private func startServer(hasAdmission: Bool) throws -> ServerProcess {
+    try OrderDatabase.create(path: settings.database)
+    var arguments = [
+      "--database", settings.database, "--workers", "\(settings.workers)", "--queue", "\(settings.queueMax)",
+      "--clients", "\(settings.clients)",
+    ]
+    if hasAdmission { arguments += ["--trace", settings.trace] }
+    return try ServerProcess(arguments: arguments)
+  }
+
+  private func connect(_ server: ServerProcess, clients: Int, hasAdmission: Bool) throws -> LoadGenerator {
+    try LoadGenerator(
+      port: server.port, clients: clients, behaviour: ClientBehaviour(obeysDenials: hasAdmission),
+      seed: settings.seed)
+  }
+
+  /// A few more clients than workers, each with one order at a time, and no LTP: what the service can do at most.
+  private func measureCapacity(seconds: Double) throws {
+    let server = try startServer(hasAdmission: false)
+    let load = try connect(server, clients: settings.workers * 4, hasAdmission: false)
+    let before = try server.stats()
+    let capacity = try load.closedLoop(clients: settings.workers * 4, warmSeconds: 1, seconds: seconds)
+    let used = try server.stats() - before
+    result.capacities.append(capacity)
+    result.costs = ServerStats(
+      processorTime: result.costs.processorTime + used.processorTime,
+      workerProcessorTime: result.costs.workerProcessorTime + used.workerProcessorTime,
+      requests: result.costs.requests + used.requests, done: result.costs.done + used.done)
+    try server.stop()
+    progress(
+      "capacity \(fixed(capacity, 0)) orders/s, \(fixed(Double(used.processorTime) / Double(used.done) / 1e6, 2)) ms of processor each"
+    )
+  }
+
+  private func phases() -> [Phase] {
+    // What was measured first sets the load for both.
+    let capacity = result.capacities[0]
+    var phases = settings.loads.map { load in
+      Phase(
+        name: "\(shortest(load))x", load: load, rate: load * capacity, seconds: settings.seconds,
+        settleSeconds: min(1, settings.seconds / 4))
+    }
+    let seconds = settings.hiccupSeconds
+    phases.append(
+      Phase(
+        name: "\(shortest(settings.hiccupLoad))x + hiccup", load: settings.hiccupLoad,
+        rate: settings.hiccupLoad * capacity, seconds: 2 + seconds + 4, settleSeconds: 0.5,
+        hiccup: (at: 2, seconds: seconds)))
+    return phases
+  }
+
+  /// Each phase on a server of its own: what a collapse leaves in the queue ends with the process.
+  private func runWithout() throws -> ModeResult {
+    var mode = ModeResult(hasAdmission: false)
+    for phase in phases() {
+      let server = try startServer(hasAdmission: false)
+      let load = try connect(server, clients: settings.clients, hasAdmission: false)
+      mode.phases.append(try run(phase, server, load, "without LTP"))
+      server.kill()
+    }
+    return mode
+  }
+
+  /// All phases on one server, in one trace.
+  private func runWith() throws -> ModeResult {
+    var mode = ModeResult(hasAdmission: true)
+    let server = try startServer(hasAdmission: true)
+    let load = try connect(server, clients: settings.clients, hasAdmission: true)
+    for phase in phases() {
+      mode.phases.append(try run(phase, server, load, "with LTP"))
+      try load.drain(seconds: 10)
+      // HEALTHY again before the next: its dwell times, and a little.
+      Clock.sleep(nanoseconds: 800_000_000)
+    }
+    try server.stop()
+    mode.tally = load.tallied()
+    return mode
+  }
+
+  private func run(
+    _ phase: Phase, _ server: ServerProcess, _ load: LoadGenerator, _ mode: String
+  ) throws -> PhaseResult {
+    let before = try server.stats()
+    let hiccup = phase.hiccup.map { Hiccup(database: settings.database, seconds: $0.seconds) }
+    var hasStarted = false
+    let (bins, began, unix) = try load.run(phase) { seconds in
+      try server.check()
+      if let hiccup, !hasStarted, seconds >= phase.hiccup!.at {
+        hasStarted = true
+        hiccup.start()
+      }
+    }
+    let used = try server.stats() - before
+    var outcome = PhaseResult(
+      phase: phase, bins: bins, beganMonotonic: began, beganUnix: unix, locked: nil, server: used)
+    if let hiccup {
+      let locked = try hiccup.locked()
+      outcome.locked = (Double(locked.from - began) / 1e9, Double(locked.to - began) / 1e9)
+    }
+    progress(
+      "\(mode), \(phase.name): \(fixed(phase.rate, 0)) intents/s offered, \(fixed(outcome.goodput, 0)) done in time"
+    )
+    return outcome
+  }
+}
+
+/// So many digits after the point, with spaces before it.
+func fixed(_ value: Double, _ digits: Int, width: Int = 0) -> String {
+  let text = String(format: "%.\(digits)f", value)
+  return String(repeating: " ", count: max(0, width - text.count)) + text
+}
+
+/// 2, or 1.5.
+func shortest(_ value: Double) -> String {
+  value == value.rounded() ? String(Int(value)) : String(value)
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The result as people read it.
+
+struct Table {
+  let result: ScenarioResult
+
+  init(_ result: ScenarioResult) { self.result = result }
+
+  var text: String {
+    var lines: [String] = []
+    let measured = result.capacities.map { fixed($0, 0) }.joined(separator: ", ")
+    lines.append("capacity  \(fixed(result.capacity, 0)) orders/s, the median of \(measured)")
+    for mode in [result.without, result.with].compactMap({ $0 }) {
+      lines.append("")
+      lines.append(mode.hasAdmission ? "with LTP" : "without LTP")
+      lines.append(
+        "  load           offered/s  goodput/s  of capacity   p50 ms    p99 ms  denied/s  timeouts/s  retries/s"
+      )
+      for phase in mode.phases { lines.append(row(phase)) }
+    }
+    for phase in (result.without?.phases ?? []) + (result.with?.phases ?? []) where phase.locked != nil {
+      if lines.last?.hasPrefix("hiccup") != true { lines.append("") }
+      lines.append(
+        hiccup(phase, hasAdmission: result.with?.phases.contains { $0.beganUnix == phase.beganUnix } ?? false)
+      )
+    }
+    let promises = Promises.check(result)
+    if !promises.isEmpty {
+      lines.append("")
+      for promise in promises {
+        lines.append("\(promise.isMet ? "met   " : "MISSED")  \(promise.text): \(promise.measured)")
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private func row(_ phase: PhaseResult) -> String {
+    let sum = phase.measured
+    let seconds = phase.measuredSeconds
+    func rate(_ count: Int, _ width: Int) -> String { fixed(Double(count) / seconds, 0, width: width) }
+    func milliseconds(_ value: Double?, _ width: Int) -> String {
+      value.map { fixed($0, $0 < 100 ? 1 : 0, width: width) } ?? String(repeating: " ", count: width - 1)
+        + "-"
+    }
+    let name = phase.phase.name + String(repeating: " ", count: max(0, 13 - phase.phase.name.count))
+    return
+      "  \(name)  \(rate(sum.offered, 9))  \(rate(sum.good, 9))  \(fixed(phase.goodput / result.capacity, 2, width: 11))"
+      + "  \(milliseconds(sum.latency(percentile: 50), 7))  \(milliseconds(sum.latency(percentile: 99), 8))"
+      + "  \(rate(sum.denied, 8))  \(rate(sum.timeouts, 10))  \(rate(sum.retries, 9))"
+  }
+
+  private func hiccup(_ phase: PhaseResult, hasAdmission: Bool) -> String {
+    let locked = phase.locked!
+    let full = 0.9 * min(result.capacity, phase.phase.rate)
+    let back =
+      Promises.recoverySeconds(phase, full: full).map { "full again after \(fixed($0, 1)) s" }
+      ?? "not full again"
+    return "hiccup \(hasAdmission ? "with LTP   " : "without LTP")  "
+      + "\(fixed(phase.goodput(from: 0.5, to: locked.from), 0))/s before, "
+      + "\(fixed(phase.goodput(from: locked.from, to: locked.to), 0))/s in \(fixed(locked.to - locked.from, 1)) s of it, "
+      + "\(fixed(phase.goodput(from: locked.to, to: phase.phase.seconds), 0))/s in the \(fixed(phase.phase.seconds - locked.to, 1)) s after: \(back)"
+  }
+}
