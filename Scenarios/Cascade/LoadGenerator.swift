@@ -97,7 +97,7 @@ final class LoadGenerator {
     for index in 0..<count {
       let descriptor = try Sockets.connect(port: port)
       sessions.append(ClientSession(descriptor: descriptor, identifier: random.next() | 1))
-      poller.add(descriptor, data: UInt64(index))
+      poller.add(descriptor, data: UInt64(index), once: true)
     }
     now = Clock.monotonic()
     for index in sessions.indices { shakeHands(Int32(index)) }
@@ -324,6 +324,7 @@ final class LoadGenerator {
       let rest = UnsafeRawBufferPointer(start: incoming + whole, count: kept + count - whole)
       sessions[Int(session)].partial = Array(rest)
     }
+    if kept + count == Self.bufferBytes { read(session) }
   }
 
   private func take(_ frame: UnsafeRawPointer, _ session: Int32) {

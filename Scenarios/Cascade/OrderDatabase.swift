@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The database behind the service: SQLite, one file on disk, one connection a worker. An order is a durable transaction:
-// the order, its lines, the stock that they take, and a read back.
+// the order, its lines, the stock that they take
+// and its movements, and the receipt read back.
 //
 // SQLite has one writer at a time, so what it can do is bounded, as with any database.
 
@@ -11,9 +12,13 @@ import Glibc
 /// A connection, for one thread at a time.
 final class OrderDatabase: @unchecked Sendable {
   static let productCount: Int64 = 5_000
-  static let customerCount: Int64 = 2_000
-  /// Lines of an order.
-  static let lineCount = 24
+  static let customerCount: Int64 = 400
+  /// How many of a customer's last orders are looked at before a new one; each customer begins with so many.
+  static let historyCount: Int64 = 2
+  /// Lines of an order: a shop orders from its wholesaler.
+  static let lineCount = 420
+  /// An order's products lie within so many neighbours: one supplier's.
+  static let supplierProducts: UInt64 = 500
 
   private let handle: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
@@ -42,7 +47,8 @@ final class OrderDatabase: @unchecked Sendable {
     sqlite3_close_v2(handle)
   }
 
-  /// Makes a new database with a catalogue, customers, and some orders of each.
+  /// Makes a new database with a catalogue, customers and their orders so far, so that an order costs the same from the
+  /// first one on.
   static func create(path: String) throws(ScenarioFailure) {
     for suffix in ["", "-wal", "-shm"] { unlink(path + suffix) }
     let database = try OrderDatabase(path: path)
@@ -58,7 +64,9 @@ final class OrderDatabase: @unchecked Sendable {
       CREATE TABLE line (orders INTEGER NOT NULL, place INTEGER NOT NULL, product INTEGER NOT NULL, price INTEGER NOT NULL,
         PRIMARY KEY (orders, place)) WITHOUT ROWID
       """,
-      "CREATE INDEX line_of_product ON line (product, orders)",
+      """
+      CREATE TABLE movement (id INTEGER PRIMARY KEY, orders INTEGER NOT NULL, product INTEGER NOT NULL, stock INTEGER NOT NULL)
+      """,
       "BEGIN",
       """
       WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(productCount))
@@ -68,7 +76,15 @@ final class OrderDatabase: @unchecked Sendable {
       WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(customerCount))
       INSERT INTO customer SELECT i, 'customer ' || i, 1000000000000 FROM n
       """,
-      "COMMIT",
+      """
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(customerCount * historyCount))
+      INSERT INTO orders SELECT i, i % \(customerCount) + 1, i, 0 FROM n
+      """,
+      """
+      WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < \(lineCount - 1))
+      INSERT INTO line SELECT orders.id, i, (orders.id * 61 + i * 7919) % \(productCount) + 1, 100 FROM orders, n
+      """,
+      "COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)",
     ] { try database.run(statement) }
   }
 
@@ -92,12 +108,13 @@ final class OrderDatabase: @unchecked Sendable {
   func draft(customer: Int64, intent: Int64) throws(ScenarioFailure) -> Draft {
     var draft = Draft(customer: customer, intent: intent)
     var random = UInt64(bitPattern: intent) &* 0x9E37_79B9_7F4A_7C15 | 1
+    let supplier = Int64(random >> 40) % Self.productCount
     try run("BEGIN")
     for _ in 0..<Self.lineCount {
       random ^= random << 13
       random ^= random >> 7
       random ^= random << 17
-      let product = Int64(random >> 33) % Self.productCount + 1
+      let product = (supplier + Int64(random >> 33 % Self.supplierProducts)) % Self.productCount + 1
       let found = try row("SELECT price, stock FROM product WHERE id = ?", product)
       draft.products.append(product)
       draft.prices.append(found[0])
@@ -107,7 +124,7 @@ final class OrderDatabase: @unchecked Sendable {
     let owed = try row(
       """
       SELECT coalesce(sum(price), 0), count(*) FROM line
-      WHERE orders IN (SELECT id FROM orders WHERE customer = ? ORDER BY id DESC LIMIT 10)
+      WHERE orders IN (SELECT id FROM orders WHERE customer = ? ORDER BY id DESC LIMIT \(Self.historyCount))
       """, customer)[0]
     let credit = try row("SELECT credit FROM customer WHERE id = ?", customer)[0]
     try run("COMMIT")
@@ -126,8 +143,16 @@ final class OrderDatabase: @unchecked Sendable {
       for (place, product) in draft.products.enumerated() {
         try run("INSERT INTO line VALUES (?, ?, ?, ?)", order, Int64(place), product, draft.prices[place])
         try run("UPDATE product SET stock = stock - 1 WHERE id = ?", product)
+        try run(
+          "INSERT INTO movement (orders, product, stock) SELECT ?, id, stock FROM product WHERE id = ?", order,
+          product)
       }
-      let read = try row("SELECT count(*), sum(price) FROM line WHERE orders = ?", order)
+      let read = try row(
+        """
+        SELECT count(*), sum(line.price),
+          length(json_group_array(json_object('place', place, 'product', name, 'price', line.price)))
+        FROM line JOIN product ON product.id = line.product WHERE orders = ?
+        """, order)
       try run("COMMIT")
       return Receipt(order: order, lineCount: read[0], total: read[1])
     } catch {

@@ -65,6 +65,8 @@ struct PhaseResult {
   var locked: (from: Double, to: Double)?
   /// What the server used and did during the phase.
   var server: ServerStats
+  /// Processors that were busy with something else, the kernel's own threads among it.
+  var othersCores = 0.0
 
   /// Sum over the bins that begin in these seconds.
   func sum(from: Double, to: Double) -> Bin {

@@ -49,6 +49,7 @@ final class Scenario {
   private let settings: ScenarioSettings
   private var result: ScenarioResult
   private let began = Clock.monotonic()
+  private var hasTemplate = false
 
   init(_ settings: ScenarioSettings) {
     self.settings = settings
@@ -87,8 +88,17 @@ final class Scenario {
 
   // MARK: Servers
 
+  /// Each server begins with the same database.
+  private func freshDatabase() throws {
+    let template = settings.database + ".template"
+    if !hasTemplate { try OrderDatabase.create(path: template) }
+    hasTemplate = true
+    for suffix in ["", "-wal", "-shm"] { unlink(settings.database + suffix) }
+    try FileManager.default.copyItem(atPath: template, toPath: settings.database)
+  }
+
   private func startServer(hasAdmission: Bool) throws -> ServerProcess {
-    try OrderDatabase.create(path: settings.database)
+    try freshDatabase()
     var arguments = [
       "--database", settings.database, "--workers", "\(settings.workers)", "--queue", "\(settings.queueMax)",
       "--clients", "\(settings.clients)",
@@ -108,7 +118,9 @@ final class Scenario {
     let server = try startServer(hasAdmission: false)
     let load = try connect(server, clients: settings.workers * 4, hasAdmission: false)
     let before = try server.stats()
-    let capacity = try load.closedLoop(clients: settings.workers * 4, warmSeconds: 1, seconds: seconds)
+    let capacity = try Machine.behindServer {
+      try load.closedLoop(clients: settings.workers * 4, warmSeconds: 1, seconds: seconds)
+    }
     let used = try server.stats() - before
     result.capacities.append(capacity)
     result.costs = ServerStats(
@@ -172,16 +184,22 @@ final class Scenario {
     let before = try server.stats()
     let hiccup = phase.hiccup.map { Hiccup(database: settings.database, seconds: $0.seconds) }
     var hasStarted = false
-    let (bins, began, unix) = try load.run(phase) { seconds in
-      try server.check()
-      if let hiccup, !hasStarted, seconds >= phase.hiccup!.at {
-        hasStarted = true
-        hiccup.start()
+    let busyBefore = Machine.busySeconds()
+    let ownBefore = Clock.process()
+    let (bins, began, unix) = try Machine.behindServer {
+      try load.run(phase) { seconds in
+        try server.check()
+        if let hiccup, !hasStarted, seconds >= phase.hiccup!.at {
+          hasStarted = true
+          hiccup.start()
+        }
       }
     }
     let used = try server.stats() - before
     var outcome = PhaseResult(
       phase: phase, bins: bins, beganMonotonic: began, beganUnix: unix, locked: nil, server: used)
+    let own = Double(Clock.process() - ownBefore + used.processorTime) / 1e9
+    outcome.othersCores = max(0, Machine.busySeconds() - busyBefore - own) / phase.seconds
     if let hiccup {
       let locked = try hiccup.locked()
       outcome.locked = (Double(locked.from - began) / 1e9, Double(locked.to - began) / 1e9)

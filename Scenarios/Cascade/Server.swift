@@ -93,7 +93,7 @@ final class Server {
       while connections.count <= Int(descriptor) { connections.append(nil) }
       lastSerial += 1
       connections[Int(descriptor)] = Connection(descriptor: descriptor, serial: lastSerial)
-      poller.add(descriptor, data: UInt64(descriptor))
+      poller.add(descriptor, data: UInt64(descriptor), once: true)
     }
   }
 
@@ -111,6 +111,7 @@ final class Server {
       connection.partial.withUnsafeBytes { incoming.copyMemory(from: $0.baseAddress!, byteCount: kept) }
     }
     // At most as many requests as there is room for answers.
+    // Fewer than were asked for are all: the next ones bring an event of their own.
     let count = recv(descriptor, incoming + kept, Self.bufferBytes - kept, Int32(MSG_DONTWAIT))
     guard count > 0 else {
       if count == 0 || errno != EAGAIN && errno != EINTR { drop(connection) }
@@ -130,6 +131,7 @@ final class Server {
       connection.partial = Array(UnsafeRawBufferPointer(start: incoming + whole, count: total - whole))
     }
     if answered > 0 { answerNow(UnsafeRawBufferPointer(start: outgoing, count: answered), to: connection) }
+    if total == Self.bufferBytes { serve(descriptor, reads: true, writes: false) }
   }
 
   private func answerNow(_ bytes: UnsafeRawBufferPointer, to connection: Connection) {

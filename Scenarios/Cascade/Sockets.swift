@@ -99,15 +99,17 @@ struct Poller: ~Copyable {
     events.deallocate()
   }
 
-  func add(_ watched: Int32, data: UInt64) {
-    var event = epoll_event(events: EPOLLIN.rawValue, data: epoll_data_t(u64: data))
+  /// `once`: an event is told when it comes, not for as long as it lasts.
+  func add(_ watched: Int32, data: UInt64, once: Bool = false) {
+    let flags = once ? EPOLLIN.rawValue | EPOLLET.rawValue : EPOLLIN.rawValue
+    var event = epoll_event(events: flags, data: epoll_data_t(u64: data))
     epoll_ctl(descriptor, EPOLL_CTL_ADD, watched, &event)
   }
 
-  /// Whether to hear of room to write as well.
+  /// Whether to hear of room to write as well. What lasts is told again.
   func change(_ watched: Int32, data: UInt64, writes: Bool) {
-    var event = epoll_event(
-      events: writes ? EPOLLIN.rawValue | EPOLLOUT.rawValue : EPOLLIN.rawValue, data: epoll_data_t(u64: data))
+    let flags = EPOLLIN.rawValue | EPOLLET.rawValue
+    var event = epoll_event(events: writes ? flags | EPOLLOUT.rawValue : flags, data: epoll_data_t(u64: data))
     epoll_ctl(descriptor, EPOLL_CTL_MOD, watched, &event)
   }
 
