@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench bench-interop examples test check sanitize fuzz crash budget doctor library install uninstall clean
+.PHONY: help bench bench-interop examples test check sanitize fuzz crash budget doctor library install uninstall clean \
+  scenario-cascade
 .DEFAULT_GOAL := help
 
 help: ## this text
 	@echo 'make TARGET'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'bench and test install what is missing (liburing-dev, libssl-dev) by apt-get, with sudo where needed.'
 
 bench: ## the main job: decisions a second, latency, the machine's limits; verifies the trace it wrote
@@ -33,6 +34,9 @@ fuzz: ## every decoder under libFuzzer, and the planted bugs that it must find
 
 crash: ## kill a writing process at random instants, reopen, compare with what was acknowledged
 	@scripts/crash
+
+scenario-cascade: ## a real order service in a retry storm, without LTP and with it: table, plot, proved trace
+	@scripts/scenario-cascade $(ARGS)
 
 budget: ## count instructions on the fast path under callgrind, compare with the committed budgets
 	@scripts/budget

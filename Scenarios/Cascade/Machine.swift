@@ -18,19 +18,17 @@ enum Machine {
   static var cores: Int { sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
 
   /// Runs `body` on a thread that comes after the server's: clients would have machines of their own.
-  static func behindServer<Result>(_ body: () throws -> Result) throws -> Result {
+  static func behindServer<Result>(_ body: @escaping () throws -> Result) throws -> Result {
+    nonisolated(unsafe) let body = body
     nonisolated(unsafe) var result: Swift.Result<Result, any Error>?
     let isDone = DispatchSemaphore(value: 0)
-    withoutActuallyEscaping(body) { body in
-      nonisolated(unsafe) let body = body
-      Thread.detachNewThread {
-        // Of this thread alone, on Linux.
-        _ = nice(5)
-        result = Swift.Result { try body() }
-        isDone.signal()
-      }
-      isDone.wait()
+    Thread.detachNewThread {
+      // Of this thread alone, on Linux.
+      _ = nice(5)
+      result = Swift.Result { try body() }
+      isDone.signal()
     }
+    isDone.wait()
     return try result!.get()
   }
 }

@@ -144,7 +144,8 @@ final class OrderDatabase: @unchecked Sendable {
         try run("INSERT INTO line VALUES (?, ?, ?, ?)", order, Int64(place), product, draft.prices[place])
         try run("UPDATE product SET stock = stock - 1 WHERE id = ?", product)
         try run(
-          "INSERT INTO movement (orders, product, stock) SELECT ?, id, stock FROM product WHERE id = ?", order,
+          "INSERT INTO movement (orders, product, stock) SELECT ?, id, stock FROM product WHERE id = ?",
+          order,
           product)
       }
       let read = try row(

@@ -50,6 +50,9 @@ enum Promises {
     return promises
   }
 
+  /// Goodput that counts as full: 0.90 of the capacity, or of what is offered if that is less.
+  static func full(_ phase: PhaseResult, capacity: Double) -> Double { 0.9 * min(capacity, phase.phase.rate) }
+
   /// The end of the first half second with full goodput, counted from the hiccup's end; and that it stays.
   static func recoverySeconds(_ phase: PhaseResult, full: Double) -> Double? {
     guard let locked = phase.locked else { return nil }
@@ -63,7 +66,7 @@ enum Promises {
   }
 
   private static func recovery(_ phase: PhaseResult, capacity: Double) -> [Promise] {
-    let full = 0.9 * min(capacity, phase.phase.rate)
+    let full = full(phase, capacity: capacity)
     let seconds = recoverySeconds(phase, full: full)
     let after = phase.goodput(from: phase.locked!.to + 1, to: phase.phase.seconds)
     return [

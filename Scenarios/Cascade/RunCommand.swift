@@ -107,6 +107,14 @@ struct RunCommand: ParsableCommand {
 
   private func output(_ result: ScenarioResult) throws {
     let table = Table(result).text
-    print(table)
+    let paths = try Report.write(result, table: table)
+    if json {
+      say(table)
+      FileHandle.standardOutput.write(try Report(result).data + Data("\n".utf8))
+    } else {
+      print(table)
+    }
+    say(
+      "\nwritten: \(paths.joined(separator: ", "))\(result.with == nil ? "" : ", \(result.settings.trace)/")")
   }
 }

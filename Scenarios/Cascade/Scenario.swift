@@ -118,7 +118,7 @@ final class Scenario {
     let server = try startServer(hasAdmission: false)
     let load = try connect(server, clients: settings.workers * 4, hasAdmission: false)
     let before = try server.stats()
-    let capacity = try Machine.behindServer {
+    let capacity = try Machine.behindServer { [settings] in
       try load.closedLoop(clients: settings.workers * 4, warmSeconds: 1, seconds: seconds)
     }
     let used = try server.stats() - before
@@ -205,8 +205,8 @@ final class Scenario {
       outcome.locked = (Double(locked.from - began) / 1e9, Double(locked.to - began) / 1e9)
     }
     progress(
-      "\(mode), \(phase.name): \(fixed(phase.rate, 0)) intents/s offered, \(fixed(outcome.goodput, 0)) done in time"
-    )
+      "\(mode), \(phase.name): \(fixed(phase.rate, 0)) intents/s offered, \(fixed(outcome.goodput, 0)) done in time, "
+        + "\(fixed(outcome.othersCores, 2)) processors busy with something else")
     return outcome
   }
 }

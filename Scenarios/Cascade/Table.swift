@@ -24,6 +24,7 @@ struct Table {
         hiccup(phase, hasAdmission: result.with?.phases.contains { $0.beganUnix == phase.beganUnix } ?? false)
       )
     }
+    if let proof = result.proof { lines += trace(proof) }
     let promises = Promises.check(result)
     if !promises.isEmpty {
       lines.append("")
@@ -51,7 +52,7 @@ struct Table {
 
   private func hiccup(_ phase: PhaseResult, hasAdmission: Bool) -> String {
     let locked = phase.locked!
-    let full = 0.9 * min(result.capacity, phase.phase.rate)
+    let full = Promises.full(phase, capacity: result.capacity)
     let back =
       Promises.recoverySeconds(phase, full: full).map { "full again after \(fixed($0, 1)) s" }
       ?? "not full again"
@@ -59,5 +60,22 @@ struct Table {
       + "\(fixed(phase.goodput(from: 0.5, to: locked.from), 0))/s before, "
       + "\(fixed(phase.goodput(from: locked.from, to: locked.to), 0))/s in \(fixed(locked.to - locked.from, 1)) s of it, "
       + "\(fixed(phase.goodput(from: locked.to, to: phase.phase.seconds), 0))/s in the \(fixed(phase.phase.seconds - locked.to, 1)) s after: \(back)"
+  }
+
+  private func trace(_ proof: TraceProof) -> [String] {
+    var lines = [
+      "", "the trace        state       verdict  reason                        in it      clients saw",
+    ]
+    func pad(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(0, width - text.count))
+    }
+    func count(_ value: UInt64, _ width: Int) -> String { fixed(Double(value), 0, width: width) }
+    for row in proof.rows {
+      lines.append(
+        "                 \(pad(row.state, 10))  \(pad(row.verdict, 7))  \(pad(row.reason, 24))"
+          + "\(count(row.inTrace, 11))\(count(row.seen, 17))\(row.inTrace == row.seen ? "" : "  DIFFERENT")")
+    }
+    lines.append("                 hellos" + count(proof.hellosInTrace, 50) + count(proof.hellosSeen, 17))
+    return lines
   }
 }
