@@ -65,6 +65,8 @@ struct PhaseResult {
   var locked: (from: Double, to: Double)?
   /// What the server used and did during the phase.
   var server: ServerStats
+  /// Orders a second that the service can do, as measured before and after.
+  var capacity = 0.0
   /// Processors that were busy with something else, the kernel's own threads among it.
   var othersCores = 0.0
 
@@ -82,6 +84,9 @@ struct PhaseResult {
   var measured: Bin { sum(from: phase.settleSeconds, to: phase.seconds) }
   var measuredSeconds: Double { phase.seconds - phase.settleSeconds }
   var goodput: Double { Double(measured.good) / measuredSeconds }
+  var shareOfCapacity: Double { goodput / capacity }
+  /// Goodput that counts as full: 0.90 of the capacity, or of what is offered if that is less.
+  var fullGoodput: Double { 0.9 * min(capacity, phase.rate) }
 
   func goodput(from: Double, to: Double) -> Double { Double(sum(from: from, to: to).good) / (to - from) }
 }

@@ -47,22 +47,19 @@ struct Plot {
   private mutating func draw() -> String {
     let goodput = Panel(
       top: 148, height: 230, isLogarithmic: false, low: 0, high: niceTop(result.capacity * 1.25))
-    let latency = Panel(top: 426, height: 170, isLogarithmic: true, low: 1, high: 10_000)
-    let most = modes.flatMap(\.phases).flatMap { rates($0) { Double($0.requests) } }.map(\.value).max() ?? 1
-    let requests = Panel(top: 644, height: 110, isLogarithmic: false, low: 0, high: niceTop(most))
+    let latency = Panel(top: 432, height: 170, isLogarithmic: true, low: 1, high: 10_000)
+    let requests = Panel(top: 646, height: 108, isLogarithmic: true, low: 100, high: 100_000)
     let bandTop = 800.0
     title()
     for (index, phase) in phases.enumerated() { header(phase, index, bottom: bandTop + 30) }
     axis(goodput, "goodput: orders done within their client's timeout, a second", ticks: 4)
     axis(latency, "latency of answered orders, 99th percentile, ms (logarithmic)", ticks: 0)
-    axis(requests, "requests a second, retries included; gray: new intents", ticks: 2)
-    drawing.line(
-      Self.left, goodput.y(result.capacity), drawing.width - Self.right, goodput.y(result.capacity),
-      stroke: Self.gray, width: 1.5, isDashed: true)
-    drawing.text(
-      "capacity \(fixed(result.capacity, 0))/s", drawing.width - Self.right - 4,
-      goodput.y(result.capacity) - 6,
-      anchor: .end, fill: Self.gray)
+    axis(requests, "requests a second with retries (logarithmic); thick gray: new intents", ticks: 2)
+    for (index, phase) in phases.enumerated() {
+      let y = goodput.y(phase.capacity)
+      drawing.line(
+        x(index, 0), y, x(index, phase.phase.seconds), y, stroke: Self.gray, width: 1.5, isDashed: true)
+    }
     for (index, phase) in phases.enumerated() {
       curve(phase, index, requests, Self.gray, width: 5, opacity: true) { Double($0.offered) }
     }
@@ -115,6 +112,11 @@ struct Plot {
       drawing.text(mode.hasAdmission ? "with LTP" : "without LTP", place + 38, 84, size: 14)
       place += 150
     }
+    drawing.line(place, 79, place + 30, 79, stroke: Self.gray, width: 1.5, isDashed: true)
+    drawing.text(
+      "capacity, measured around each run: \(fixed(result.capacity, 0))/s in the median", place + 38, 84,
+      size: 14)
+    place += 440
     if phases.contains(where: { $0.locked != nil }) {
       drawing.rectangle(place, 70, 30, 18, fill: "#bf8700", opacity: 0.22)
       drawing.text("database locked by another process", place + 38, 84, size: 14)
@@ -134,7 +136,7 @@ struct Plot {
       fill: Self.gray)
     if let locked = phase.locked {
       drawing.rectangle(
-        x(index, locked.from), 148, (locked.to - locked.from) * scale, bottom - 148, fill: "#bf8700",
+        x(index, locked.from), 146, (locked.to - locked.from) * scale, bottom - 146, fill: "#bf8700",
         opacity: 0.22)
     }
   }
@@ -142,14 +144,14 @@ struct Plot {
   private mutating func axis(_ panel: Panel, _ name: String, ticks: Int) {
     let values =
       panel.isLogarithmic
-      ? [1, 10, 100, 1000, 10_000]
+      ? [1, 10, 100, 1000, 10_000, 100_000].filter { panel.low <= $0 && $0 <= panel.high }
       : (0...ticks).map { panel.high * Double($0) / Double(ticks) }
     for value in values {
       let y = panel.y(value)
       drawing.line(Self.left, y, drawing.width - Self.right, y, stroke: "#d0d7de", width: 0.8)
       drawing.text(grouped(value), Self.left - 10, y + 4.5, anchor: .end, fill: Self.gray)
     }
-    drawing.text(name, Self.left, panel.top - (panel.top < 200 ? -16 : 10), size: 13, isBold: true)
+    drawing.text(name, Self.left, panel.top - 10, size: 13, isBold: true)
   }
 
   private func grouped(_ value: Double) -> String {

@@ -13,7 +13,7 @@ enum Promises {
     guard let with = result.with else { return [] }
     var promises: [Promise] = []
     for phase in with.phases where phase.phase.hiccup == nil && phase.phase.load >= 2 {
-      let share = phase.goodput / result.capacity
+      let share = phase.shareOfCapacity
       promises.append(
         Promise(
           text: "goodput with LTP at \(phase.phase.name) is at least 0.90 of capacity",
@@ -21,7 +21,7 @@ enum Promises {
           isMet: share >= 0.9))
     }
     for phase in with.phases where phase.locked != nil {
-      promises += recovery(phase, capacity: result.capacity)
+      promises += recovery(phase)
     }
     if let cost = Cost(result) {
       promises.append(
@@ -50,32 +50,31 @@ enum Promises {
     return promises
   }
 
-  /// Goodput that counts as full: 0.90 of the capacity, or of what is offered if that is less.
-  static func full(_ phase: PhaseResult, capacity: Double) -> Double { 0.9 * min(capacity, phase.phase.rate) }
-
   /// The end of the first half second with full goodput, counted from the hiccup's end; and that it stays.
-  static func recoverySeconds(_ phase: PhaseResult, full: Double) -> Double? {
+  static func recoverySeconds(_ phase: PhaseResult) -> Double? {
     guard let locked = phase.locked else { return nil }
     let window = 0.5
     var from = locked.to
     while from + window <= phase.phase.seconds {
-      if phase.goodput(from: from, to: from + window) >= full { return from + window - locked.to }
+      if phase.goodput(from: from, to: from + window) >= phase.fullGoodput {
+        return from + window - locked.to
+      }
       from += 0.1
     }
     return nil
   }
 
-  private static func recovery(_ phase: PhaseResult, capacity: Double) -> [Promise] {
-    let full = full(phase, capacity: capacity)
-    let seconds = recoverySeconds(phase, full: full)
+  private static func recovery(_ phase: PhaseResult) -> [Promise] {
+    let seconds = recoverySeconds(phase)
     let after = phase.goodput(from: phase.locked!.to + 1, to: phase.phase.seconds)
     return [
       Promise(
         text: "full goodput again within 1 s of the hiccup's end",
-        measured: seconds.map { "\(fixed($0, 1)) s" } ?? "not within the run", isMet: (seconds ?? 99) <= 1.05),
+        measured: seconds.map { "\(fixed($0, 1)) s" } ?? "not within the run",
+        isMet: seconds.map { $0 <= 1 } ?? false),
       Promise(
         text: "and it stays: goodput from 1 s after the hiccup is at least 0.90 of it",
-        measured: fixed(after / min(capacity, phase.phase.rate), 2), isMet: after >= full),
+        measured: fixed(after / phase.fullGoodput * 0.9, 2), isMet: after >= phase.fullGoodput),
     ]
   }
 }

@@ -12,6 +12,8 @@ struct Report: Encodable {
     var offeredPerSecond: Double
     var requestsPerSecond: Double
     var goodputPerSecond: Double
+    /// Measured before and after.
+    var capacity: Double
     var shareOfCapacity: Double
     var latencyP50Milliseconds: Double?
     var latencyP99Milliseconds: Double?
@@ -51,8 +53,8 @@ struct Report: Encodable {
     capacity = result.capacity
     capacities = result.capacities
     clients = result.settings.clients
-    without = result.without?.phases.map { Self.figures($0, result.capacity) }
-    with = result.with?.phases.map { Self.figures($0, result.capacity) }
+    without = result.without?.phases.map { Self.figures($0) }
+    with = result.with?.phases.map { Self.figures($0) }
     cost = Cost(result).map { CostFigures(servedNanoseconds: $0.served, deniedNanoseconds: $0.denial) }
     traceCounts = result.proof?.rows
     traceVerdict = result.proof?.verdict
@@ -60,21 +62,22 @@ struct Report: Encodable {
     promises = Promises.check(result)
   }
 
-  private static func figures(_ phase: PhaseResult, _ capacity: Double) -> PhaseFigures {
+  private static func figures(_ phase: PhaseResult) -> PhaseFigures {
     let sum = phase.measured
     func rate(_ count: Int) -> Double { Double(count) / phase.measuredSeconds }
     return PhaseFigures(
       name: phase.phase.name, load: phase.phase.load, seconds: phase.phase.seconds,
       settleSeconds: phase.phase.settleSeconds, offeredPerSecond: rate(sum.offered),
       requestsPerSecond: rate(sum.requests), goodputPerSecond: phase.goodput,
-      shareOfCapacity: phase.goodput / capacity, latencyP50Milliseconds: sum.latency(percentile: 50),
+      capacity: phase.capacity, shareOfCapacity: phase.shareOfCapacity,
+      latencyP50Milliseconds: sum.latency(percentile: 50),
       latencyP99Milliseconds: sum.latency(percentile: 99), latePerSecond: rate(sum.late),
       deniedPerSecond: rate(sum.denied), timeoutsPerSecond: rate(sum.timeouts),
       retriesPerSecond: rate(sum.retries),
       rehandshakesPerSecond: rate(sum.rehandshakes), gaveUpPerSecond: rate(sum.gaveUp),
       processorsBusyWithSomethingElse: phase.othersCores, lockedFromSeconds: phase.locked?.from,
       lockedToSeconds: phase.locked?.to,
-      fullAgainAfterSeconds: Promises.recoverySeconds(phase, full: Promises.full(phase, capacity: capacity)),
+      fullAgainAfterSeconds: Promises.recoverySeconds(phase),
       server: phase.server, goodputSeries: phase.bins.map(\.good), requestSeries: phase.bins.map(\.requests))
   }
 

@@ -16,8 +16,9 @@ struct RunCommand: ParsableCommand {
     abstract: "Runs the scenario and prints its table.",
     discussion: """
       A TCP service places orders: a pool of workers, SQLite behind it on disk, and thousands of clients that time \
-      out and try again at once. Its capacity is measured first. Then 1, 2, 5 and 10 times that is offered, and at \
-      last the database is locked for two seconds in the middle of a run; first without LTP, then with it.
+      out and try again at once. 1, 2, 5 and 10 times its capacity is offered, and at last, with an ordinary load, the \
+      database is locked for two seconds in the middle of the run; first without LTP, then with it. The capacity is \
+      measured before and after each run.
 
       Progress goes to standard error, the table to standard output. Nothing else should run meanwhile.
       Exit status: 0 every promise is met, 1 one is missed or the scenario could not finish, 2 an option cannot be used.
@@ -41,7 +42,7 @@ struct RunCommand: ParsableCommand {
   var only: Mode?
 
   @Option(help: "Load of the run with the hiccup, in times the capacity, 0.1 to 5.")
-  var hiccupLoad = 1.0
+  var hiccupLoad = 0.8
 
   @Option(help: "How long the database is locked, in seconds, 0.5 to 5.")
   var hiccupSeconds = 2.0

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order of things: the capacity, the loads and the hiccup without LTP, the capacity, the same with LTP, the capacity.
+// The order of things: the loads and the hiccup without LTP, then with it, and the capacity before and after each, because a
+// machine that others use too is not always as fast.
 
 import Foundation
 
@@ -7,7 +8,7 @@ struct ScenarioSettings {
   var directory: String
   var loads: [Double] = [1, 2, 5, 10]
   var seconds = 4.0
-  var hiccupLoad = 1.0
+  var hiccupLoad = 0.8
   var hiccupSeconds = 2.0
   var clients = 3000
   var workers = 4
@@ -60,13 +61,9 @@ final class Scenario {
     try Sockets.raiseDescriptorLimit(to: settings.clients + 200)
     try prepareDirectory()
     try measureCapacity(seconds: 3)
-    if settings.runsWithout {
-      result.without = try runWithout()
-      try measureCapacity(seconds: 2)
-    }
+    if settings.runsWithout { result.without = try runWithout() }
     if settings.runsWith {
       result.with = try runWith()
-      try measureCapacity(seconds: 2)
       progress("the trace: ltp inspect verify, ltp inspect summary")
       result.proof = try TraceProof(directory: settings.trace, tally: result.with!.tally!)
     }
@@ -89,18 +86,18 @@ final class Scenario {
   // MARK: Servers
 
   /// Each server begins with the same database.
-  private func freshDatabase() throws {
+  private func freshDatabase(_ database: String) throws {
     let template = settings.database + ".template"
     if !hasTemplate { try OrderDatabase.create(path: template) }
     hasTemplate = true
-    for suffix in ["", "-wal", "-shm"] { unlink(settings.database + suffix) }
-    try FileManager.default.copyItem(atPath: template, toPath: settings.database)
+    for suffix in ["", "-wal", "-shm"] { unlink(database + suffix) }
+    try FileManager.default.copyItem(atPath: template, toPath: database)
   }
 
-  private func startServer(hasAdmission: Bool) throws -> ServerProcess {
-    try freshDatabase()
+  private func startServer(hasAdmission: Bool, database: String) throws -> ServerProcess {
+    try freshDatabase(database)
     var arguments = [
-      "--database", settings.database, "--workers", "\(settings.workers)", "--queue", "\(settings.queueMax)",
+      "--database", database, "--workers", "\(settings.workers)", "--queue", "\(settings.queueMax)",
       "--clients", "\(settings.clients)",
     ]
     if hasAdmission { arguments += ["--trace", settings.trace] }
@@ -115,11 +112,12 @@ final class Scenario {
 
   /// A few more clients than workers, each with one order at a time, and no LTP: what the service can do at most.
   private func measureCapacity(seconds: Double) throws {
-    let server = try startServer(hasAdmission: false)
+    // Of its own: the one with LTP is there throughout.
+    let server = try startServer(hasAdmission: false, database: settings.directory + "/capacity.db")
     let load = try connect(server, clients: settings.workers * 4, hasAdmission: false)
     let before = try server.stats()
     let capacity = try Machine.behindServer { [settings] in
-      try load.closedLoop(clients: settings.workers * 4, warmSeconds: 1, seconds: seconds)
+      try load.closedLoop(clients: settings.workers * 4, warmSeconds: 0.5, seconds: seconds)
     }
     let used = try server.stats() - before
     result.capacities.append(capacity)
@@ -132,6 +130,9 @@ final class Scenario {
       "capacity \(fixed(capacity, 0)) orders/s, \(fixed(Double(used.processorTime) / Double(used.done) / 1e6, 2)) ms of processor each"
     )
   }
+
+  /// The mean of the last two measurements.
+  private var capacityAround: Double { result.capacities.suffix(2).reduce(0, +) / 2 }
 
   private func phases() -> [Phase] {
     // What was measured first sets the load for both.
@@ -154,10 +155,13 @@ final class Scenario {
   private func runWithout() throws -> ModeResult {
     var mode = ModeResult(hasAdmission: false)
     for phase in phases() {
-      let server = try startServer(hasAdmission: false)
+      let server = try startServer(hasAdmission: false, database: settings.database)
       let load = try connect(server, clients: settings.clients, hasAdmission: false)
-      mode.phases.append(try run(phase, server, load, "without LTP"))
+      var outcome = try run(phase, server, load, "without LTP")
       server.kill()
+      try measureCapacity(seconds: 1.2)
+      outcome.capacity = capacityAround
+      mode.phases.append(outcome)
     }
     return mode
   }
@@ -165,13 +169,15 @@ final class Scenario {
   /// All phases on one server, in one trace.
   private func runWith() throws -> ModeResult {
     var mode = ModeResult(hasAdmission: true)
-    let server = try startServer(hasAdmission: true)
+    let server = try startServer(hasAdmission: true, database: settings.database)
     let load = try connect(server, clients: settings.clients, hasAdmission: true)
     for phase in phases() {
-      mode.phases.append(try run(phase, server, load, "with LTP"))
+      var outcome = try run(phase, server, load, "with LTP")
       try load.drain(seconds: 10)
-      // HEALTHY again before the next: its dwell times, and a little.
-      Clock.sleep(nanoseconds: 800_000_000)
+      // The state has time to become HEALTHY again meanwhile.
+      try measureCapacity(seconds: 1.2)
+      outcome.capacity = capacityAround
+      mode.phases.append(outcome)
     }
     try server.stop()
     mode.tally = load.tallied()

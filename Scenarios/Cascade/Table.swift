@@ -14,7 +14,7 @@ struct Table {
       lines.append("")
       lines.append(mode.hasAdmission ? "with LTP" : "without LTP")
       lines.append(
-        "  load           offered/s  goodput/s  of capacity   p50 ms    p99 ms  denied/s  timeouts/s  retries/s"
+        "  load           offered/s  goodput/s  capacity/s  share   p50 ms    p99 ms  denied/s  timeouts/s  retries/s"
       )
       for phase in mode.phases { lines.append(row(phase)) }
     }
@@ -45,16 +45,15 @@ struct Table {
     }
     let name = phase.phase.name + String(repeating: " ", count: max(0, 13 - phase.phase.name.count))
     return
-      "  \(name)  \(rate(sum.offered, 9))  \(rate(sum.good, 9))  \(fixed(phase.goodput / result.capacity, 2, width: 11))"
+      "  \(name)  \(rate(sum.offered, 9))  \(rate(sum.good, 9))  \(fixed(phase.capacity, 0, width: 10))  \(fixed(phase.shareOfCapacity, 2, width: 5))"
       + "  \(milliseconds(sum.latency(percentile: 50), 7))  \(milliseconds(sum.latency(percentile: 99), 8))"
       + "  \(rate(sum.denied, 8))  \(rate(sum.timeouts, 10))  \(rate(sum.retries, 9))"
   }
 
   private func hiccup(_ phase: PhaseResult, hasAdmission: Bool) -> String {
     let locked = phase.locked!
-    let full = Promises.full(phase, capacity: result.capacity)
     let back =
-      Promises.recoverySeconds(phase, full: full).map { "full again after \(fixed($0, 1)) s" }
+      Promises.recoverySeconds(phase).map { "full again after \(fixed($0, 1)) s" }
       ?? "not full again"
     return "hiccup \(hasAdmission ? "with LTP   " : "without LTP")  "
       + "\(fixed(phase.goodput(from: 0.5, to: locked.from), 0))/s before, "
