@@ -26,6 +26,8 @@ final class Admission {
     options.signalRules = Self.rules
     // Nobody waits for the trace's disk, which the database shares: write seldom.
     options.fields.commit_interval_ns = 50_000_000
+    // Fine enough for deadlines of a quarter of a second.
+    options.fields.clock_interval_ns = 5_000_000
     options.fields.block_bytes = 64 << 10
     options.fields.segment_bytes = 8 << 20
     core = try Core(options)

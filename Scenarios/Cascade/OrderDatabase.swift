@@ -12,11 +12,11 @@ import Glibc
 /// A connection, for one thread at a time.
 final class OrderDatabase: @unchecked Sendable {
   static let productCount: Int64 = 5_000
-  static let customerCount: Int64 = 400
+  static let customerCount: Int64 = 300
   /// How many of a customer's last orders are looked at before a new one; each customer begins with so many.
   static let historyCount: Int64 = 2
   /// Lines of an order: a shop orders from its wholesaler.
-  static let lineCount = 420
+  static let lineCount = 400
   /// An order's products lie within so many neighbours: one supplier's.
   static let supplierProducts: UInt64 = 500
 

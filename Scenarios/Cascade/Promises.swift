@@ -8,11 +8,14 @@ struct Promise: Codable {
 }
 
 enum Promises {
+  /// Whether goodput in this phase is promised.
+  static func covers(_ phase: Phase) -> Bool { phase.hiccup == nil && phase.load >= 2 }
+
   /// Those that this run can tell.
   static func check(_ result: ScenarioResult) -> [Promise] {
     guard let with = result.with else { return [] }
     var promises: [Promise] = []
-    for phase in with.phases where phase.phase.hiccup == nil && phase.phase.load >= 2 {
+    for phase in with.phases where covers(phase.phase) {
       let share = phase.shareOfCapacity
       promises.append(
         Promise(

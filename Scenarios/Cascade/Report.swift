@@ -47,6 +47,7 @@ struct Report: Encodable {
   var traceCounts: [TraceProof.Row]?
   var traceVerdict: String?
   var transitions: [TraceProof.Transition]?
+  var repeats: [String]
   var promises: [Promise]
 
   init(_ result: ScenarioResult) {
@@ -59,6 +60,7 @@ struct Report: Encodable {
     traceCounts = result.proof?.rows
     traceVerdict = result.proof?.verdict
     transitions = result.proof?.transitions
+    repeats = result.repeats
     promises = Promises.check(result)
   }
 

@@ -28,6 +28,8 @@ final class Server {
   private static let bufferBytes = 64 << 10
   /// How often signals are pushed.
   private static let observeInterval: UInt64 = 5_000_000
+  /// What comes within this time is taken in one wake-up, as a network card's driver does.
+  private static let gatherInterval: UInt64 = 400_000
   private static let listenerMark = UInt64.max
   private static let eventMark = UInt64.max - 1
   private static let controlMark = UInt64.max - 2
@@ -60,6 +62,7 @@ final class Server {
     var nextObservation: UInt64 = 0
     var ready: [(mark: UInt64, reads: Bool, writes: Bool)] = []
     while !hasEnded {
+      if !ready.isEmpty { Clock.sleep(nanoseconds: Self.gatherInterval) }
       ready.removeAll(keepingCapacity: true)
       poller.wait(milliseconds: 5) { ready.append(($0, $1, $2)) }
       // First what is finished: it makes room for what comes.
