@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command `cascade`: without arguments it is the load generator and reporter; as `cascade serve` it is the server,
-// which the first one starts, so that their processor times are apart.
+// The command `cascade`: the load generator and reporter; as `cascade serve` it is the server, which the first one starts,
+// so that their processor times are apart.
 
 import ArgumentParser
 import Foundation
 
 @main
-struct CascadeTool: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "cascade",
-    abstract: "A real order service in a retry storm, without LTP and with it.",
-    subcommands: [RunCommand.self, ServeCommand.self],
-    defaultSubcommand: RunCommand.self)
+enum CascadeTool {
+  static func main() {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    if arguments.first == "serve" {
+      run(ServeCommand.self, Array(arguments.dropFirst()))
+    } else {
+      run(RunCommand.self, arguments)
+    }
+  }
 
   /// As the library's own `main`, but bad usage is exit status 2 (the library says 64).
-  static func main() {
+  private static func run<Command: ParsableCommand>(_ type: Command.Type, _ arguments: [String]) {
     do {
-      var command = try parseAsRoot()
+      var command = try type.parse(arguments)
       try command.run()
     } catch {
-      guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
-      say(fullMessage(for: error))
-      exit(withError: ExitCode(2))
+      guard type.exitCode(for: error) == .validationFailure else { type.exit(withError: error) }
+      say(type.fullMessage(for: error))
+      type.exit(withError: ExitCode(2))
     }
   }
 }

@@ -46,7 +46,7 @@ struct Plot {
 
   private mutating func draw() -> String {
     let goodput = Panel(
-      top: 148, height: 230, isLogarithmic: false, low: 0, high: niceTop(result.capacity * 1.25))
+      top: 178, height: 206, isLogarithmic: false, low: 0, high: niceTop(result.capacity * 1.25))
     let latency = Panel(top: 432, height: 170, isLogarithmic: true, low: 1, high: 10_000)
     let requests = Panel(top: 646, height: 108, isLogarithmic: true, low: 100, high: 100_000)
     let bandTop = 800.0

@@ -12,8 +12,8 @@ enum Mode: String, ExpressibleByArgument, CaseIterable {
 
 struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "run",
-    abstract: "Runs the scenario and prints its table.",
+    commandName: "cascade",
+    abstract: "A real order service in a retry storm, without LTP and with it.",
     discussion: """
       A TCP service places orders: a pool of workers, SQLite behind it on disk, and thousands of clients that time \
       out and try again at once. 1, 2, 5 and 10 times its capacity is offered, and at last, with an ordinary load, the \
@@ -24,7 +24,7 @@ struct RunCommand: ParsableCommand {
       Exit status: 0 every promise is met, 1 one is missed or the scenario could not finish, 2 an option cannot be used.
 
       Examples:
-        cascade                              all of it, a minute and a half
+        cascade                              all of it, a minute and a half at most
         cascade --only with --loads 2,10     two loads and the hiccup, with LTP alone
         cascade --seconds 8 --json           longer phases, the figures as JSON on standard output
       """)

@@ -7,7 +7,7 @@ import Foundation
 /// that ends.
 struct ServeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "serve", abstract: "The server, as the scenario starts it.", shouldDisplay: false)
+    commandName: "cascade serve", abstract: "The server, as the scenario starts it.")
 
   @Option(help: "The database's file.")
   var database: String
