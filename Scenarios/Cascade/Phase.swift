@@ -67,6 +67,8 @@ struct PhaseResult {
   var server: ServerStats
   /// Orders a second that the service can do, as measured before and after.
   var capacity = 0.0
+  /// The runs of the same load before; this is the last one.
+  var earlier: [PhaseResult] = []
   /// Processors that were busy with something else, the kernel's own threads among it.
   var othersCores = 0.0
 
@@ -80,9 +82,14 @@ struct PhaseResult {
     return sum
   }
 
-  /// The measured part.
-  var measured: Bin { sum(from: phase.settleSeconds, to: phase.seconds) }
-  var measuredSeconds: Double { phase.seconds - phase.settleSeconds }
+  /// The measured part, of the runs before as well.
+  var measured: Bin {
+    earlier.reduce(into: sum(from: phase.settleSeconds, to: phase.seconds)) { $0 += $1.measured }
+  }
+
+  var measuredSeconds: Double {
+    earlier.reduce(phase.seconds - phase.settleSeconds) { $0 + $1.measuredSeconds }
+  }
   var goodput: Double { Double(measured.good) / measuredSeconds }
   var shareOfCapacity: Double { goodput / capacity }
   /// Goodput that counts as full: 0.90 of the capacity, or of what is offered if that is less.

@@ -20,7 +20,8 @@ struct Plot {
 
   init(_ result: ScenarioResult) {
     self.result = result
-    phases = (result.with ?? result.without)?.phases ?? []
+    // The one whose runs are longer.
+    phases = (result.without ?? result.with)?.phases ?? []
   }
 
   static func svg(_ result: ScenarioResult) -> String {

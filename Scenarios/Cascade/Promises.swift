@@ -94,8 +94,10 @@ struct Cost {
     guard let with = result.with, result.costs.done > 0 else { return nil }
     var (time, requests): (UInt64, UInt64) = (0, 0)
     for phase in with.phases where phase.phase.hiccup == nil && phase.phase.load >= 5 {
-      time += phase.server.processorTime - phase.server.workerProcessorTime
-      requests += phase.server.requests
+      for run in phase.earlier + [phase] {
+        time += run.server.processorTime - run.server.workerProcessorTime
+        requests += run.server.requests
+      }
     }
     guard requests > 0 else { return nil }
     served = Double(result.costs.processorTime) / Double(result.costs.done)

@@ -47,7 +47,6 @@ struct Report: Encodable {
   var traceCounts: [TraceProof.Row]?
   var traceVerdict: String?
   var transitions: [TraceProof.Transition]?
-  var repeats: [String]
   var promises: [Promise]
 
   init(_ result: ScenarioResult) {
@@ -60,7 +59,6 @@ struct Report: Encodable {
     traceCounts = result.proof?.rows
     traceVerdict = result.proof?.verdict
     transitions = result.proof?.transitions
-    repeats = result.repeats
     promises = Promises.check(result)
   }
 

@@ -34,8 +34,6 @@ struct ScenarioResult {
   /// Orders a second in the closed loop, each time that it was measured.
   var capacities: [Double] = []
   var costs = ServerStats()
-  /// Runs that were made again because the machine was not steady, and why.
-  var repeats: [String] = []
   var without: ModeResult?
   var with: ModeResult?
   var proof: TraceProof?
@@ -53,9 +51,6 @@ final class Scenario {
   private var result: ScenarioResult
   private let began = Clock.monotonic()
   private var hasTemplate = false
-  /// Processor time of an order in the workers, beside each capacity.
-  private var orderCosts: [Double] = []
-  private var repeatsLeft = 3
 
   init(_ settings: ScenarioSettings) {
     self.settings = settings
@@ -126,7 +121,6 @@ final class Scenario {
     }
     let used = try server.stats() - before
     result.capacities.append(capacity)
-    orderCosts.append(Double(used.workerProcessorTime) / Double(max(1, used.done)))
     result.costs = ServerStats(
       processorTime: result.costs.processorTime + used.processorTime,
       workerProcessorTime: result.costs.workerProcessorTime + used.workerProcessorTime,
@@ -165,7 +159,7 @@ final class Scenario {
       let load = try connect(server, clients: settings.clients, hasAdmission: false)
       var outcome = try run(phase, server, load, "without LTP")
       server.kill()
-      try measureCapacity(seconds: 2)
+      try measureCapacity(seconds: 1)
       outcome.capacity = capacityAround
       mode.phases.append(outcome)
     }
@@ -177,15 +171,13 @@ final class Scenario {
     var mode = ModeResult(hasAdmission: true)
     let server = try startServer(hasAdmission: true, database: settings.database)
     let load = try connect(server, clients: settings.clients, hasAdmission: true)
-    for phase in phases() {
-      var outcome = try runAndMeasure(phase, server, load)
-      while repeatsLeft > 0, Promises.covers(phase), let reason = unsteadiness(outcome) {
-        repeatsLeft -= 1
-        result.repeats.append("\(phase.name) with LTP was run again: \(reason)")
-        progress(result.repeats.last!)
-        outcome = try runAndMeasure(phase, server, load)
-      }
-      mode.phases.append(outcome)
+    let phases = phases()
+    for phase in phases where !Promises.covers(phase) && phase.hiccup == nil {
+      mode.phases.append(try runAndMeasure(phase, server, load))
+    }
+    mode.phases += try runRounds(phases.filter(Promises.covers), server, load)
+    for phase in phases where phase.hiccup != nil {
+      mode.phases.append(try runAndMeasure(phase, server, load))
     }
     try server.stop()
     mode.tally = load.tallied()
@@ -198,30 +190,36 @@ final class Scenario {
     var outcome = try run(phase, server, load, "with LTP")
     try load.drain(seconds: 10)
     // The state has time to become HEALTHY again meanwhile.
-    try measureCapacity(seconds: 2)
+    try measureCapacity(seconds: 1.5)
     outcome.capacity = capacityAround
     return outcome
   }
 
-  /// Why a run on this machine says little: it was not as fast during it as before and after, by more than a tenth, or did
-  /// something else. Goodput does not count here.
-  private func unsteadiness(_ outcome: PhaseResult) -> String? {
-    func differ(_ a: Double, _ b: Double) -> Bool { abs(a - b) > 0.1 * min(a, b) }
-    let around = result.capacities.suffix(2)
-    if differ(around.first!, around.last!) {
-      return "the capacity was \(fixed(around.first!, 0)) before and \(fixed(around.last!, 0)) after"
+  /// The loads that something is promised for, in turn, a few times over, with the capacity in between: a shared machine's
+  /// speed changes from second to second, for either.
+  private func runRounds(
+    _ phases: [Phase], _ server: ServerProcess, _ load: LoadGenerator
+  ) throws -> [PhaseResult] {
+    let first = result.capacities.count - 1
+    var runs: [[PhaseResult]] = phases.map { _ in [] }
+    for _ in 0..<Self.rounds {
+      for (index, phase) in phases.enumerated() {
+        var phase = phase
+        phase.seconds = max(2, phase.seconds * 0.75)
+        phase.settleSeconds = min(0.75, phase.seconds / 4)
+        runs[index].append(try runAndMeasure(phase, server, load))
+      }
     }
-    if outcome.othersCores > 0.15 {
-      return "something else used \(fixed(outcome.othersCores, 2)) processors"
+    let around = result.capacities[first...]
+    return runs.map { runs in
+      var outcome = runs.last!
+      outcome.earlier = runs.dropLast()
+      outcome.capacity = around.reduce(0, +) / Double(around.count)
+      return outcome
     }
-    let usual = orderCosts.suffix(2).reduce(0, +) / 2
-    let cost = Double(outcome.server.workerProcessorTime) / Double(max(1, outcome.server.done))
-    if differ(usual, cost) {
-      return
-        "an order took \(fixed(cost / 1e6, 2)) ms of processor, and \(fixed(usual / 1e6, 2)) ms before and after"
-    }
-    return nil
   }
+
+  private static let rounds = 3
 
   private func run(
     _ phase: Phase, _ server: ServerProcess, _ load: LoadGenerator, _ mode: String

@@ -18,7 +18,6 @@ struct Table {
       )
       for phase in mode.phases { lines.append(row(phase)) }
     }
-    if !result.repeats.isEmpty { lines += [""] + result.repeats }
     for phase in (result.without?.phases ?? []) + (result.with?.phases ?? []) where phase.locked != nil {
       if lines.last?.hasPrefix("hiccup") != true { lines.append("") }
       lines.append(
