@@ -57,7 +57,7 @@ struct Plot {
     axis(latency, "latency of answered orders, 99th percentile, ms (logarithmic)", ticks: 0)
     axis(requests, "requests a second with retries (logarithmic); thick gray: new intents", ticks: 2)
     for (index, phase) in phases.enumerated() {
-      let y = goodput.y(phase.capacity)
+      let y = goodput.y((result.with?.phases[index] ?? phase).capacity)
       drawing.line(
         x(index, 0), y, x(index, phase.phase.seconds), y, stroke: Self.gray, width: 1.5, isDashed: true)
     }
