@@ -3,7 +3,8 @@
 //
 // - Each request goes through the core's lane; its verdict is in the trace before the server acts on it.
 // - Real measured values are pushed as signals, and the core makes the orientation of them.
-// - What is in the server at once is limited to a little over what the pool needs to stay busy.
+// - What is in the server at once is limited by the core: an order that may run holds a permit until its work is done, and
+//   the latency that it is released with moves the limit (policy.json).
 
 import CLTP
 import Foundation
@@ -15,12 +16,9 @@ final class Admission {
   /// To be closed once this is gone, and its lane with it: that makes the trace durable and seals it.
   let core: Core
   private let lane: Lane
-  private let limit: Int
-  /// Let in, and not finished.
-  private var inServer = 0
 
   /// Opens the core. Returns once it is HEALTHY: from here on signals must be pushed.
-  init(traceDirectory: String, workers: Int) throws {
+  init(traceDirectory: String) throws {
     var options = Core.Options(traceDirectory: traceDirectory)
     options.policy = try PolicyFile.parse(Data(PackageResources.policy_json))
     options.signalRules = Self.rules
@@ -32,8 +30,6 @@ final class Admission {
     options.fields.segment_bytes = 8 << 20
     core = try Core(options)
     lane = try core.openLane()
-    // Workers busy, and about as long a queue again as a commit's hiccup takes.
-    limit = workers + 28
     try becomeHealthy()
   }
 
@@ -78,22 +74,16 @@ final class Admission {
 
   /// Decides the request of 64 bytes at `frame`, before anything else is done for it.
   func decide(_ frame: UnsafeRawPointer) -> ltp_verdict {
-    guard inServer >= limit else {
-      let verdict = ltp_admit(lane.unsafeHandle, frame, MemoryLayout<ltp_route_request>.size)
-      if verdict.verdict == LTP_VERDICT_EXECUTE { inServer += 1 }
-      return verdict
-    }
-    // There is no room: it would be late. Said with the deadline that the server can keep for it, which is none.
-    var request = frame.load(as: ltp_route_request.self)
-    request.header.flags |= LTP_REQUEST_HAS_DEADLINE
-    request.deadline_ns = 1
-    let verdict = ltp_admit(lane.unsafeHandle, &request, MemoryLayout<ltp_route_request>.size)
-    if verdict.verdict == LTP_VERDICT_EXECUTE { inServer += 1 }
-    return verdict
+    ltp_admit(lane.unsafeHandle, frame, MemoryLayout<ltp_route_request>.size)
   }
 
   /// A request that was let in has been worked on.
-  func finished(_ completion: Completion) { inServer -= 1 }
+  func finished(_ completion: Completion) {
+    guard let permit = Verdict(completion.job.verdict).permit else { return }
+    let latency = Duration.nanoseconds(Int64(completion.doneAt - completion.job.queuedAt))
+    // A permit that has been out for longer than its time has come back by itself.
+    try? lane.permits.release(permit, completion.isDone ? .success : .dropped, latency: latency)
+  }
 
   /// A session shakes hands; nil: the frame is malformed, or the trace cannot take it now.
   func answer(hello frame: UnsafeRawPointer) -> ltp_hello? {
@@ -108,5 +98,4 @@ final class Admission {
     try? core.push(.queueLatencySpike, Int64(oldestQueued / 1000))
     try? core.push(.dbWriteLatency, Int64(oldestWrite / 1000))
   }
-
 }

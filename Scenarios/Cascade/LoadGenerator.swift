@@ -196,8 +196,8 @@ final class LoadGenerator {
     wheel.advance(to: now, into: &due)
     for mark in due { fire(mark) }
     flush()
-    // A millisecond's answers together: the clients' own processor time is taken from the same machine.
-    if isOffering { Clock.sleep(nanoseconds: 1_000_000) }
+    // Two milliseconds' answers together: the clients' own processor time is taken from the same machine.
+    if isOffering { Clock.sleep(nanoseconds: 2_000_000) }
     ready.removeAll(keepingCapacity: true)
     poller.wait(milliseconds: isOffering ? 0 : waitingMilliseconds) { mark, _, _ in ready.append(Int32(mark))
     }

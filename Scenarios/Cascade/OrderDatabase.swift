@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The database behind the service: SQLite, one file on disk, one connection a worker. An order is a durable transaction:
-// the order, its lines, the stock that they take
-// and its movements, and the receipt read back.
+// the order, its lines, the stock that they take and its movements, the receipt read back, and the oldest order cleared
+// away, so that the database stays as large, and an order costs as much, however long the service has run.
 //
 // SQLite has one writer at a time, so what it can do is bounded, as with any database.
 
@@ -16,7 +16,7 @@ final class OrderDatabase: @unchecked Sendable {
   /// How many of a customer's last orders are looked at before a new one; each customer begins with so many.
   static let historyCount: Int64 = 2
   /// Lines of an order: a shop orders from its wholesaler.
-  static let lineCount = 400
+  static let lineCount = 1000
   /// An order's products lie within so many neighbours: one supplier's.
   static let supplierProducts: UInt64 = 500
 
@@ -154,12 +154,22 @@ final class OrderDatabase: @unchecked Sendable {
           length(json_group_array(json_object('place', place, 'product', name, 'price', line.price)))
         FROM line JOIN product ON product.id = line.product WHERE orders = ?
         """, order)
+      try clear(order - Self.customerCount * Self.historyCount)
       try run("COMMIT")
       return Receipt(order: order, lineCount: read[0], total: read[1])
     } catch {
       try run("ROLLBACK")
       throw error
     }
+  }
+
+  /// The order of so many before, its lines, and as many movements.
+  private func clear(_ order: Int64) throws(ScenarioFailure) {
+    try run("DELETE FROM line WHERE orders = ?", order)
+    try run("DELETE FROM orders WHERE id = ?", order)
+    try run(
+      "DELETE FROM movement WHERE id <= (SELECT max(id) FROM movement) - ?",
+      Self.customerCount * Self.historyCount * Int64(Self.lineCount))
   }
 
   /// Takes the database for itself and holds it, as a maintenance job gone wrong does. `body` runs meanwhile.

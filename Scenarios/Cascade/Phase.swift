@@ -91,7 +91,24 @@ struct PhaseResult {
     earlier.reduce(phase.seconds - phase.settleSeconds) { $0 + $1.measuredSeconds }
   }
   var goodput: Double { Double(measured.good) / measuredSeconds }
-  var shareOfCapacity: Double { goodput / capacity }
+
+  /// Goodput over the capacity measured just before and just after, of each run of this load; the median of them. A shared
+  /// machine's speed drifts over seconds, for either.
+  var shareOfCapacity: Double {
+    let shares = (earlier + [self]).map { $0.ownGoodput / $0.capacity }.sorted()
+    let middle = shares.count / 2
+    return shares.count % 2 == 1 ? shares[middle] : (shares[middle - 1] + shares[middle]) / 2
+  }
+
+  /// Of this run alone.
+  private var ownGoodput: Double {
+    Double(sum(from: phase.settleSeconds, to: phase.seconds).good) / (phase.seconds - phase.settleSeconds)
+  }
+
+  /// Over all runs of this load.
+  var meanCapacity: Double {
+    (earlier + [self]).reduce(0) { $0 + $1.capacity } / Double(earlier.count + 1)
+  }
   /// Goodput that counts as full: 0.90 of the capacity, or of what is offered if that is less.
   var fullGoodput: Double { 0.9 * min(capacity, phase.rate) }
 

@@ -26,6 +26,12 @@ enum Promises {
     for phase in with.phases where phase.locked != nil {
       promises += recovery(phase)
     }
+    let failed = with.phases.reduce(0) { sum, phase in
+      sum + (phase.earlier + [phase]).reduce(0) { $0 + $1.server.failed }
+    }
+    promises.append(
+      Promise(
+        text: "every order that was let in was placed", measured: "\(failed) failed", isMet: failed == 0))
     if let cost = Cost(result) {
       promises.append(
         Promise(

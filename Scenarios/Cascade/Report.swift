@@ -69,7 +69,7 @@ struct Report: Encodable {
       name: phase.phase.name, load: phase.phase.load, seconds: phase.phase.seconds,
       settleSeconds: phase.phase.settleSeconds, offeredPerSecond: rate(sum.offered),
       requestsPerSecond: rate(sum.requests), goodputPerSecond: phase.goodput,
-      capacity: phase.capacity, shareOfCapacity: phase.shareOfCapacity,
+      capacity: phase.meanCapacity, shareOfCapacity: phase.shareOfCapacity,
       latencyP50Milliseconds: sum.latency(percentile: 50),
       latencyP99Milliseconds: sum.latency(percentile: 99), latePerSecond: rate(sum.late),
       deniedPerSecond: rate(sum.denied), timeoutsPerSecond: rate(sum.timeouts),

@@ -200,26 +200,23 @@ final class Scenario {
   private func runRounds(
     _ phases: [Phase], _ server: ServerProcess, _ load: LoadGenerator
   ) throws -> [PhaseResult] {
-    let first = result.capacities.count - 1
     var runs: [[PhaseResult]] = phases.map { _ in [] }
     for _ in 0..<Self.rounds {
       for (index, phase) in phases.enumerated() {
         var phase = phase
-        phase.seconds = max(2, phase.seconds * 0.75)
-        phase.settleSeconds = min(0.75, phase.seconds / 4)
+        phase.seconds = max(2, phase.seconds * 0.625)
+        phase.settleSeconds = 0.5
         runs[index].append(try runAndMeasure(phase, server, load))
       }
     }
-    let around = result.capacities[first...]
     return runs.map { runs in
       var outcome = runs.last!
       outcome.earlier = runs.dropLast()
-      outcome.capacity = around.reduce(0, +) / Double(around.count)
       return outcome
     }
   }
 
-  private static let rounds = 3
+  private static let rounds = 4
 
   private func run(
     _ phase: Phase, _ server: ServerProcess, _ load: LoadGenerator, _ mode: String

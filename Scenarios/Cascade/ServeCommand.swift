@@ -32,7 +32,7 @@ struct ServeCommand: ParsableCommand {
       try Sockets.raiseDescriptorLimit(to: clients + 200)
       let pool = try WorkerPool(workers: workers, queueMax: queue, database: database)
       let server = try Server(
-        pool: pool, admission: trace.map { try Admission(traceDirectory: $0, workers: workers) })
+        pool: pool, admission: trace.map { try Admission(traceDirectory: $0) })
       FileHandle.standardOutput.write(Data("ready \(server.port)\n".utf8))
       try server.run()
     } catch {

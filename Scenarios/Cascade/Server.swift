@@ -29,7 +29,7 @@ final class Server {
   /// How often signals are pushed.
   private static let observeInterval: UInt64 = 5_000_000
   /// What comes within this time is taken in one wake-up, as a network card's driver does.
-  private static let gatherInterval: UInt64 = 400_000
+  private static let gatherInterval: UInt64 = 2_000_000
   private static let listenerMark = UInt64.max
   private static let eventMark = UInt64.max - 1
   private static let controlMark = UInt64.max - 2

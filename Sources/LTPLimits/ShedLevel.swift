@@ -3,11 +3,42 @@
 // (DAGOR), SoCC 2018, section 4.2: how many may be let in moves by small factors; the histogram of what is offered says
 // where the cursor must stand for it. A level is priority * 256 + cohort.
 
+/// What is offered in a window, by priority, averaged over the last windows: one of a few dozen requests says little by
+/// itself, and DAGOR's are of two thousand. A handle.
+public struct OfferedHistogram {
+  public static var memoryBytes: Int { 2 * 256 * 8 }
+  /// Averages are in these parts: fine enough that a priority which comes once in a hundred windows is not rounded up.
+  private static var parts: UInt64 { 1 << 24 }
+
+  /// Of the window that has just ended.
+  public let window: UnsafeMutablePointer<UInt64>
+  private let averages: UnsafeMutablePointer<UInt64>
+
+  /// `memory`: `memoryBytes` zeroed bytes.
+  public init(memory: UnsafeMutableRawPointer) {
+    window = memory.bindMemory(to: UInt64.self, capacity: 256)
+    averages = (memory + 256 * 8).bindMemory(to: UInt64.self, capacity: 256)
+  }
+
+  public func beginWindow() { for priority in 0..<256 { window[priority] = 0 } }
+
+  /// Takes the window into the averages, an eighth of them.
+  public func endWindow() {
+    for priority in 0..<256 {
+      averages[priority] = averages[priority] - averages[priority] / 8 + window[priority] * Self.parts / 8
+    }
+  }
+
+  func average(_ priority: Int) -> Double { Double(averages[priority]) / Double(Self.parts) }
+}
+
 public struct ShedLevel {
   private let decrease: Double
   private let increase: Double
   /// How many a window lets in; nil: all.
   private var admitted: Double?
+  /// How many were let in of late: a window of a few dozen says little by itself.
+  private var recent: Double?
   public private(set) var level: UInt16 = 0
 
   /// Both in thousandths.
@@ -16,33 +47,38 @@ public struct ShedLevel {
     increase = Double(increasePermille) / 1000
   }
 
-  /// After a window: what was offered, by priority; how many were let in; whether that was too much.
+  /// After a window: what is offered, by priority; how many may pass at most while it is too much, which is what was let in,
+  /// and what the limits behind are to refuse; whether it was too much.
   public mutating func update(
-    offered: UnsafePointer<UInt64>, admittedCount: UInt64, isOverloaded: Bool
+    offered: OfferedHistogram, passingCount: UInt64, isOverloaded: Bool
   ) {
-    var total: UInt64 = 0
-    for priority in 0..<256 { total += offered[priority] }
-    guard total > 0 else {
+    var total = 0.0
+    for priority in 0..<256 { total += offered.average(priority) }
+    let recent = recent.map { $0 + (Double(passingCount) - $0) / 8 } ?? Double(passingCount)
+    self.recent = recent
+    guard total >= 1 else {
       // Nobody asks: whoever comes next is let in.
       if !isOverloaded { (admitted, level) = (nil, 0) }
       return
     }
     if isOverloaded {
-      let now = min(Double(admittedCount), admitted ?? .infinity)
-      // Never less than a hundredth of what is offered: a system that lets in nothing learns nothing.
-      admitted = max(now * (1 - decrease), Double(total) / 100)
+      let before = min(admitted ?? .infinity, total)
+      // One window that stood still says little: no more than half is given up at once. And never more than all but a
+      // hundredth of what is offered: a system that lets in nothing learns nothing.
+      let now = min(before, max(recent, before / 2))
+      admitted = max(now * (1 - decrease), total / 100)
     } else if let before = admitted {
       let more = before * (1 + increase)
-      admitted = more < Double(total) ? more : nil
+      admitted = more < total ? more : nil
     }
     level = admitted.map { Self.cursor(offered, admitting: $0) } ?? 0
   }
 
   /// The level from which on `admitting` requests fit. Cohorts are users by hash, so within a priority they are even.
-  private static func cursor(_ offered: UnsafePointer<UInt64>, admitting admitted: Double) -> UInt16 {
+  private static func cursor(_ offered: OfferedHistogram, admitting admitted: Double) -> UInt16 {
     var left = admitted
-    for priority in (0..<256).reversed() where offered[priority] > 0 {
-      let count = Double(offered[priority])
+    for priority in (0..<256).reversed() {
+      let count = offered.average(priority)
       if count > left {
         let cohorts = Int(256 * (1 - left / count))
         return UInt16(priority * 256 + min(max(cohorts, 0), 255))

@@ -39,6 +39,8 @@ struct RegulatorState: ~Copyable {
   /// Permits that there are, wherever they lie.
   var permits: Int64 = 0
   var contendedUntil: UInt64 = 0
+  /// The state was one in which nothing is learnt about the load.
+  var isOutage = false
   /// When the core began to recover; 0: it does not.
   var recoveringSince: UInt64 = 0
 }
@@ -55,15 +57,14 @@ public struct Regulator {
   private let lock: UnsafeMutablePointer<SpinLock>
   private let expired: UnsafeMutablePointer<Atomic<UInt64>>
   private let state: UnsafeMutablePointer<RegulatorState>
-  /// What is offered in a window, by priority.
-  private let offered: UnsafeMutablePointer<UInt64>
+  private let offered: OfferedHistogram
   public let shared: SharedLimits
   private let orientation: Orientation
   private let lanes: LaneTable
 
   private static let stateOffset = 64
   private static var offeredOffset: Int { (stateOffset + MemoryLayout<RegulatorState>.size + 63) / 64 * 64 }
-  private static var sharedOffset: Int { offeredOffset + 256 * 8 }
+  private static var sharedOffset: Int { offeredOffset + OfferedHistogram.memoryBytes }
   public static var memoryBytes: Int { sharedOffset + SharedLimits.memoryBytes }
 
   /// `memory`: `memoryBytes` zeroed bytes. `tick`: of the core's clock, in nanoseconds.
@@ -73,7 +74,7 @@ public struct Regulator {
     expired = (memory + 8).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
     state = (memory + Self.stateOffset).bindMemory(to: RegulatorState.self, capacity: 1)
     state.initialize(to: RegulatorState(regulation: Regulation(ltp_policy_limits())))
-    offered = (memory + Self.offeredOffset).bindMemory(to: UInt64.self, capacity: 256)
+    offered = OfferedHistogram(memory: memory + Self.offeredOffset)
     shared = SharedLimits(memory: memory + Self.sharedOffset, tick: tick)
     self.orientation = orientation
     self.lanes = lanes
@@ -134,18 +135,43 @@ public struct Regulator {
     let state = state
     let limits = state.pointee.regulation.limits
     var counts = LaneCounts()
-    for priority in 0..<256 { offered[priority] = 0 }
-    forEachLane { $0.takeCounts(offered: offered, into: &counts) }
+    offered.beginWindow()
+    forEachLane { $0.takeCounts(offered: offered.window, into: &counts) }
+    offered.endWindow()
     regulateConcurrency(counts, now: now)
-    var isOverloaded = counts.refusedByCapacity > 0
+    // Of what shedding lets pass, the limits behind it shall still refuse one in five: with nothing to refuse they would run
+    // dry between two bursts. More than that is an overload.
+    var isOverloaded = counts.refusedByCapacity * 4 > counts.admitted
+    let passing = counts.refusedByCapacity > 0 ? counts.admitted * 5 / 4 : counts.admitted
     if limits.shed_signal != LTP_SIGNAL_NONE, let value = signal(limits.shed_signal) {
       isOverloaded = isOverloaded || value > limits.shed_target
     }
-    state.pointee.regulation.shed?.update(
-      offered: offered, admittedCount: counts.admitted, isOverloaded: isOverloaded)
+    followOutage()
+    if !state.pointee.isOutage {
+      state.pointee.regulation.shed?.update(
+        offered: offered, passingCount: passing, isOverloaded: isOverloaded)
+    }
     state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
     let isShedding = (state.pointee.regulation.shed?.level ?? 0) > 0
     if isOverloaded || isShedding { state.pointee.contendedUntil = now &+ 1_000_000_000 }
+  }
+
+  /// An outage stops the work, whoever asks for it; what was learnt about the load before it is void after it.
+  private func followOutage() {
+    let state = state
+    let isOutage =
+      switch orientation.current.state {
+      case LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED, LTP_STATE_RECOVERING: false
+      default: true
+      }
+    if state.pointee.isOutage, !isOutage {
+      state.pointee.regulation.shed = state.pointee.regulation.shed.map { _ in
+        ShedLevel(
+          decreasePermille: state.pointee.regulation.limits.shed_decrease_permille,
+          increasePermille: state.pointee.regulation.limits.shed_increase_permille)
+      }
+    }
+    state.pointee.isOutage = isOutage
   }
 
   private func regulateConcurrency(_ counts: LaneCounts, now: UInt64) {

@@ -22,6 +22,27 @@ private func settings(_ algorithm: UInt8, timeoutMicroseconds: UInt32 = 0) -> lt
   return limits
 }
 
+/// What a test offers.
+private final class Load {
+  private let memory: UnsafeMutableRawPointer
+  let histogram: OfferedHistogram
+
+  init() {
+    memory = .allocate(byteCount: OfferedHistogram.memoryBytes, alignment: 64)
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: OfferedHistogram.memoryBytes)
+    histogram = OfferedHistogram(memory: memory)
+  }
+
+  deinit { memory.deallocate() }
+
+  /// A window: requests by priority.
+  func offer(_ counts: [Int: UInt64]) {
+    histogram.beginWindow()
+    for (priority, count) in counts { histogram.window[priority] = count }
+    histogram.endWindow()
+  }
+}
+
 @Suite("Limits that move")
 struct AdaptiveTests {
   @Test(
@@ -70,15 +91,13 @@ struct AdaptiveTests {
   @Test("shedding finds the level at which what is let in fits, low priorities first, cohorts in part")
   func shedsByPriority() {
     var shed = ShedLevel(decreasePermille: 50, increasePermille: 10)
-    let offered = UnsafeMutablePointer<UInt64>.allocate(capacity: 256)
-    defer { offered.deallocate() }
-    offered.initialize(repeating: 0, count: 256)
+    let load = Load()
     // 1000 a window, of which 600 fit; half of them of priority 100, half of 200.
-    (offered[100], offered[200]) = (500, 500)
     var admitted: UInt64 = 1000
     var history: [UInt64] = []
     for _ in 0..<400 {
-      shed.update(offered: offered, admittedCount: admitted, isOverloaded: admitted > 600)
+      load.offer([100: 500, 200: 500])
+      shed.update(offered: load.histogram, passingCount: admitted, isOverloaded: admitted > 600)
       let (priority, cohort) = (Int(shed.level >> 8), Double(shed.level & 0xFF))
       admitted = 0
       for each in [100, 200] where each >= priority {
@@ -90,22 +109,41 @@ struct AdaptiveTests {
     #expect(settled.allSatisfy { (540...612).contains($0) }, "\(settled)")
     #expect(shed.level >> 8 == 100, "the upper half is never touched")
     // The load ends: everyone is let in again.
-    (offered[100], offered[200]) = (50, 50)
-    for _ in 0..<400 { shed.update(offered: offered, admittedCount: 100, isOverloaded: false) }
+    for _ in 0..<400 {
+      load.offer([100: 50, 200: 50])
+      shed.update(offered: load.histogram, passingCount: 100, isOverloaded: false)
+    }
     #expect(shed.level == 0)
+  }
+
+  @Test("what is offered is as much as is offered, however thinly it is spread over priorities")
+  func averagesThinLoads() {
+    let load = Load()
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<300 {
+      var counts: [Int: UInt64] = [:]
+      for _ in 0..<20 { counts[Int.random(in: 0..<256, using: &random), default: 0] += 1 }
+      load.offer(counts)
+    }
+    let total = (0..<256).reduce(0) { $0 + load.histogram.average($1) }
+    #expect(abs(total - 20) < 0.01, "\(total)")
+    for _ in 0..<300 { load.offer([:]) }
+    #expect((0..<256).allSatisfy { load.histogram.average($0) < 0.001 })
   }
 
   @Test("an overload that nothing helps leaves a hundredth, and ends when nobody asks")
   func neverClosesForGood() {
     var shed = ShedLevel(decreasePermille: 500, increasePermille: 10)
-    let offered = UnsafeMutablePointer<UInt64>.allocate(capacity: 256)
-    defer { offered.deallocate() }
-    offered.initialize(repeating: 0, count: 256)
-    offered[0] = 1000
-    for _ in 0..<100 { shed.update(offered: offered, admittedCount: 0, isOverloaded: true) }
+    let load = Load()
+    for _ in 0..<100 {
+      load.offer([0: 1000])
+      shed.update(offered: load.histogram, passingCount: 0, isOverloaded: true)
+    }
     #expect(shed.level >> 8 == 0 && shed.level & 0xFF >= 250)
-    offered[0] = 0
-    shed.update(offered: offered, admittedCount: 0, isOverloaded: false)
+    for _ in 0..<100 {
+      load.offer([:])
+      shed.update(offered: load.histogram, passingCount: 0, isOverloaded: false)
+    }
     #expect(shed.level == 0)
   }
 
