@@ -67,6 +67,8 @@ struct PhaseResult {
   var server: ServerStats
   /// Orders a second that the service can do, as measured before and after.
   var capacity = 0.0
+  /// Processor time that an order took then, in nanoseconds.
+  var capacityOrderTime = 0.0
   /// The runs of the same load before; this is the last one.
   var earlier: [PhaseResult] = []
   /// Processors that were busy with something else, the kernel's own threads among it.
@@ -95,9 +97,17 @@ struct PhaseResult {
   /// Goodput over the capacity measured just before and just after, of each run of this load; the median of them. A shared
   /// machine's speed drifts over seconds, for either.
   var shareOfCapacity: Double {
-    let shares = (earlier + [self]).map { $0.ownGoodput / $0.capacity }.sorted()
-    let middle = shares.count / 2
-    return shares.count % 2 == 1 ? shares[middle] : (shares[middle - 1] + shares[middle]) / 2
+    median((earlier + [self]).map { $0.ownGoodput / $0.capacity })
+  }
+
+  /// The same at the speed that the machine had during the run: an order is the same work each time, so the processor time
+  /// that its worker takes for one, then and in the capacity's closed loops, says how fast the machine was.
+  var shareAtSpeed: Double {
+    median((earlier + [self]).map { $0.ownGoodput / $0.capacity * $0.orderTime / $0.capacityOrderTime })
+  }
+
+  private var orderTime: Double {
+    server.done > 0 ? Double(server.workerProcessorTime) / Double(server.done) : capacityOrderTime
   }
 
   /// Of this run alone.
@@ -113,6 +123,12 @@ struct PhaseResult {
   var fullGoodput: Double { 0.9 * min(capacity, phase.rate) }
 
   func goodput(from: Double, to: Double) -> Double { Double(sum(from: from, to: to).good) / (to - from) }
+}
+
+func median(_ values: [Double]) -> Double {
+  let sorted = values.sorted()
+  let middle = sorted.count / 2
+  return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 /// Answers by what they said: what the trace must agree with.

@@ -15,6 +15,7 @@ struct Report: Encodable {
     /// Measured before and after.
     var capacity: Double
     var shareOfCapacity: Double
+    var shareAtSpeed: Double
     var latencyP50Milliseconds: Double?
     var latencyP99Milliseconds: Double?
     var latePerSecond: Double
@@ -70,6 +71,7 @@ struct Report: Encodable {
       settleSeconds: phase.phase.settleSeconds, offeredPerSecond: rate(sum.offered),
       requestsPerSecond: rate(sum.requests), goodputPerSecond: phase.goodput,
       capacity: phase.meanCapacity, shareOfCapacity: phase.shareOfCapacity,
+      shareAtSpeed: phase.shareAtSpeed,
       latencyP50Milliseconds: sum.latency(percentile: 50),
       latencyP99Milliseconds: sum.latency(percentile: 99), latePerSecond: rate(sum.late),
       deniedPerSecond: rate(sum.denied), timeoutsPerSecond: rate(sum.timeouts),

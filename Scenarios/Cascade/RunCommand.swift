@@ -33,7 +33,7 @@ struct RunCommand: ParsableCommand {
   var directory = "build/scenario-cascade"
 
   @Option(help: "Seconds of each load, 2 to 60; a quarter of them, at most one, settles and is not measured.")
-  var seconds = 4.0
+  var seconds = 3.0
 
   @Option(help: "What is offered, in times the capacity, 0.1 to 20, with commas between.")
   var loads = "1,2,5,10"

@@ -7,7 +7,7 @@ import Foundation
 struct ScenarioSettings {
   var directory: String
   var loads: [Double] = [1, 2, 5, 10]
-  var seconds = 4.0
+  var seconds = 3.0
   var hiccupLoad = 0.8
   var hiccupSeconds = 2.0
   var clients = 3000
@@ -33,17 +33,15 @@ struct ScenarioResult {
   var settings: ScenarioSettings
   /// Orders a second in the closed loop, each time that it was measured.
   var capacities: [Double] = []
+  /// Processor time that an order took each time, in nanoseconds.
+  var orderTimes: [Double] = []
   var costs = ServerStats()
   var without: ModeResult?
   var with: ModeResult?
   var proof: TraceProof?
 
   /// The median of the measurements.
-  var capacity: Double {
-    let sorted = capacities.sorted()
-    let middle = sorted.count / 2
-    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-  }
+  var capacity: Double { median(capacities) }
 }
 
 final class Scenario {
@@ -121,6 +119,7 @@ final class Scenario {
     }
     let used = try server.stats() - before
     result.capacities.append(capacity)
+    result.orderTimes.append(Double(used.workerProcessorTime) / Double(max(used.done, 1)))
     result.costs = ServerStats(
       processorTime: result.costs.processorTime + used.processorTime,
       workerProcessorTime: result.costs.workerProcessorTime + used.workerProcessorTime,
@@ -132,7 +131,10 @@ final class Scenario {
   }
 
   /// The mean of the last two measurements.
-  private var capacityAround: Double { result.capacities.suffix(2).reduce(0, +) / 2 }
+  private func noteCapacityAround(_ outcome: inout PhaseResult) {
+    outcome.capacity = result.capacities.suffix(2).reduce(0, +) / 2
+    outcome.capacityOrderTime = result.orderTimes.suffix(2).reduce(0, +) / 2
+  }
 
   private func phases() -> [Phase] {
     // What was measured first sets the load for both.
@@ -160,7 +162,7 @@ final class Scenario {
       var outcome = try run(phase, server, load, "without LTP")
       server.kill()
       try measureCapacity(seconds: 1)
-      outcome.capacity = capacityAround
+      noteCapacityAround(&outcome)
       mode.phases.append(outcome)
     }
     return mode
@@ -191,7 +193,7 @@ final class Scenario {
     try load.drain(seconds: 10)
     // The state has time to become HEALTHY again meanwhile.
     try measureCapacity(seconds: 1.5)
-    outcome.capacity = capacityAround
+    noteCapacityAround(&outcome)
     return outcome
   }
 
@@ -204,7 +206,7 @@ final class Scenario {
     for _ in 0..<Self.rounds {
       for (index, phase) in phases.enumerated() {
         var phase = phase
-        phase.seconds = max(2, phase.seconds * 0.625)
+        phase.seconds = max(2, phase.seconds * 0.8)
         phase.settleSeconds = 0.5
         runs[index].append(try runAndMeasure(phase, server, load))
       }
@@ -216,7 +218,7 @@ final class Scenario {
     }
   }
 
-  private static let rounds = 4
+  private static let rounds = 3
 
   private func run(
     _ phase: Phase, _ server: ServerProcess, _ load: LoadGenerator, _ mode: String

@@ -14,7 +14,7 @@ struct Table {
       lines.append("")
       lines.append(mode.hasAdmission ? "with LTP" : "without LTP")
       lines.append(
-        "  load           offered/s  goodput/s  capacity/s  share   p50 ms    p99 ms  denied/s  timeouts/s  retries/s"
+        "  load           offered/s  goodput/s  capacity/s  share  at speed   p50 ms    p99 ms  denied/s  timeouts/s  retries/s"
       )
       for phase in mode.phases { lines.append(row(phase)) }
     }
@@ -45,7 +45,7 @@ struct Table {
     }
     let name = phase.phase.name + String(repeating: " ", count: max(0, 13 - phase.phase.name.count))
     return
-      "  \(name)  \(rate(sum.offered, 9))  \(rate(sum.good, 9))  \(fixed(phase.meanCapacity, 0, width: 10))  \(fixed(phase.shareOfCapacity, 2, width: 5))"
+      "  \(name)  \(rate(sum.offered, 9))  \(rate(sum.good, 9))  \(fixed(phase.meanCapacity, 0, width: 10))  \(fixed(phase.shareOfCapacity, 2, width: 5))  \(fixed(phase.shareAtSpeed, 2, width: 8))"
       + "  \(milliseconds(sum.latency(percentile: 50), 7))  \(milliseconds(sum.latency(percentile: 99), 8))"
       + "  \(rate(sum.denied, 8))  \(rate(sum.timeouts, 10))  \(rate(sum.retries, 9))"
   }

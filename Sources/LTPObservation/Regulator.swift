@@ -39,8 +39,6 @@ struct RegulatorState: ~Copyable {
   /// Permits that there are, wherever they lie.
   var permits: Int64 = 0
   var contendedUntil: UInt64 = 0
-  /// The state was one in which nothing is learnt about the load.
-  var isOutage = false
   /// When the core began to recover; 0: it does not.
   var recoveringSince: UInt64 = 0
 }
@@ -146,32 +144,24 @@ public struct Regulator {
     if limits.shed_signal != LTP_SIGNAL_NONE, let value = signal(limits.shed_signal) {
       isOverloaded = isOverloaded || value > limits.shed_target
     }
-    followOutage()
-    if !state.pointee.isOutage {
+    if canLearn {
       state.pointee.regulation.shed?.update(
         offered: offered, passingCount: passing, isOverloaded: isOverloaded)
+    } else {
+      state.pointee.regulation.shed?.forget()
     }
     state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
     let isShedding = (state.pointee.regulation.shed?.level ?? 0) > 0
     if isOverloaded || isShedding { state.pointee.contendedUntil = now &+ 1_000_000_000 }
   }
 
-  /// An outage stops the work, whoever asks for it; what was learnt about the load before it is void after it.
-  private func followOutage() {
-    let state = state
-    let isOutage =
-      switch orientation.current.state {
-      case LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED, LTP_STATE_RECOVERING: false
-      default: true
-      }
-    if state.pointee.isOutage, !isOutage {
-      state.pointee.regulation.shed = state.pointee.regulation.shed.map { _ in
-        ShedLevel(
-          decreasePermille: state.pointee.regulation.limits.shed_decrease_permille,
-          increasePermille: state.pointee.regulation.limits.shed_increase_permille)
-      }
+  /// Shedding follows the load of a service that works. In an outage, and on the way out of it, the table and the ramp refuse
+  /// most of what comes, and what is let in says nothing about what the service can do.
+  private var canLearn: Bool {
+    switch orientation.current.state {
+    case LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED: true
+    default: false
     }
-    state.pointee.isOutage = isOutage
   }
 
   private func regulateConcurrency(_ counts: LaneCounts, now: UInt64) {
