@@ -457,7 +457,8 @@ typedef struct ltp_rate {
 #define LTP_PERMITS_MAX 4096 /* that one lane can have out at a time */
 
 #define LTP_LIMITS_SHED ((uint8_t)1) /* the priority threshold follows the load (DAGOR, SoCC 2018) */
-#define LTP_LIMITS_TENANT_WHEN_CONTENDED ((uint8_t)2) /* tenants keep to their rate only while something is refused */
+#define LTP_LIMITS_TENANT_WHEN_CONTENDED ((uint8_t)2) /* tenants keep to their rate only while the total rate, the ramp, the
+                                                        concurrency limit or shedding refuses, and for a second after */
 
 /* Limits that every policy may have beside its table; all zero: none. They refuse what the table would EXECUTE. None
  * applies to RECOVERY classes, and to EXEMPT ones only their own rate. */
@@ -468,8 +469,9 @@ typedef struct ltp_policy_limits {
   uint32_t ramp_ms;    /* how long the ramp takes; 1 to 3,600,000 when recovering is set */
   uint32_t ramp_start_permille; /* what it starts at, of recovering.per_second; 1 to 1000 */
   uint8_t concurrency; /* LTP_CONCURRENCY_* */
-  uint8_t shed_signal; /* the load is too high while this signal's value is above shed_target; LTP_SIGNAL_NONE: only
-                          while another limit refuses */
+  uint8_t shed_signal; /* the load is too high while this signal's value, pushed within the last second, is above
+                          shed_target (a core with signal_rules); and while the total rate, the ramp or the concurrency
+                          limit refuses more than a fifth of what passes. LTP_SIGNAL_NONE: only the latter */
   uint8_t flags;       /* LTP_LIMITS_* */
   uint8_t reserved;
   uint32_t concurrency_initial; /* 1 to LTP_CONCURRENCY_MAX, between min and max */
@@ -480,7 +482,8 @@ typedef struct ltp_policy_limits {
   uint32_t window_ms;              /* how often limits are adjusted, 1 to 10,000; 0: 100 */
   uint32_t shed_decrease_permille; /* a window too high lets in so much less; 1 to 500. DAGOR: 50 */
   uint32_t shed_increase_permille; /* any other so much more; 1 to 1000. DAGOR: 10 */
-  uint32_t retry_horizon_max_ms;   /* retry_after grows with the number of callers that wait, up to this; 0: it does not */
+  uint32_t retry_horizon_max_ms;   /* retry_after grows with the number of callers that wait, up to this before it is
+                                      spread; 100 to 3,600,000; 0: it does not */
   int64_t shed_target;
   uint8_t reserved_2[16];
   ltp_rate classes[LTP_CLASS_COUNT];
@@ -814,7 +817,8 @@ LTP_STATIC_ASSERT(sizeof(ltp_verdict) == 16, verdict_size);
 
 /* Opens a lane. The handle may move between threads, but only one may use it at a time. */
 int32_t ltp_lane_open(ltp_core *core, ltp_lane **lane, ltp_error *error);
-/* Gives the lane's memory back once the trace has its records. */
+/* Gives the lane's memory back once the trace has its records. Permits that it has out are the limit's again, though their
+ * work may still go on: release them first. */
 int32_t ltp_lane_close(ltp_lane *lane);
 
 /* Decides one route_request. Never fails: what cannot be decided is denied, and the reason says why. When it

@@ -58,13 +58,15 @@ extension Lane {
       let slot = orientation.slots + Int(word.policySlot)
       let first = Int(word.state) * PolicyTable.classCount
       let hasShadow = slot.pointee.hasShadow.load(ordering: .acquiring) != 0
+      let generation = slot.pointee.generation.load(ordering: .acquiring)
+      if generation != state.pointee.policyGeneration { state.pointee.limits.forgetRates() }
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))
         state.pointee.limits.setGates(gates.under(limitsWord), column: index)
         state.pointee.rules[index] =
           rule.under(
-            threshold: word.threshold, retryFloorMilliseconds: limitsWord.retryFloorMilliseconds,
+            threshold: word.threshold, retryFloorMilliseconds: limitsWord.retryFloor(under: gates),
             isLimited: hasShadow || !gates.isEmpty
           ).rawValue
       }
@@ -73,7 +75,6 @@ extension Lane {
       state.pointee.limits.shedLevel.pointee = limitsWord.shedLevel
       if hasShadow { copyShadow(slot, word) }
       state.pointee.hasShadow = hasShadow
-      let generation = slot.pointee.generation.load(ordering: .acquiring)
       // Still current: then the slot was not overwritten while we copied it.
       guard orientation.current == word else { continue }
       state.pointee.policyGeneration = generation

@@ -12,8 +12,18 @@ extension PolicyCheck {
     try checkRamp(limits)
     try checkConcurrency(limits)
     try checkShedding(limits)
-    guard limits.retry_horizon_max_ms <= LTP_RETRY_AFTER_MS_MAX else {
-      throw refusal("retry_horizon_max_ms is more than an hour (LTP_RETRY_AFTER_MS_MAX)")
+    guard limits.retry_horizon_max_ms == 0 || (100...3_600_000).contains(limits.retry_horizon_max_ms) else {
+      throw refusal("retry_horizon_max_ms is neither 0 nor from 100 ms to an hour (LTP_RETRY_AFTER_MS_MAX)")
+    }
+    let hasCapacity =
+      limits.total.per_second > 0 || limits.recovering.per_second > 0
+      || limits.concurrency != LTP_CONCURRENCY_NONE
+    let sheds = limits.flags & LTP_LIMITS_SHED != 0
+    guard !sheds || hasCapacity || limits.shed_signal != LTP_SIGNAL_NONE else {
+      throw refusal("shedding follows a signal, or another limit that refuses: there is neither")
+    }
+    guard limits.flags & LTP_LIMITS_TENANT_WHEN_CONTENDED == 0 || hasCapacity || sheds else {
+      throw refusal("tenants keep to their rate while something else is refused: there is no other limit")
     }
     for actionClass in 0..<PolicyTable.classCount { try checkClassLimits(policy, actionClass) }
   }

@@ -21,7 +21,7 @@ struct RedecideSink: RecordSink {
       return count
     }
     let row = Int(context.word.state) * RecordedPolicy.columns
-    let shadow = ShadowRow(policy, context)
+    let shadow = ShadowRow(policy, context, isWholeLog: log.run.isWhole)
     var slot = from
     while slot < to {
       let record = body + slot * RecordLayout.slotBytes
@@ -29,7 +29,8 @@ struct RedecideSink: RecordSink {
       slot += 1
       let rule = policy.rules[row + recorded.column]
       let decision = rule.decide(
-        threshold: context.word.threshold, retryFloorMilliseconds: context.limitsWord.retryFloorMilliseconds,
+        threshold: context.word.threshold,
+        retryFloorMilliseconds: context.limitsWord.retryFloor(under: policy.gates[row + recorded.column]),
         priority: recorded.priority, inputs: recorded.inputs, sessionID: record.u64(24))
       let same =
         recorded.verdict == decision.outcome.verdict && recorded.reason == decision.outcome.reason
@@ -92,8 +93,11 @@ struct RedecideSink: RecordSink {
     private let threshold: UInt8
     /// Nothing can be said of a shadow whose policy does not pass the check.
     private let isUnknown: Bool
+    /// A shadow that is not known may have left the trace with older segments.
+    private let isWholeLog: Bool
 
-    init(_ policy: RecordedPolicy, _ context: borrowing RecordContext) {
+    init(_ policy: RecordedPolicy, _ context: borrowing RecordContext, isWholeLog: Bool) {
+      self.isWholeLog = isWholeLog
       let state = context.word.state
       let shadow = policy.shadow
       rules = shadow.map { $0.rules + Int(state) * RecordedPolicy.columns }
@@ -104,7 +108,7 @@ struct RedecideSink: RecordSink {
 
     @inline(__always)
     func fits(_ recorded: DecisionWord, sessionID: UInt64) -> Bool {
-      guard let rules else { return recorded.shadow.rawValue == 0 }
+      guard let rules else { return recorded.shadow.rawValue == 0 || !isWholeLog }
       guard !isUnknown, recorded.inputs & LTP_INPUT_MALFORMED == 0 else { return true }
       let rule = rules[recorded.column]
       // Whether the token was good is not in the record, when only the shadow asked.

@@ -75,9 +75,14 @@ extension Core {
     withControlMutex {
       let current = state.pointee.orientation.policySlot(state.pointee.orientation.current.policySlot)
       let hasShadow = current.pointee.hasShadow.load(ordering: .acquiring) != 0
+      let regulator = state.pointee.regulator
+      // First: a gate that lanes find must have its rate and its permits behind it.
+      regulator.configure(policy, now: ltp_system_monotonic_ns())
       let status = loadPair(
         policy, shadow: hasShadow ? UnsafePointer(current.pointee.shadowSource) : nil, loaded)
-      if status == LTP_OK { state.pointee.regulator.configure(policy) }
+      if status != LTP_OK {
+        regulator.configure(UnsafePointer(current.pointee.source), now: ltp_system_monotonic_ns())
+      }
       return status
     }
   }

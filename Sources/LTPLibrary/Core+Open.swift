@@ -140,7 +140,7 @@ extension Core {
     let orientation = state.pointee.orientation
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
     let generation = state.pointee.policyGeneration
-    state.pointee.regulator.configure(policy)
+    state.pointee.regulator.configure(policy, now: now)
     do throws(PublishRefusal) {
       try orientation.load(policy, generation: generation, starting: true, now: now)
     } catch {

@@ -109,6 +109,9 @@ public struct LaneLimits {
     return true
   }
 
+  /// Another policy is in force: what was leased and refused under the last one is void. `setGates` for each class follows.
+  public func forgetRates() { rates.forget() }
+
   /// Sets what a class passes from now on.
   public func setGates(_ gates: Gates, column: Int) {
     self.gates[column] = gates

@@ -28,6 +28,9 @@ public struct PermitPool {
 
   var chunkSize: Int64 { max(1, chunk.pointee.load(ordering: .relaxed)) }
 
+  /// The limit was lowered, and not enough has come back yet.
+  var isInDebt: Bool { free.pointee.load(ordering: .relaxed) < 0 }
+
   public func give(_ count: Int64) {
     if count != 0 { free.pointee.add(count, ordering: .acquiringAndReleasing) }
   }
@@ -60,8 +63,10 @@ public struct LanePermits {
   static var placesMax: Int { Int(LTP_PERMITS_MAX) }
   public static var memoryBytes: Int { 192 + placesMax * 8 }
 
-  // The lane's thread only: permits in stock, and where to look for a free place first.
-  @usableFromInline let own: UnsafeMutablePointer<Int64>
+  /// Permits in stock: the lane takes them, the regulator may collect them.
+  private let stock: UnsafeMutablePointer<Atomic<Int64>>
+  /// Where to look for a free place first; the lane's thread only.
+  private let nextPlace: UnsafeMutablePointer<Int>
   // Any thread: permits on their way back, and what came with them.
   private let returned: UnsafeMutablePointer<Atomic<Int64>>
   private let counts: UnsafeMutablePointer<Atomic<UInt64>>
@@ -79,7 +84,8 @@ public struct LanePermits {
   /// `memory`: `memoryBytes` zeroed bytes.
   public init(memory: UnsafeMutableRawPointer, pool: PermitPool, laneID: UInt32) {
     salt = (UInt64(laneID) &* 0x9E37_79B9_7F4A_7C15) >> 44
-    own = memory.bindMemory(to: Int64.self, capacity: 2)
+    stock = memory.bindMemory(to: Atomic<Int64>.self, capacity: 1)
+    nextPlace = (memory + 8).bindMemory(to: Int.self, capacity: 1)
     returned = (memory + 64).bindMemory(to: Atomic<Int64>.self, capacity: 1)
     counts = (memory + 128).bindMemory(to: Atomic<UInt64>.self, capacity: 4)
     places = (memory + 192).bindMemory(to: Atomic<UInt64>.self, capacity: Self.placesMax)
@@ -90,8 +96,11 @@ public struct LanePermits {
 
   /// A permit, or 0: none is to be had now.
   public func take(now: UInt64) -> UInt32 {
-    guard own[0] > 0 || restock() else { return 0 }
-    guard let place = freePlace() else { return 0 }
+    guard takeFromStock() || restock() else { return 0 }
+    guard let place = freePlace() else {
+      pool.give(1)
+      return 0
+    }
     let before = places[place].load(ordering: .relaxed)
     var generation = (before >> Self.generationShift &+ 1) & Self.generationMask
     // No permit is 0.
@@ -99,7 +108,6 @@ public struct LanePermits {
     let time = now / 1000 & Self.timeMask
     places[place].store(
       Self.out | generation << Self.generationShift | time, ordering: .releasing)
-    own[0] -= 1
     return number(generation) << 12 | UInt32(place)
   }
 
@@ -108,34 +116,40 @@ public struct LanePermits {
     UInt32((generation &+ salt) & Self.generationMask)
   }
 
-  /// What has come back, down to a chunk: the rest is for other lanes.
+  private func takeFromStock() -> Bool {
+    while true {
+      let left = stock.pointee.load(ordering: .relaxed)
+      guard left > 0 else { return false }
+      let (won, _) = stock.pointee.compareExchange(expected: left, desired: left - 1, ordering: .acquiring)
+      if won { return true }
+    }
+  }
+
+  /// Takes one permit, and up to a chunk of what has come back, or of the pool, into stock. The rest is for other lanes, and
+  /// all of it while more are out than the limit allows.
   @inline(never)
   private func restock() -> Bool {
     let back =
       returned.pointee.load(ordering: .relaxed) > 0 ? returned.pointee.exchange(0, ordering: .acquiring) : 0
-    let kept = min(back, pool.chunkSize)
+    let kept = pool.isInDebt ? 0 : min(back, pool.chunkSize)
     pool.give(back - kept)
-    own[0] += kept > 0 ? kept : pool.take()
-    return own[0] > 0
+    let got = kept > 0 ? kept : pool.take()
+    guard got > 0 else { return false }
+    stock.pointee.add(got - 1, ordering: .releasing)
+    return true
   }
 
   /// Cyclic, so that places are not used again at once; places come free in about the order in which they were taken.
   private func freePlace() -> Int? {
-    var place = Int(own[1])
+    var place = nextPlace[0]
     for _ in 0..<Self.placesMax {
       if places[place].load(ordering: .acquiring) & Self.out == 0 {
-        own[1] = Int64((place + 1) & (Self.placesMax - 1))
+        nextPlace[0] = (place + 1) & (Self.placesMax - 1)
         return place
       }
       place = (place + 1) & (Self.placesMax - 1)
     }
     return nil
-  }
-
-  /// The lane is idle or closed: what it has in stock is for others.
-  public func giveUpStock() {
-    pool.give(own[0])
-    own[0] = 0
   }
 
   // MARK: Any thread
@@ -173,6 +187,9 @@ public struct LanePermits {
     guard returned.pointee.load(ordering: .relaxed) > 0 else { return }
     pool.give(returned.pointee.exchange(0, ordering: .acquiring))
   }
+
+  /// Puts what the lane has in stock into the pool: others need it, or the limit is lower now.
+  public func collectStock() { pool.give(stock.pointee.exchange(0, ordering: .acquiring)) }
 
   /// Takes back what has been out for longer than `ttl`, in nanoseconds. Returns how many.
   public func expire(ttl: UInt64, now: UInt64) -> UInt64 {
@@ -218,6 +235,6 @@ public struct LanePermits {
       if won { returned.pointee.add(1, ordering: .acquiringAndReleasing) }
     }
     sweep()
-    giveUpStock()
+    collectStock()
   }
 }

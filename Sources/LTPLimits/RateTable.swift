@@ -20,12 +20,14 @@ public struct RateTable {
   /// Tenants have one rate for all.
   private static var rateCount: Int { tenantIndex + 1 }
 
-  public static var memoryBytes: Int { (count + rateCount) * 8 }
+  public static var memoryBytes: Int { (count + rateCount + 1) * 8 }
 
   /// When the next unit would conform if no burst were allowed, monotonic nanoseconds.
   private let arrivals: UnsafeMutablePointer<Atomic<UInt64>>
   /// Units a second, and the burst above them; 0: no limit.
   private let rates: UnsafeMutablePointer<Atomic<UInt64>>
+  /// How far the ramp has come, in thousandths.
+  private let ramp: UnsafeMutablePointer<Atomic<UInt64>>
   /// Of the core's clock: bursts are no finer.
   private let tick: UInt64
 
@@ -33,6 +35,8 @@ public struct RateTable {
   public init(memory: UnsafeMutableRawPointer, tick: UInt64) {
     arrivals = memory.bindMemory(to: Atomic<UInt64>.self, capacity: Self.count)
     rates = (memory + Self.count * 8).bindMemory(to: Atomic<UInt64>.self, capacity: Self.rateCount)
+    ramp = (memory + (Self.count + Self.rateCount) * 8).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+    ramp.pointee.store(1000, ordering: .relaxed)
     self.tick = tick
   }
 
@@ -49,12 +53,9 @@ public struct RateTable {
     for place in index..<end { arrivals[place].store(0, ordering: .releasing) }
   }
 
-  /// Changes only how fast a limiter lets in: what has been charged stays.
-  public func setPerSecond(_ index: Int, _ perSecond: UInt32) {
-    let rate = rates[index].load(ordering: .relaxed)
-    guard rate != 0 else { return }
-    rates[index].store((rate & ~0xFFFF_FFFF) | UInt64(max(1, perSecond)), ordering: .releasing)
-  }
+  /// How far the ramp has come: its rate and its burst are so much of what they will be. Both, so that what the burst lasts
+  /// for stays the same, and what was charged at a low rate holds nothing up for longer.
+  public func setRamp(permille: UInt64) { ramp.pointee.store(min(permille, 1000), ordering: .releasing) }
 
   public func isSet(_ index: Int) -> Bool { rates[index].load(ordering: .relaxed) != 0 }
 
@@ -62,8 +63,9 @@ public struct RateTable {
   func lease(_ index: Int, cost: UInt64, now: UInt64) -> (granted: UInt64, askAgain: UInt64) {
     let rate = rates[min(index, Self.tenantIndex)].load(ordering: .acquiring)
     guard rate != 0 else { return (cost, 0) }
-    let perSecond = rate & 0xFFFF_FFFF
-    let burst = rate >> 32
+    let part = index == Self.rampIndex ? ramp.pointee.load(ordering: .acquiring) : 1000
+    let perSecond = max(1, (rate & 0xFFFF_FFFF) * part / 1000)
+    let burst = max(1, (rate >> 32) * part / 1000)
     let tolerance = max(duration(of: burst, at: perSecond), 2 * tick)
     // A quarter of a millisecond's worth, and no more than an eighth of the burst: unspent leases stay small.
     var amount = max(cost, min(perSecond / 4096, burst / 8))
@@ -122,6 +124,9 @@ public struct LaneRates {
   @inlinable
   @inline(__always)
   public func giveBack(_ index: Int, cost: UInt64) { words[index &* 4] &+= cost }
+
+  /// Nothing is leased, and nothing refused: other rates are in force. Limiters without one are to be opened again.
+  func forget() { for place in 0..<RateTable.count * 4 { words[place] = 0 } }
 
   private static var plenty: UInt64 { 1 << 62 }
 

@@ -79,7 +79,7 @@ public struct Regulator {
   }
 
   /// Takes over a policy's limits. Limits that have not changed go on from where they are.
-  public func configure(_ policy: UnsafePointer<ltp_policy>) {
+  public func configure(_ policy: UnsafePointer<ltp_policy>, now: UInt64) {
     lock.pointee.enter()
     defer { lock.pointee.leave() }
     let limits = policy.pointee.limits
@@ -98,8 +98,9 @@ public struct Regulator {
     state.pointee.regulation = next
     state.pointee.windowEnd = 0
     resize(to: next.concurrency?.value ?? 0)
-    setRamp(at: 0)
-    say(now: 0)
+    if limits.recovering.per_second == 0 { state.pointee.recoveringSince = 0 }
+    if state.pointee.recoveringSince == 0 { setRamp(at: 0) }
+    say(now: now)
   }
 
   private static func hasSameConcurrency(_ one: ltp_policy_limits, _ other: ltp_policy_limits) -> Bool {
@@ -177,8 +178,11 @@ public struct Regulator {
       inflight += $0.permits.outCount()
     }
     if expiredCount > 0 { expired.pointee.add(expiredCount, ordering: .relaxed) }
-    // Whoever refused had nothing left, whatever is out at this instant.
-    if counts.refusedByConcurrency > 0 { inflight = Int(state.pointee.permits) }
+    // Whoever refused had nothing left, whatever is out at this instant, and others may have fallen silent with permits.
+    if counts.refusedByConcurrency > 0 {
+      inflight = Int(state.pointee.permits)
+      forEachLane { $0.permits.collectStock() }
+    }
     state.pointee.regulation.concurrency?.update(
       ConcurrencySample(
         latency: samples.count > 0 ? samples.latencySumNanoseconds / samples.count : nil,
@@ -188,11 +192,13 @@ public struct Regulator {
 
   private func resize(to limit: Int) {
     let state = state
+    // What lanes have in stock counts against the limit: they must not sit on it when it falls.
+    if Int64(limit) < state.pointee.permits { forEachLane { $0.permits.collectStock() } }
     shared.pool.give(Int64(limit) - state.pointee.permits)
     state.pointee.permits = Int64(limit)
     var laneCount = 0
     forEachLane { _ in laneCount += 1 }
-    // What lanes that have fallen silent hold back is an eighth of the limit at most.
+    // What lanes have in stock is an eighth of the limit at most, and is collected when somebody is refused.
     shared.pool.setChunk(Int64(limit / (8 * max(laneCount, 1))))
   }
 
@@ -216,8 +222,7 @@ public struct Regulator {
     let start = UInt64(limits.ramp_start_permille)
     let length = UInt64(max(limits.ramp_ms, 1)) * 1000
     let permille = start + (1000 - min(start, 1000)) * min(elapsed / 1000, length) / length
-    shared.rates.setPerSecond(
-      RateTable.rampIndex, UInt32(UInt64(limits.recovering.per_second) * permille / 1000))
+    shared.rates.setRamp(permille: permille)
   }
 
   private func say(now: UInt64) {

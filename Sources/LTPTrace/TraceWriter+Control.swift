@@ -132,21 +132,31 @@ extension TraceWriter where Storage: ~Copyable {
 
   /// The slot's policy, and the one that decides beside it.
   private mutating func sayPolicies(slot: UInt8, in gathering: Gathering) -> Bool {
+    let generation = orientation.policySlot(slot).pointee.generation.load(ordering: .acquiring)
     // Said twice when only the second finds no room now; whoever reads takes it as said again.
-    guard sayPolicy(slot: slot, isShadow: false, in: gathering) else { return false }
-    guard orientation.policySlot(slot).pointee.hasShadow.load(ordering: .acquiring) != 0 else { return true }
-    return sayPolicy(slot: slot, isShadow: true, in: gathering)
+    return sayPolicy(slot: slot, generation: generation, isShadow: false, in: gathering)
+      && sayPolicy(slot: slot, generation: generation, isShadow: true, in: gathering)
   }
 
-  private mutating func sayPolicy(slot: UInt8, isShadow: Bool, in gathering: Gathering) -> Bool {
+  /// Says nothing when the slot holds another generation by now, or no shadow.
+  private mutating func sayPolicy(
+    slot: UInt8, generation: UInt32, isShadow: Bool, in gathering: Gathering
+  ) -> Bool {
+    guard !isShadow || orientation.policySlot(slot).pointee.hasShadow.load(ordering: .acquiring) != 0 else {
+      return true
+    }
     guard let memory = place(slots(of: ltp_policy_record.self), in: gathering) else { return false }
     let policyOffset = MemoryLayout<ltp_policy_record>.size - MemoryLayout<ltp_policy>.size
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: policyOffset)
     storeRecord(header(LTP_RECORD_POLICY, ltp_policy_record.self), at: memory)
     ltp_system_mutex_lock(orientation.controlMutex)
     let source = orientation.policySlot(slot)
-    memory.storeBytes(
-      of: source.pointee.generation.load(ordering: .relaxed), toByteOffset: 8, as: UInt32.self)
+    guard source.pointee.generation.load(ordering: .relaxed) == generation else {
+      ltp_system_mutex_unlock(orientation.controlMutex)
+      controlBlocks[gathering.rawValue].slotCount -= slots(of: ltp_policy_record.self)
+      return true
+    }
+    memory.storeBytes(of: generation, toByteOffset: 8, as: UInt32.self)
     memory.storeBytes(
       of: UInt32(slot) | (isShadow ? LTP_POLICY_SHADOW : 0), toByteOffset: 12, as: UInt32.self)
     (memory + policyOffset).copyMemory(
@@ -206,7 +216,14 @@ extension TraceWriter where Storage: ~Copyable {
       let slot = orientation.policySlot(UInt8(preamble.policySlots))
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       if generation > 0, generation <= sealed.generation {
-        guard sayPolicies(slot: UInt8(preamble.policySlots), in: gathering) else { return false }
+        let index = UInt8(preamble.policySlots)
+        // Of older ones, only what is in force: the smallest segments have no room for four shadows.
+        let isCurrent = OrientationWord(rawValue: sealed.word).policySlot == index
+        let isSaid =
+          isCurrent
+          ? sayPolicies(slot: index, in: gathering)
+          : sayPolicy(slot: index, generation: generation, isShadow: false, in: gathering)
+        guard isSaid else { return false }
       }
       preamble.policySlots += 1
     }

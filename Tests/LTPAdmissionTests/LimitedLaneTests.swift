@@ -331,7 +331,12 @@ struct LimitedLaneTests {
         $0.flags = LTP_LIMITS_SHED
         ($0.shed_decrease_permille, $0.shed_increase_permille, $0.shed_signal) = (50, 10, 14)
       },
-      { $0.retry_horizon_max_ms = 3_600_001 }, { $0.classes.0.per_second = 5 },
+      { $0.retry_horizon_max_ms = 3_600_001 }, { $0.retry_horizon_max_ms = 99 },
+      { $0.flags = LTP_LIMITS_TENANT_WHEN_CONTENDED },
+      {
+        $0.flags = LTP_LIMITS_SHED
+        ($0.shed_decrease_permille, $0.shed_increase_permille) = (50, 10)
+      }, { $0.classes.0.per_second = 5 },
       { $0.classes.100.per_second = 5 }, { $0.classes.8.burst = 5 },
     ]
     for (place, fault) in faults.enumerated() {

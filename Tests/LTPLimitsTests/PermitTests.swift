@@ -71,7 +71,7 @@ struct PermitTests {
     // None is lost: all of them can be had again by one lane.
     for lane in scene.lanes {
       lane.sweep()
-      lane.giveUpStock()
+      lane.collectStock()
     }
     var again = 0
     while scene.lanes[0].take(now: 0) != 0 { again += 1 }
@@ -140,5 +140,31 @@ struct PermitTests {
     var samples = PermitSamples()
     lane.takeSamples(into: &samples)
     #expect(samples.count == 2 && samples.latencySumNanoseconds == 4_000_700 && samples.droppedCount == 0)
+  }
+
+  @Test("a lower limit takes hold while every permit that comes back is asked for again")
+  func shrinksUnderLoad() {
+    let scene = PermitScene(lanes: 1, permits: 100, chunk: 12)
+    let lane = scene.lanes[0]
+    var out: [UInt32] = []
+    while case let permit = lane.take(now: 0), permit != 0 { out.append(permit) }
+    #expect(out.count == 100)
+    scene.pool.give(-90)
+    for _ in 0..<200 {
+      #expect(lane.release(out.removeFirst(), outcome: LTP_OUTCOME_SUCCESS, latency: 1, now: 0))
+      let permit = lane.take(now: 0)
+      if permit != 0 { out.append(permit) }
+      if out.count == 10 { break }
+    }
+    #expect(out.count == 10)
+  }
+
+  @Test("what a silent lane holds can be collected")
+  func collects() {
+    let scene = PermitScene(lanes: 2, permits: 100, chunk: 100)
+    #expect(scene.lanes[0].take(now: 0) != 0)
+    #expect(scene.lanes[1].take(now: 0) == 0, "the other lane has all of them")
+    scene.lanes[0].collectStock()
+    #expect(scene.lanes[1].take(now: 0) != 0)
   }
 }

@@ -100,18 +100,25 @@ struct RateTests {
     #expect(scene.lanes[0].take(3, cost: 1, now: again) == 0)
   }
 
-  @Test("the ramp's rate changes without a new burst")
-  func changesItsPace() {
+  @Test(
+    "the ramp rises from its start to its end, second by second, whatever its burst",
+    arguments: [10, 100, 1000])
+  func ramps(burst: UInt32) {
     let scene = RateScene(lanes: 1)
     let ramp = RateTable.rampIndex
-    scene.table.set(ramp, ltp_rate(per_second: 1000, burst: 10))
-    scene.table.setPerSecond(ramp, 100)
-    var admitted = 0
-    for tick in 1...1000 {
-      for _ in 0..<5 where scene.lanes[0].take(ramp, cost: 1, now: second + UInt64(tick) * 1_000_000) == 0 {
-        admitted += 1
+    scene.table.set(ramp, ltp_rate(per_second: 1000, burst: burst))
+    // Ten seconds from a hundredth to all of it.
+    for elapsed in 0..<12 {
+      var admitted = 0
+      for tick in 0..<1000 {
+        scene.table.setRamp(permille: 10 + UInt64(min(elapsed * 1000 + tick, 10_000)) * 99 / 1000)
+        let now = second + UInt64(elapsed * 1000 + tick) * 1_000_000
+        for _ in 0..<5 where scene.lanes[0].take(ramp, cost: 1, now: now) == 0 { admitted += 1 }
       }
+      let middle = min(1000, 10 + (Double(elapsed) + 0.5) * 99)
+      // The burst is worth so many seconds of the rate at the time, and no more.
+      let slack = Double(burst) / 1000 * 200 + 12
+      #expect(abs(Double(admitted) - middle) <= slack, "second \(elapsed): \(admitted)")
     }
-    #expect((100...112).contains(admitted))
   }
 }
