@@ -76,7 +76,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_SIGNAL_VALUE 25    /* a value below zero */
 #define LTP_ERROR_THROTTLED 27       /* the caller's side: do not send it */
 #define LTP_ERROR_RETRY_BUDGET 28    /* the caller's side: do not try it again */
-#define LTP_ERROR_PRESSURE 26        /* the system's pressure (/proc/pressure) cannot be read here */
+#define LTP_ERROR_PRESSURE 26        /* what LTP_OBSERVE_* names cannot be read here */
 #define LTP_ERROR_PERMIT 29          /* no such permit is out: released already, expired, or another lane's */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
@@ -560,13 +560,18 @@ typedef struct ltp_signal_rule {
 
 #define LTP_OBSERVE_PRESSURE ((uint32_t)1) /* read /proc/pressure: CPU_, MEMORY_ and IO_PRESSURE are pushed by
                                              the core, which is UNKNOWN when it cannot read them any more */
+#define LTP_OBSERVE_MEMORY_LIMIT ((uint32_t)2) /* read the control group's memory limit: MEMORY_PRESSURE is pushed, 0 up to nine
+                                             tenths of it (what can be dropped at once left out), 10,000 at it; with
+                                             LTP_OBSERVE_PRESSURE the worse of both */
+#define LTP_OBSERVE_HELLOS ((uint32_t)4) /* WS_RECONNECT_STORM is pushed: hellos that the open lanes answered, a second */
+#define LTP_OBSERVE_ALL ((uint32_t)7)
 
 typedef struct ltp_signal_rules {
   uint32_t struct_size;
   uint32_t flags;          /* LTP_OBSERVE_* */
   uint64_t state_dwell_ns; /* a state lasts at least this long before a better one; default 1 s */
   uint64_t recovering_ns;  /* quiet for this long, RECOVERING becomes HEALTHY; default 5 s */
-  uint64_t observe_interval_ns; /* how often the system's pressure is read; default 100 ms */
+  uint64_t observe_interval_ns; /* how often what LTP_OBSERVE_* names is read; default 100 ms */
   uint64_t reserved;
   ltp_signal_rule rules[LTP_SIGNAL_COUNT]; /* by LTP_SIGNAL_*: entries of what is no observation are zero */
 } ltp_signal_rules;

@@ -23,6 +23,23 @@ public struct SignalRules: Sendable {
     }
   }
 
+  /// Read the control group's memory limit, and push it as `.memoryPressure`.
+  public var observesMemoryLimit: Bool {
+    get { fields.flags & LTP_OBSERVE_MEMORY_LIMIT != 0 }
+    set {
+      fields.flags =
+        newValue ? fields.flags | LTP_OBSERVE_MEMORY_LIMIT : fields.flags & ~LTP_OBSERVE_MEMORY_LIMIT
+    }
+  }
+
+  /// Push how many hellos the lanes answer a second as `.wsReconnectStorm`.
+  public var observesHellos: Bool {
+    get { fields.flags & LTP_OBSERVE_HELLOS != 0 }
+    set {
+      fields.flags = newValue ? fields.flags | LTP_OBSERVE_HELLOS : fields.flags & ~LTP_OBSERVE_HELLOS
+    }
+  }
+
   /// A signal's rule. Only observations have one.
   public subscript(signal: Signal) -> ltp_signal_rule {
     get {

@@ -105,6 +105,8 @@ extension Lane {
     record.node_id = hello.node_id
     record.frame_id = hello.frame_id
     record.session_id = hello.session_id
-    return append(record)
+    guard append(record) else { return false }
+    state.pointee.hellos.store(hellosAnswered &+ 1, ordering: .relaxed)
+    return true
   }
 }

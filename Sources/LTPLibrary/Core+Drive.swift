@@ -21,12 +21,23 @@ extension Core {
     let now = ltp_system_monotonic_ns()
     orientation.followPage(now: now)
     if let observer = state.pointee.observer {
-      if let pressure = state.pointee.pressure { pressure.pointee.observe(into: observer, now: now) }
+      if let system = state.pointee.system {
+        system.pointee.observe(into: observer, now: now) { hellosAnswered }
+      }
       observer.step(now: now)
     }
     let observer = state.pointee.observer
     state.pointee.regulator.step(now: now) { observer?.lastValue($0, now: now) }
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
+  }
+
+  /// By lanes that are open.
+  private var hellosAnswered: UInt64 {
+    var total: UInt64 = 0
+    for index in 0..<LaneTable.lanesMax {
+      if let lane = state.pointee.lanes.lane(index) { total += lane.hellosAnswered }
+    }
+    return total
   }
 
   /// One turn of the writer, and what belongs to it. One thread at a time.

@@ -20,10 +20,8 @@ extension Core {
     path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>,
     following page: MappedPage?
   ) throws(OpenFault) -> Core {
-    if (options.signalRules?.flags ?? 0) & LTP_OBSERVE_PRESSURE != 0 {
-      guard PressureObserver(interval: 0).isPossible else {
-        throw OpenFault(LTP_ERROR_PRESSURE, statusText(LTP_ERROR_PRESSURE))
-      }
+    guard SystemObserver(flags: options.signalRules?.flags ?? 0, interval: 0).isPossible else {
+      throw OpenFault(LTP_ERROR_PRESSURE, statusText(LTP_ERROR_PRESSURE))
     }
     var storage = try openStorage(path: path, options: options)
     let log = try Recovery.open(&storage, configuration: options.trace)
@@ -104,11 +102,11 @@ extension Core {
         memory: memory + CoreMemory.observerOffset, rules: $0, orientation: orientation,
         now: ltp_system_monotonic_ns())
     }
-    var pressure: UnsafeMutablePointer<PressureObserver>?
-    if let rules = options.signalRules, rules.flags & LTP_OBSERVE_PRESSURE != 0 {
-      let place = (memory + CoreMemory.pressureOffset).bindMemory(to: PressureObserver.self, capacity: 1)
-      place.initialize(to: PressureObserver(interval: rules.observe_interval_ns))
-      pressure = place
+    var system: UnsafeMutablePointer<SystemObserver>?
+    if let rules = options.signalRules, rules.flags != 0 {
+      let place = (memory + CoreMemory.systemOffset).bindMemory(to: SystemObserver.self, capacity: 1)
+      place.initialize(to: SystemObserver(flags: rules.flags, interval: rules.observe_interval_ns))
+      system = place
     }
     let choice = storage.choice
     let writer = UnsafeMutablePointer<TraceWriter<SystemStorage>>.allocate(capacity: 1)
@@ -129,7 +127,7 @@ extension Core {
         regulator: Regulator(
           memory: memory + CoreMemory.regulatorOffset, orientation: orientation, lanes: lanes,
           tick: options.clockIntervalNanoseconds),
-        observer: observer, pressure: pressure,
+        observer: observer, system: system,
         page: page, policyGeneration: log.policyGeneration + 1))
     return core
   }

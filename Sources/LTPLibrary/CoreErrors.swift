@@ -134,7 +134,7 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_SIGNAL_RULES: "the signal rules are malformed"
   case LTP_ERROR_SIGNAL_VALUE: "a signal's value is below zero"
   case LTP_ERROR_PRESSURE:
-    "/proc/pressure cannot be read here; boot with psi=1, or leave LTP_OBSERVE_PRESSURE out"
+    "/proc/pressure (boot with psi=1), or the control group's memory, cannot be read here; leave its LTP_OBSERVE_* out"
   case LTP_ERROR_THROTTLED: "the server denies too much: treat this request as denied"
   case LTP_ERROR_RETRY_BUDGET: "the retry budget is spent: do not try it again"
   case LTP_ERROR_NOT_HOST_DRIVEN: "this core has threads of its own; open it with LTP_OPEN_HOST_DRIVEN"

@@ -29,8 +29,8 @@ struct CoreState: ~Copyable {
   let regulator: Regulator
   /// Orients the core; nil: the host does, or a page.
   let observer: Observer?
-  /// Of the thread that ticks; nil: the system's pressure is not observed.
-  let pressure: UnsafeMutablePointer<PressureObserver>?
+  /// Of the thread that ticks; nil: the core observes nothing by itself.
+  let system: UnsafeMutablePointer<SystemObserver>?
   /// The page that the orientation follows.
   let page: MappedPage?
   /// Number of the newest policy. Guarded by the control mutex.
@@ -84,8 +84,8 @@ struct Core {
 struct CoreMemory {
   static let headBytes = 4096
 
-  static var pressureOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
-  static var regulatorOffset: Int { aligned(pressureOffset + MemoryLayout<PressureObserver>.size) }
+  static var systemOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
+  static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }
   static var bytes: Int { regulatorOffset + Regulator.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 

@@ -65,9 +65,12 @@ extension ltp_signal_rules {
 
   /// Pressure that the core is to read, and cannot any more, is not observed: then it is UNKNOWN, not quiet.
   public func withWatchedPressure(clockInterval: UInt64) -> ltp_signal_rules {
-    guard flags & LTP_OBSERVE_PRESSURE != 0 else { return self }
     var watched = self
-    for signal in [LTP_SIGNAL_MEMORY_PRESSURE, LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE] {
+    for signal in LTP_SIGNAL_MEMORY_PRESSURE...LTP_SIGNAL_IO_PRESSURE {
+      let isMemory = signal == LTP_SIGNAL_MEMORY_PRESSURE
+      let isRead =
+        flags & LTP_OBSERVE_PRESSURE != 0 || isMemory && flags & LTP_OBSERVE_MEMORY_LIMIT != 0
+      guard isRead else { continue }
       var rule = rule(Int(signal))
       guard rule.condition != LTP_CONDITION_NONE, rule.stale_ns == 0 else { continue }
       rule.stale_ns = max(10 * observe_interval_ns, 3 * clockInterval, 1_000_000_000)
@@ -86,7 +89,7 @@ extension ltp_signal_rules {
     guard (1_000_000...hour).contains(observe_interval_ns) else {
       throw SignalRulesFault(signal: LTP_SIGNAL_NONE, text: "observe_interval_ns is not from 1 ms to 1 h")
     }
-    guard flags & ~LTP_OBSERVE_PRESSURE == 0, reserved == 0 else {
+    guard flags & ~LTP_OBSERVE_ALL == 0, reserved == 0 else {
       throw SignalRulesFault(signal: LTP_SIGNAL_NONE, text: "unknown bit in flags, or reserved is not 0")
     }
     var watched = 0

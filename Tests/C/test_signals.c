@@ -151,6 +151,45 @@ static void pressure_of_the_system(void) {
   close_core(core);
 }
 
+static void memory_of_the_group(void) {
+  ltp_signal_rules rules = quick_rules();
+  rules.flags = LTP_OBSERVE_MEMORY_LIMIT;
+  rules.observe_interval_ns = 5 * MILLISECOND;
+  rules.rules[LTP_SIGNAL_MEMORY_PRESSURE].enter = rules.rules[LTP_SIGNAL_MEMORY_PRESSURE].exit = 10001;
+  ltp_core_options options = small_options(new_directory());
+  options.signal_rules = &rules;
+  ltp_core *core = NULL;
+  ltp_error error;
+  int32_t status = ltp_core_open(&options, &core, &error);
+  if (status == LTP_ERROR_PRESSURE) cannot_run("this process is in no group with a memory controller: %s", error.message);
+  REQUIRE_EQUAL(status, LTP_OK);
+  ltp_lane *lane = open_lane(core);
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  ltp_lane_close(lane);
+  close_core(core);
+}
+
+static void a_storm_of_hellos(void) {
+  ltp_signal_rules rules = quick_rules();
+  rules.flags = LTP_OBSERVE_HELLOS;
+  rules.observe_interval_ns = 20 * MILLISECOND;
+  ltp_core *core = open_observing(&rules);
+  ltp_lane *lane = open_lane(core);
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  /* Far more than a thousand a second, until the core notices. */
+  uint64_t end = monotonic_ns() + 20 * SECOND;
+  while (ask(lane, CLASS_PING).state != LTP_STATE_SATURATED && monotonic_ns() < end)
+    for (uint64_t session = 1; session <= 200; session++) shake_hands(lane, session);
+  ltp_orientation frame;
+  CHECK_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.reason, LTP_SIGNAL_WS_RECONNECT_STORM);
+  CHECK(frame.evidence[0].value >= 1000);
+  /* And that it has ended. */
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  ltp_lane_close(lane);
+  close_core(core);
+}
+
 static void mistakes(void) {
   ltp_signal_rules rules = quick_rules();
   ltp_core *core = open_observing(&rules);
@@ -229,6 +268,8 @@ static const struct test tests[] = {
   {"operators hold and release a state", operators_hold_and_release},
   {"many push at once", many_push_at_once},
   {"the system's pressure", pressure_of_the_system},
+  {"the control group's memory", memory_of_the_group},
+  {"a storm of hellos", a_storm_of_hellos},
   {"the caller's side", the_callers_side},
   {"mistakes", mistakes},
   {NULL, NULL},

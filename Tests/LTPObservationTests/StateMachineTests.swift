@@ -282,7 +282,7 @@ struct StateMachineTests {
     #expect(rule(LTP_SIGNAL_OPERATOR) { $0.condition = LTP_CONDITION_FAILED } != nil)
     #expect(fault { $0.observe_interval_ns = 0 } != nil)
     #expect(fault { $0.state_dwell_ns = .max } != nil)
-    #expect(fault { $0.flags = 2 } != nil)
+    #expect(fault { $0.flags = 8 } != nil)
     #expect(
       fault { for signal in 0..<UInt8(LTP_SIGNAL_COUNT) { $0.setRule(signal, ltp_signal_rule()) } } != nil)
   }
@@ -303,6 +303,31 @@ struct StateMachineTests {
     #expect(
       rules().withWatchedPressure(clockInterval: millisecond).rule(Int(LTP_SIGNAL_CPU_PRESSURE)).stale_ns == 0
     )
+  }
+
+  @Test("the control group's memory: where its files are, and how tight it is")
+  func memoryLimit() {
+    func path(_ text: String, isUnified: Bool) -> String? {
+      var text = text
+      return text.withUTF8 { bytes in
+        let raw = UnsafeRawBufferPointer(bytes)
+        return MemoryLimit.groupPath(in: raw, isUnified: isUnified).map {
+          String(decoding: raw[$0...].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        }
+      }
+    }
+    let mixed = "9:name=systemd:/s\n4:cpu,memory:/a:b/c\n3:memoryless:/x\n0::/user.slice\n"
+    #expect(path(mixed, isUnified: true) == "/user.slice")
+    #expect(path(mixed, isUnified: false) == "/a:b/c")
+    #expect(path("3:memoryless:/x\n1:cpu:/memory\n", isUnified: false) == nil)
+    #expect(path("", isUnified: true) == nil && path("4:memory", isUnified: false) == nil)
+    #expect(path("4:memory:", isUnified: false) == "")
+    #expect(MemoryLimit.pressure(used: 5, limit: nil) == 0)
+    #expect(MemoryLimit.pressure(used: 900, limit: 1000) == 0)
+    #expect(MemoryLimit.pressure(used: 950, limit: 1000) == 5000)
+    #expect(MemoryLimit.pressure(used: 2000, limit: 1000) == 10_000)
+    #expect(MemoryLimit.pressure(used: .max, limit: 1 << 59) == 10_000)
+    #expect(MemoryLimit.pressure(used: 5, limit: 0) == 0)
   }
 
   @Test("pressure files: the number that counts, and what is none")

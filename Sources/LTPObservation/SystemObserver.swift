@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core observes by itself, as LTP_OBSERVE_* asks: the system's pressure, the control group's memory limit, and how
+// many sessions shake hands.
+
+import CLTP
+import CLTPSystem
+
+public struct SystemObserver: ~Copyable {
+  private var processor = PressureFile("/proc/pressure/cpu", signal: LTP_SIGNAL_CPU_PRESSURE)
+  private var memory = PressureFile("/proc/pressure/memory", signal: LTP_SIGNAL_MEMORY_PRESSURE)
+  private var disk = PressureFile("/proc/pressure/io", signal: LTP_SIGNAL_IO_PRESSURE)
+  private let memoryLimit: MemoryLimit?
+  private let flags: UInt32
+  private let interval: UInt64
+  private var due: UInt64 = 0
+  private var lastHellos: UInt64 = 0
+  private var lastTime: UInt64 = 0
+
+  /// `flags`: LTP_OBSERVE_*.
+  public init(flags: UInt32, interval: UInt64) {
+    self.flags = flags
+    self.interval = interval
+    memoryLimit = flags & LTP_OBSERVE_MEMORY_LIMIT != 0 ? MemoryLimit() : nil
+  }
+
+  private var readsPressure: Bool { flags & LTP_OBSERVE_PRESSURE != 0 }
+  private var readsMemoryLimit: Bool { flags & LTP_OBSERVE_MEMORY_LIMIT != 0 }
+
+  /// Whether all that is asked for can be read here.
+  public var isPossible: Bool {
+    let hasPressure = processor.total() != nil && memory.total() != nil && disk.total() != nil
+    return (!readsPressure || hasPressure) && (!readsMemoryLimit || memoryLimitPressure() != nil)
+  }
+
+  private func memoryLimitPressure() -> Int64? {
+    switch memoryLimit {
+    case .some(let limit): limit.pressure()
+    case .none: nil
+    }
+  }
+
+  /// Pushes what can be read, if it is time to. `hellos`: how many were answered so far.
+  public mutating func observe(into observer: Observer, now: UInt64, hellos: () -> UInt64) {
+    guard now >= due else { return }
+    due = now &+ interval
+    if readsPressure {
+      if let value = processor.read(now: now) { observer.push(processor.signal, value, now: now) }
+      if let value = disk.read(now: now) { observer.push(disk.signal, value, now: now) }
+    }
+    observeMemory(into: observer, now: now)
+    if flags & LTP_OBSERVE_HELLOS != 0 { observeHellos(hellos(), into: observer, now: now) }
+  }
+
+  /// The worse of the two, where both are asked for; nothing when one of them cannot be read.
+  private mutating func observeMemory(into observer: Observer, now: UInt64) {
+    guard readsPressure || readsMemoryLimit else { return }
+    let waiting = readsPressure ? memory.read(now: now) : 0
+    let tight = readsMemoryLimit ? memoryLimitPressure() : 0
+    guard let waiting, let tight else { return }
+    observer.push(memory.signal, max(waiting, tight), now: now)
+  }
+
+  private mutating func observeHellos(_ total: UInt64, into observer: Observer, now: UInt64) {
+    defer { (lastHellos, lastTime) = (total, now) }
+    guard lastTime > 0, now > lastTime else { return }
+    // A lane that was closed takes its count along.
+    let new = total - min(total, lastHellos)
+    observer.push(
+      LTP_SIGNAL_WS_RECONNECT_STORM, Int64(clamping: new &* 1_000_000_000 / (now - lastTime)), now: now)
+  }
+}
