@@ -9,11 +9,11 @@ public import LTPLimits
 public import Synchronization
 
 public struct LaneState: ~Copyable {
-  /// `LaneState.live` while the handle is good. Zeroed memory (closed, or after fork) is not.
-  public var magic: UInt64
-
   // The lane's thread only.
   public var cursor: UnsafeMutableRawPointer
+  /// `LaneState.live` while the handle is good. Zeroed memory (closed, or after fork) is not. Any thread reads it; not the
+  /// first field, whose address the thread sanitizer takes for the whole structure's when the lane changes another one.
+  public var magic: UInt64
   public var end: UnsafeMutableRawPointer
   public var word: UInt64
   /// What `watched` held when the lane last looked: `word`, or the followed page's.
@@ -148,7 +148,7 @@ public struct Lane {
       (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
     state.initialize(
       to: LaneState(
-        magic: LaneState.live, cursor: ring, end: ring, word: UInt64.max, watchedWord: UInt64.max, clock: 0,
+        cursor: ring, magic: LaneState.live, end: ring, word: UInt64.max, watchedWord: UInt64.max, clock: 0,
         timeMicroseconds: 0, policyGeneration: 0, line: orientation.line, watched: orientation.watched,
         epoch: 0, stateCounters: counters,
         continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,
