@@ -153,7 +153,9 @@ public struct Regulator {
     }
     state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
     let isShedding = (state.pointee.regulation.shed?.level ?? 0) > 0
-    if isOverloaded || isShedding { state.pointee.contendedUntil = now &+ 1_000_000_000 }
+    if counts.refusedByCapacity > 0 || isOverloaded || isShedding {
+      state.pointee.contendedUntil = now &+ 1_000_000_000
+    }
   }
 
   /// Shedding follows the load of a service that works. In an outage, and on the way out of it, the table and the ramp refuse
