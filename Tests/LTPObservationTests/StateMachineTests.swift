@@ -3,9 +3,9 @@
 
 import CLTP
 import Foundation
-import LTPAdmission
 import Testing
 
+@testable import LTPAdmission
 @testable import LTPObservation
 
 let second: UInt64 = 1_000_000_000
@@ -239,7 +239,8 @@ struct StateMachineTests {
 
   /// 100,000 of them with LTP_LONG_TESTS=1.
   @Test(
-    "random histories: no flapping, no failure masked, no recovery skipped; each comes out the same again")
+    "random histories: no flapping, no failure masked, no recovery skipped, nothing EXECUTEd that never may be; each comes out the same again"
+  )
   func histories() {
     var random = SeededRandom(state: 7)
     let isLong = ProcessInfo.processInfo.environment["LTP_LONG_TESTS"] == "1"
@@ -417,8 +418,55 @@ private struct History {
       case LTP_STATE_RECOVERING: owesRecovery = false
       default: #expect(!owesRecovery, "skips RECOVERING, seed \(seed)")
       }
+      LoosestPolicy.shared.expectNever(state: driven.state, seed: seed, step: UInt64(driven.now))
     }
     return driven.transitions.map { Transition(at: $0.at, to: $0.to, reason: $0.reason) }
+  }
+}
+
+/// The policy that EXECUTEs whatever any policy that loads may: what it does not, none does.
+private final class LoosestPolicy: @unchecked Sendable {
+  static let shared = LoosestPolicy()
+  private let policy = UnsafeMutablePointer<ltp_policy>.allocate(capacity: 1)
+
+  private init() {
+    DefaultPolicy.write(to: policy)
+    let source = UnsafePointer(policy)
+    for state in 0..<UInt8(LTP_STATE_COUNT) {
+      for actionClass in 0..<PolicyTable.classCount where source.classDescription(actionClass).name.0 != 0 {
+        let before = source.rule(state: state, actionClass: actionClass)
+        for flags in [LTP_RULE_WAIVE_CONTINUITY, 0] {
+          policy.setRule(
+            state: state, actionClass: actionClass,
+            ltp_policy_rule(
+              verdict: LTP_VERDICT_EXECUTE, reason: LTP_REASON_ADMITTED, priority_min: 0, flags: flags,
+              retry_after_ms: 0))
+          if (try? PolicyCheck.check(source)) != nil { break }
+          policy.setRule(state: state, actionClass: actionClass, before)
+        }
+      }
+    }
+  }
+
+  /// Two of the classes decide, with every set of facts.
+  func expectNever(state: UInt8, seed: Int, step: UInt64) {
+    for offset in 0..<2 {
+      let actionClass = (seed &* 31 &+ Int(step / millisecond) &+ offset * 61) % PolicyTable.classCount
+      let attributes = UnsafePointer(policy).classDescription(actionClass).attributes
+      let rule = PolicyTable.compile(policy, state: state, actionClass: actionClass)
+      for inputs in 0..<UInt8(8) {
+        let decision = rule.decide(threshold: 0, priority: 255, inputs: inputs, sessionID: 1)
+        guard decision.outcome.isExecute else { continue }
+        let isForbidden =
+          switch state {
+          case LTP_STATE_FAILED: attributes & LTP_CLASS_CRITICAL != 0
+          case LTP_STATE_RECOVERING: inputs & LTP_INPUT_CONTINUITY_VALID == 0
+          case LTP_STATE_UNKNOWN: attributes & LTP_CLASS_RECOVERY == 0
+          default: false
+          }
+        #expect(!isForbidden, "class \(actionClass) in state \(state), inputs \(inputs), seed \(seed)")
+      }
+    }
   }
 }
 
