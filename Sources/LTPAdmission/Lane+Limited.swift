@@ -19,8 +19,18 @@ extension Lane {
     let cursor = state.pointee.cursor
     let inputs = request.lateness(view.clock)
     guard let verdict = decideLightly(request, view, column: column, inputs: inputs, at: cursor) else {
-      return admitGuarded(request, column: column)
+      return admitByGates(request, column: column)
     }
+    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
+    return verdict
+  }
+
+  @inline(never)
+  private func admitByGates(_ request: RouteRequestView, column: Int) -> Verdict {
+    let view = LaneView(state, LaneStanding(state))
+    let cursor = state.pointee.cursor
+    let verdict = decideLimited(
+      request, view, column: column, inputs: request.lateness(view.clock), at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }

@@ -28,16 +28,11 @@ extension Lane {
   private func decide(_ request: RouteRequestView, known: UInt64, slots: UInt64) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
     let column = view.column(request)
-    let rule = CompiledRule(rawValue: view.rules[column])
-    var inputs = known
-    if rule.needsContinuity { inputs |= continuityInputs(of: request) }
     let isLate = request.hasDeadline && view.clock >= request.deadlineNanoseconds
-    inputs |= isLate ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
     let cursor = state.pointee.cursor
-    let verdict =
-      rule.isLimited
-      ? decideLimited(request, view, column: column, inputs: inputs, at: cursor)
-      : view.decide(request, column: column, inputs: inputs, at: cursor)
+    let verdict = decideGuarded(
+      request, view, column: column,
+      inputs: known | (isLate ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0), at: cursor)
     publish(to: cursor + Int(slots) * Int(LTP_SLOT_BYTES), slots: slots)
     return verdict
   }

@@ -20,6 +20,13 @@ public struct LaneTable {
     UnsafeMutablePointer<LaneState>(bitPattern: entries[index].load(ordering: .acquiring)).map { Lane($0) }
   }
 
+  /// Each lane that is entered just now.
+  public func forEach(_ body: (Lane) -> Void) {
+    for index in 0..<Self.lanesMax {
+      if let lane = lane(index) { body(lane) }
+    }
+  }
+
   /// The index of a free entry below `limit`.
   public func freeIndex(limit: Int) -> Int? {
     for index in 0..<min(limit, Self.lanesMax) where entries[index].load(ordering: .acquiring) == 0 {

@@ -42,7 +42,7 @@ struct CompareSink: RecordSink {
     guard let candidate else { return shadowed(body, from: from, to: to, context: context) }
     let state = context.word.state
     let rules = candidate.rules + Int(state) * RecordedPolicy.columns
-    let threshold = threshold(candidate, context)
+    let threshold = context.threshold(of: candidate)
     var slot = from
     while slot < to {
       let record = body + slot * RecordLayout.slotBytes
@@ -99,14 +99,6 @@ struct CompareSink: RecordSink {
         state: context.word.state, column: UInt8(column), recorded: recorded.rawValue,
         compared: compared.rawValue),
       context)
-  }
-
-  /// The other policy's, unless the host had set one of its own.
-  private func threshold(_ candidate: RecordedPolicy, _ context: borrowing RecordContext) -> UInt8 {
-    let state = context.word.state
-    let own = context.policy.map { $0.threshold(state: state) }
-    return own == nil || own == context.word.threshold
-      ? candidate.threshold(state: state) : context.word.threshold
   }
 
   private mutating func note(_ change: Change, _ context: borrowing RecordContext) {

@@ -46,6 +46,12 @@ struct RecordContext {
 }
 
 extension RecordContext {
+  /// Under which another policy would have decided: its own, unless the host had set one.
+  func threshold(of other: RecordedPolicy) -> UInt8 {
+    let own = policy.map { $0.threshold(state: word.state) }
+    return own == nil || own == word.threshold ? other.threshold(state: word.state) : word.threshold
+  }
+
   /// When a transition was published. Its record's own time is that of the block, and it lies before it.
   func transitionTime(_ record: UnsafeRawPointer) -> UInt64 {
     let dayNanoseconds: UInt64 = 86_400_000_000_000

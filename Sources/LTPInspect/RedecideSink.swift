@@ -98,12 +98,10 @@ struct RedecideSink: RecordSink {
 
     init(_ policy: RecordedPolicy, _ context: borrowing RecordContext, isWholeLog: Bool) {
       self.isWholeLog = isWholeLog
-      let state = context.word.state
       let shadow = policy.shadow
-      rules = shadow.map { $0.rules + Int(state) * RecordedPolicy.columns }
+      rules = shadow.map { $0.rules + Int(context.word.state) * RecordedPolicy.columns }
       isUnknown = shadow?.refusal != nil
-      let isOwn = policy.threshold(state: state) == context.word.threshold
-      threshold = isOwn ? shadow?.threshold(state: state) ?? 0 : context.word.threshold
+      threshold = shadow.map { context.threshold(of: $0) } ?? 0
     }
 
     @inline(__always)

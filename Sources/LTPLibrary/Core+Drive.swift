@@ -34,9 +34,7 @@ extension Core {
   /// By lanes that are open.
   private var hellosAnswered: UInt64 {
     var total: UInt64 = 0
-    for index in 0..<LaneTable.lanesMax {
-      if let lane = state.pointee.lanes.lane(index) { total += lane.hellosAnswered }
-    }
+    state.pointee.lanes.forEach { total += $0.hellosAnswered }
     return total
   }
 

@@ -57,8 +57,6 @@ public struct RateTable {
   /// for stays the same, and what was charged at a low rate holds nothing up for longer.
   public func setRamp(permille: UInt64) { ramp.pointee.store(min(permille, 1000), ordering: .releasing) }
 
-  public func isSet(_ index: Int) -> Bool { rates[index].load(ordering: .relaxed) != 0 }
-
   /// Charges `cost` units, or a chunk that has them. Returns how many were charged, or 0 and when to ask again.
   func lease(_ index: Int, cost: UInt64, now: UInt64) -> (granted: UInt64, askAgain: UInt64) {
     let rate = rates[min(index, Self.tenantIndex)].load(ordering: .acquiring)

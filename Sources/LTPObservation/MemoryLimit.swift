@@ -34,33 +34,26 @@ struct MemoryLimit: ~Copyable {
   }
 
   private mutating func append(_ text: StaticString) {
-    for index in 0..<text.utf8CodeUnitCount where length < Self.pathMax - 1 {
-      directory[length] = text.utf8Start[index]
-      length += 1
-    }
+    for index in 0..<text.utf8CodeUnitCount { append(text.utf8Start[index]) }
+  }
+
+  /// What does not fit is left out: then there is no such file.
+  private mutating func append(_ byte: UInt8) {
+    guard length < Self.pathMax - 1 else { return }
+    directory[length] = byte
+    length += 1
   }
 
   /// A line is "0::/path" in version 2, "4:memory:/path" in version 1.
   private mutating func appendOwnGroup() -> Bool {
-    let name: StaticString = "/proc/self/cgroup"
-    let isUnified = isUnified
-    var path = InlineArray<512, UInt8>(repeating: 0)
-    let found = SystemText.read(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)) {
-      text -> Int? in
-      guard let start = Self.groupPath(in: text, isUnified: isUnified) else { return nil }
-      var count = 0
-      while start + count < text.count, text[start + count] != UInt8(ascii: "\n"), count < 400 {
-        path[count] = text[start + count]
-        count += 1
+    SystemText.read("/proc/self/cgroup") { text -> Bool? in
+      guard var place = Self.groupPath(in: text, isUnified: isUnified) else { return nil }
+      while place < text.count, text[place] != UInt8(ascii: "\n") {
+        append(text[place])
+        place += 1
       }
-      return count
-    }
-    guard let found else { return false }
-    for index in 0..<found where length < Self.pathMax - 1 {
-      directory[length] = path[index]
-      length += 1
-    }
-    return true
+      return true
+    } ?? false
   }
 
   /// Where the path of the memory controller's group begins.

@@ -28,9 +28,7 @@ public struct PressureFile: ~Copyable {
   }
 
   /// Microseconds since boot in which something waited; nil: the file is not there, or not what it should be.
-  func total() -> UInt64? {
-    SystemText.read(UnsafeRawPointer(path.utf8Start).assumingMemoryBound(to: CChar.self), Self.total)
-  }
+  func total() -> UInt64? { SystemText.read(path, Self.total) }
 
   /// The number after the first "total=" in the first line, which is "some".
   static func total(in text: UnsafeRawBufferPointer) -> UInt64? {

@@ -255,8 +255,6 @@ public struct Regulator {
   }
 
   private func forEachLane(_ body: (LaneLimits) -> Void) {
-    for index in 0..<LaneTable.lanesMax {
-      if let lane = lanes.lane(index) { body(lane.state.pointee.limits) }
-    }
+    lanes.forEach { body($0.state.pointee.limits) }
   }
 }

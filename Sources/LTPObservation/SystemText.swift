@@ -21,6 +21,10 @@ enum SystemText {
     }
   }
 
+  static func read<Answer>(_ path: StaticString, _ body: (UnsafeRawBufferPointer) -> Answer?) -> Answer? {
+    read(UnsafeRawPointer(path.utf8Start).assumingMemoryBound(to: CChar.self), body)
+  }
+
   static func begins(_ text: UnsafeRawBufferPointer, at place: Int, with word: StaticString) -> Bool {
     guard text.count - place >= word.utf8CodeUnitCount else { return false }
     for index in 0..<word.utf8CodeUnitCount where text[place + index] != word.utf8Start[index] {

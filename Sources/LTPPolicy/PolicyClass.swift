@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A policy's classes in words.
 
-import CLTP
+public import CLTP
 public import LTP
 
 /// An action class as a policy describes it.
@@ -25,6 +25,27 @@ public struct PolicyClass: Hashable, Sendable {
 }
 
 extension Policy {
+  /// The concurrency limit's algorithms by name (`LTP_CONCURRENCY_*`), but for none.
+  public static let concurrencyAlgorithms: [(name: String, value: UInt8)] = [
+    ("fixed", LTP_CONCURRENCY_FIXED), ("aimd", LTP_CONCURRENCY_AIMD), ("vegas", LTP_CONCURRENCY_VEGAS),
+    ("gradient2", LTP_CONCURRENCY_GRADIENT2),
+  ]
+
+  /// The rate of the class of this number, below `LTP_CLASS_COUNT`.
+  public subscript(rate actionClass: Int) -> ltp_rate {
+    get {
+      withUnsafeBytes(of: fields.limits.classes) {
+        $0.load(fromByteOffset: actionClass * MemoryLayout<ltp_rate>.stride, as: ltp_rate.self)
+      }
+    }
+    set {
+      withUnsafeMutableBytes(of: &fields.limits.classes) {
+        $0.storeBytes(
+          of: newValue, toByteOffset: actionClass * MemoryLayout<ltp_rate>.stride, as: ltp_rate.self)
+      }
+    }
+  }
+
   /// How the class of this number, below `LTP_CLASS_COUNT`, is described.
   public func describedClass(_ number: Int) -> PolicyClass {
     withUnsafeBytes(of: fields.classes) { bytes in

@@ -4,12 +4,6 @@
 import CLTP
 import LTP
 
-/// The concurrency limit's algorithms by name.
-let concurrencyAlgorithms: [(name: String, value: UInt8)] = [
-  ("fixed", LTP_CONCURRENCY_FIXED), ("aimd", LTP_CONCURRENCY_AIMD), ("vegas", LTP_CONCURRENCY_VEGAS),
-  ("gradient2", LTP_CONCURRENCY_GRADIENT2),
-]
-
 extension PolicyReader {
   private static let most = Int64(UInt32.max)
 
@@ -85,8 +79,8 @@ extension PolicyReader {
       value, path, keys: ["algorithm", "initial", "min", "max", "timeout_us", "permit_ttl_ms"])
     guard let named = members["algorithm"] else { throw fault(path, "\"algorithm\" is missing") }
     let name = try text(named, path + "algorithm")
-    guard let algorithm = concurrencyAlgorithms.first(where: { $0.name == name }) else {
-      let known = concurrencyAlgorithms.map(\.name).joined(separator: ", ")
+    guard let algorithm = Policy.concurrencyAlgorithms.first(where: { $0.name == name }) else {
+      let known = Policy.concurrencyAlgorithms.map(\.name).joined(separator: ", ")
       throw fault(path + "algorithm", "no algorithm is called \"\(name)\"; there are \(known)")
     }
     let range = 1...Int64(LTP_CONCURRENCY_MAX)
@@ -120,11 +114,5 @@ extension PolicyReader {
       try number(members, "decrease_permille", path, 1...500) ?? 50
     policy.fields.limits.shed_increase_permille =
       try number(members, "increase_permille", path, 1...1000) ?? 10
-  }
-
-  mutating func setRate(_ actionClass: Int, _ rate: ltp_rate) {
-    withUnsafeMutableBytes(of: &policy.fields.limits.classes) {
-      $0.storeBytes(of: rate, toByteOffset: actionClass * MemoryLayout<ltp_rate>.stride, as: ltp_rate.self)
-    }
   }
 }

@@ -157,7 +157,7 @@ struct PolicyReader {
     } else if isNew {
       throw fault(path, "class \(number) is new, so it needs \"attributes\" (an empty list will do)")
     }
-    if let rate = members["rate"] { setRate(number, try readRate(rate, path + "rate")) }
+    if let rate = members["rate"] { policy[rate: number] = try readRate(rate, path + "rate") }
     guard let rules = members["rules"] else { return }
     for (state, stateName, rule) in try byState(rules, path + "rules") {
       policy[state, number] = try readRule(

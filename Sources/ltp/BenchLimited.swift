@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTP
 
 struct BenchLimited: Encodable {
   /// Nanoseconds a decision, without limits.
@@ -50,37 +51,35 @@ struct BenchLimited: Encodable {
     return result
   }
 
+  /// Takes a permit; of the bench's own, so that the workload's classes take none.
+  private static let permitClass = 100
+
   private static func loadLimits(_ core: OpaquePointer) throws {
-    var policy = ltp_policy()
-    _ = ltp_policy_default(&policy)
-    policy.limits.total = ltp_rate(per_second: 4_000_000_000, burst: 4_000_000_000)
-    policy.limits.tenant = ltp_rate(per_second: 1_000_000_000, burst: 1_000_000_000)
-    policy.limits.flags = LTP_LIMITS_SHED | LTP_LIMITS_TENANT_WHEN_CONTENDED
-    (policy.limits.shed_decrease_permille, policy.limits.shed_increase_permille) = (50, 10)
-    policy.limits.retry_horizon_max_ms = 30_000
-    policy.limits.classes.8 = ltp_rate(per_second: 4_000_000_000, burst: 4_000_000_000)
-    policy.limits.concurrency = LTP_CONCURRENCY_FIXED
-    policy.limits.concurrency_min = 1000
-    policy.limits.concurrency_initial = 1000
-    policy.limits.concurrency_max = 1000
-    policy.limits.permit_ttl_ms = 60_000
-    // A class of its own, so that the workload's take none.
-    policy.classes.100.attributes = LTP_CLASS_PERMIT
-    policy.classes.100.name.0 = CChar(UInt8(ascii: "w"))
-    for state in 0..<Int(LTP_STATE_COUNT) {
-      let offset =
-        Int(LTP_POLICY_RULES_OFFSET)
-        + (state * Int(LTP_CLASS_COUNT) + 100) * MemoryLayout<ltp_policy_rule>.stride
-      let isOpen = state == Int(LTP_STATE_HEALTHY)
-      withUnsafeMutableBytes(of: &policy) {
-        $0.storeBytes(
-          of: ltp_policy_rule(
-            verdict: isOpen ? LTP_VERDICT_EXECUTE : LTP_VERDICT_DENY,
-            reason: isOpen ? LTP_REASON_ADMITTED : LTP_REASON_POLICY_FORBIDS, priority_min: 0, flags: 0,
-            retry_after_ms: 100), toByteOffset: offset, as: ltp_policy_rule.self)
-      }
+    var policy = Policy.builtIn
+    let plenty = ltp_rate(per_second: 4_000_000_000, burst: 4_000_000_000)
+    policy.fields.limits.total = plenty
+    policy.fields.limits.tenant = ltp_rate(per_second: 1_000_000_000, burst: 1_000_000_000)
+    policy.fields.limits.flags = LTP_LIMITS_SHED | LTP_LIMITS_TENANT_WHEN_CONTENDED
+    policy.fields.limits.shed_decrease_permille = 50
+    policy.fields.limits.shed_increase_permille = 10
+    policy.fields.limits.retry_horizon_max_ms = 30_000
+    policy.fields.limits.classes.8 = plenty
+    policy.fields.limits.concurrency = LTP_CONCURRENCY_FIXED
+    policy.fields.limits.concurrency_min = 1000
+    policy.fields.limits.concurrency_initial = 1000
+    policy.fields.limits.concurrency_max = 1000
+    policy.fields.limits.permit_ttl_ms = 60_000
+    policy.fields.classes.100.attributes = LTP_CLASS_PERMIT
+    policy.fields.classes.100.name.0 = CChar(UInt8(ascii: "w"))
+    for state in State.allCases {
+      policy[state, permitClass] = ltp_policy_rule(
+        verdict: LTP_VERDICT_DENY, reason: LTP_REASON_POLICY_FORBIDS, priority_min: 0, flags: 0,
+        retry_after_ms: 100)
     }
-    let status = ltp_policy_load(core, &policy, nil, nil)
+    policy[.healthy, permitClass] = ltp_policy_rule(
+      verdict: LTP_VERDICT_EXECUTE, reason: LTP_REASON_ADMITTED, priority_min: 0, flags: 0,
+      retry_after_ms: 100)
+    let status = ltp_policy_load(core, &policy.fields, nil, nil)
     guard status == LTP_OK else { throw BenchFailure("cannot load limits: \(statusText(status))") }
   }
 
@@ -93,7 +92,7 @@ struct BenchLimited: Encodable {
     let size = MemoryLayout<ltp_route_request>.size
     _ = ltp_frame_init(&request, size, LTP_FRAME_ROUTE_REQUEST, 0)
     request.session_id = 1
-    request.action_class = 100
+    request.action_class = UInt16(permitClass)
     request.priority = 200
     var samples: [Double] = []
     for _ in 0..<rounds {

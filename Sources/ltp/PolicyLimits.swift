@@ -3,6 +3,7 @@
 
 import CLTP
 import LTP
+import LTPPolicy
 
 struct PolicyLimits: Encodable {
   struct Rate: Encodable {
@@ -57,10 +58,9 @@ struct PolicyLimits: Encodable {
     rampStartPermille = limits.ramp_start_permille
     retryHorizonMaxMs = limits.retry_horizon_max_ms
     windowMs = limits.window_ms == 0 ? 100 : limits.window_ms
-    let names = ["", "fixed", "aimd", "vegas", "gradient2"]
-    if limits.concurrency != LTP_CONCURRENCY_NONE {
+    if let algorithm = Policy.concurrencyAlgorithms.first(where: { $0.value == limits.concurrency }) {
       concurrency = Concurrency(
-        algorithm: names[Int(limits.concurrency)], initial: limits.concurrency_initial,
+        algorithm: algorithm.name, initial: limits.concurrency_initial,
         min: limits.concurrency_min, max: limits.concurrency_max, timeoutUs: limits.concurrency_timeout_us,
         permitTtlMs: limits.permit_ttl_ms)
     }
@@ -72,10 +72,7 @@ struct PolicyLimits: Encodable {
         increasePermille: limits.shed_increase_permille)
     }
     for id in 0..<Int(LTP_CLASS_COUNT) {
-      let rate = withUnsafeBytes(of: limits.classes) {
-        $0.load(fromByteOffset: id * MemoryLayout<ltp_rate>.stride, as: ltp_rate.self)
-      }
-      if let rate = Rate(rate) { classes[policy.describedClass(id).name] = rate }
+      if let rate = Rate(policy[rate: id]) { classes[policy.describedClass(id).name] = rate }
     }
   }
 
