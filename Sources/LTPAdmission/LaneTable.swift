@@ -20,16 +20,9 @@ public struct LaneTable {
     UnsafeMutablePointer<LaneState>(bitPattern: entries[index].load(ordering: .acquiring)).map { Lane($0) }
   }
 
-  /// Each lane that is entered just now.
-  public func forEach(_ body: (Lane) -> Void) {
-    for index in 0..<Self.lanesMax {
-      if let lane = lane(index) { body(lane) }
-    }
-  }
-
   /// The index of a free entry below `limit`.
   public func freeIndex(limit: Int) -> Int? {
-    for index in 0..<min(limit, Self.lanesMax) where entries[index].load(ordering: .acquiring) == 0 {
+    for index in 0..<Swift.min(limit, Self.lanesMax) where entries[index].load(ordering: .acquiring) == 0 {
       return index
     }
     return nil
@@ -40,4 +33,22 @@ public struct LaneTable {
   }
 
   public func remove(_ index: Int) { entries[index].store(0, ordering: .releasing) }
+}
+
+/// The lanes that are entered just now.
+extension LaneTable: Sequence {
+  public struct Iterator: IteratorProtocol {
+    let table: LaneTable
+    var index = 0
+
+    public mutating func next() -> Lane? {
+      while index < LaneTable.lanesMax {
+        defer { index += 1 }
+        if let lane = table.lane(index) { return lane }
+      }
+      return nil
+    }
+  }
+
+  public func makeIterator() -> Iterator { Iterator(table: self) }
 }

@@ -185,7 +185,7 @@ public func ltp_counters_read(
   let totals = memory.bindMemory(to: UInt64.self, capacity: Lane.counterCount)
   core.withControlMutex {
     for index in 0..<Lane.counterCount { totals[index] = core.state.pointee.closedCounters[index] }
-    core.state.pointee.lanes.forEach { $0.addCounters(to: totals) }
+    for lane in core.state.pointee.lanes { lane.addCounters(to: totals) }
   }
   var found = 0
   for index in 0..<Lane.counterCount where totals[index] != 0 {
@@ -258,8 +258,8 @@ extension Core {
   fileprivate func unrecordedCount() -> UInt64 {
     withControlMutex {
       var total = state.pointee.progress.pointee.unrecorded.load(ordering: .relaxed)
-      state.pointee.lanes.forEach {
-        total += $0.state.pointee.unrecordedTotal.load(ordering: .relaxed)
+      for lane in state.pointee.lanes {
+        total += lane.state.pointee.unrecordedTotal.load(ordering: .relaxed)
       }
       return total
     }

@@ -34,7 +34,7 @@ extension Core {
   /// By lanes that are open.
   private var hellosAnswered: UInt64 {
     var total: UInt64 = 0
-    state.pointee.lanes.forEach { total += $0.hellosAnswered }
+    for lane in state.pointee.lanes { total += lane.hellosAnswered }
     return total
   }
 

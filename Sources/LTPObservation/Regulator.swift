@@ -255,6 +255,6 @@ public struct Regulator {
   }
 
   private func forEachLane(_ body: (LaneLimits) -> Void) {
-    lanes.forEach { body($0.state.pointee.limits) }
+    for lane in lanes { body(lane.state.pointee.limits) }
   }
 }
