@@ -24,6 +24,11 @@ public struct Outcome: Equatable, Sendable {
   @inlinable
   public var isExecute: Bool { rawValue & (LTP_VERDICT_EXECUTE << 5) != 0 }
 
+  /// The same as 1 or 0, for what must not branch.
+  @inlinable
+  @inline(__always)
+  var executeCount: UInt64 { UInt64(rawValue) &>> 6 & 1 }
+
   /// How many values an outcome can take; counters are indexed by it.
   @inlinable
   public static var count: Int { 96 }
@@ -106,6 +111,11 @@ extension CompiledRule {
   @inline(__always)
   var isPlain: Bool { rawValue & (3 << 40) == 0 }
 
+  /// The rule without the question for a token, which was asked already.
+  @inlinable
+  @inline(__always)
+  var withoutContinuity: CompiledRule { CompiledRule(rawValue: rawValue & ~(1 << 40)) }
+
   /// A lane's rule: limits concern the class, or a shadow policy does.
   @inlinable
   var isLimited: Bool { rawValue & (1 << 41) != 0 }
@@ -132,25 +142,35 @@ extension CompiledRule {
       ? rule.refused(byGate: gate, sessionID: sessionID) : decision
   }
 
-  /// The same for a request that is well formed, by a rule under the orientation's threshold. The deadline counts
-  /// before continuity, continuity before the threshold.
+  /// The same for a request that is well formed, by a rule under the orientation's threshold.
+  @inlinable
+  @inline(__always)
+  public func decideWellFormed(priority: UInt8, inputs: UInt64, sessionID: UInt64) -> Decision {
+    decide(outcome(priority: priority, inputs: inputs), sessionID: sessionID)
+  }
+
+  /// Which of the rule's outcomes counts. The deadline counts before continuity, continuity before the threshold.
   ///
   /// Arithmetic rather than branches: the mix of classes is random, and one mispredicted branch costs more than
   /// all of this.
   @inlinable
   @inline(__always)
-  public func decideWellFormed(priority: UInt8, inputs: UInt64, sessionID: UInt64) -> Decision {
+  func outcome(priority: UInt8, inputs: UInt64) -> Outcome {
     let rule = rawValue
     let isBelow = (UInt64(priority) &- (rule &>> 32 & 0xFF)) &>> 63
     let lacksContinuity = (rule &>> 40) & ~(inputs / UInt64(LTP_INPUT_CONTINUITY_VALID)) & 1
     let isLate = inputs / UInt64(LTP_INPUT_DEADLINE_EXCEEDED) & 1
-    // Which of the four outcomes counts: 3 late, else 2 without continuity, else 1 below, else 0.
+    // 3 late, else 2 without continuity, else 1 below, else 0.
     let place = isBelow & ~lacksContinuity | lacksContinuity &<< 1 | isLate &* 3
-    let outcome = Outcome(rawValue: UInt8(truncatingIfNeeded: rule &>> (place &* 8)))
-    let retry = spreadRetryAfter(sessionID: sessionID)
-    return Decision(
-      outcome: outcome,
-      retryAfterMilliseconds: outcome.isExecute ? 0 : UInt32(truncatingIfNeeded: retry))
+    return Outcome(rawValue: UInt8(truncatingIfNeeded: rule &>> (place &* 8)))
+  }
+
+  /// What goes with an outcome.
+  @inlinable
+  @inline(__always)
+  func decide(_ outcome: Outcome, sessionID: UInt64) -> Decision {
+    let retry = spreadRetryAfter(sessionID: sessionID) & (outcome.executeCount &- 1)
+    return Decision(outcome: outcome, retryAfterMilliseconds: UInt32(truncatingIfNeeded: retry))
   }
 
   /// Between once and twice the rule's wait, by session, so that refused clients do not come back together.

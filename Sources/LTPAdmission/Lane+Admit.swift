@@ -73,16 +73,26 @@ struct LaneView {
     min(Int(request.actionClass), Int(LTP_CLASS_COUNT))
   }
 
-  /// Decides a well-formed request by the rule of its column, writes its record at `cursor` and counts it. Does not
-  /// publish the record.
+  /// Decides a well-formed request by a rule, writes its record at `cursor` and counts it. Does not publish the record.
   @inlinable
   @inline(__always)
   func decide(
-    _ request: RouteRequestView, column: Int, inputs: UInt64, at cursor: UnsafeMutableRawPointer
+    _ request: RouteRequestView, by rule: CompiledRule, inputs: UInt64, column: Int,
+    at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
-    let decision = CompiledRule(rawValue: rules[column])
-      .decideWellFormed(priority: request.priority, inputs: inputs, sessionID: request.sessionID)
-    return record(
+    record(
+      rule.decideWellFormed(priority: request.priority, inputs: inputs, sessionID: request.sessionID),
+      of: request, inputs: inputs, column: column, at: cursor)
+  }
+
+  /// Writes the record of a decision about a well-formed request at `cursor`, and counts it. Does not publish the record.
+  @inlinable
+  @inline(__always)
+  func record(
+    _ decision: Decision, of request: RouteRequestView, inputs: UInt64, column: Int,
+    at cursor: UnsafeMutableRawPointer
+  ) -> Verdict {
+    record(
       decision, inputs: inputs, classAndPriority: request.classAndPriority, frameID: request.frameID,
       sessionID: request.sessionID, column: column, at: cursor)
   }
@@ -132,13 +142,14 @@ extension Lane {
     let view = LaneView(state, standing)
     let request = RouteRequestView(checked: frame)
     let column = view.column(request)
-    // Out of line: registers saved for the token's hash would cost every decision.
+    // Out of line: registers saved for limits, or for the token's hash, would cost every decision.
     let rule = CompiledRule(rawValue: view.rules[column])
     guard rule.isPlain else {
       return rule.isLimited
         ? admitLimited(request, column: column) : admitWithContinuity(request, column: column)
     }
-    let verdict = view.decide(request, column: column, inputs: request.lateness(view.clock), at: cursor)
+    let verdict = view.decide(
+      request, by: rule, inputs: request.lateness(view.clock), column: column, at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
@@ -150,8 +161,8 @@ extension Lane {
     let view = LaneView(state, LaneStanding(state))
     let cursor = state.pointee.cursor
     let verdict = view.decide(
-      request, column: column, inputs: request.lateness(view.clock) | continuityInputs(of: request),
-      at: cursor)
+      request, by: CompiledRule(rawValue: view.rules[column]),
+      inputs: request.lateness(view.clock) | continuityInputs(of: request), column: column, at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
@@ -214,9 +225,10 @@ extension Lane {
       let request = RouteRequestView(checked: frame)
       let column = view.column(request)
       let inputs = request.lateness(view.clock)
+      let rule = CompiledRule(rawValue: view.rules[column])
       let verdict =
-        CompiledRule(rawValue: view.rules[column]).isPlain
-        ? view.decide(request, column: column, inputs: inputs, at: cursor)
+        rule.isPlain
+        ? view.decide(request, by: rule, inputs: inputs, column: column, at: cursor)
         : decideGuarded(request, view, column: column, inputs: inputs, at: cursor)
       verdicts[index] = verdict.cValue
       executed &+= verdict.isExecute ? 1 : 0
@@ -225,20 +237,5 @@ extension Lane {
     }
     if index != first { publish(to: cursor, slots: UInt64(index &- first)) }
     return index
-  }
-
-  @inline(never)
-  @usableFromInline
-  func decideGuarded(
-    _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
-    at cursor: UnsafeMutableRawPointer
-  ) -> Verdict {
-    let rule = CompiledRule(rawValue: view.rules[column])
-    let inputs = rule.needsContinuity ? inputs | continuityInputs(of: request) : inputs
-    guard rule.isLimited else {
-      return view.decide(request, column: column, inputs: inputs, at: cursor)
-    }
-    return decideLightly(request, view, column: column, inputs: inputs, at: cursor)
-      ?? decideLimited(request, view, column: column, inputs: inputs, at: cursor)
   }
 }

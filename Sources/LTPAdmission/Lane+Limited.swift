@@ -1,40 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// A decision where limits concern the class, or a second policy decides beside the first. The table decides as always;
-// then the gates may refuse what it would EXECUTE, and which one did goes into the record's inputs.
+// A decision that asks for more than the rule and what the lane has leased: a token, a limit that has run dry, a permit, a
+// second policy beside. The table decides as always; then the gates may refuse what it would EXECUTE, and which one did
+// goes into the record's inputs.
 
 import CLTP
 public import LTPFrames
 import LTPLimits
 
 extension Lane {
-  /// Decides a common request, and publishes its record.
+  /// Decides a common request of a class that limits concern, and publishes its record.
   @inline(never)
   @usableFromInline
   func admitLimited(_ request: RouteRequestView, column: Int) -> Verdict {
-    let view = LaneView(state, LaneStanding(state))
-    // Nothing is called where it can be helped, and no register saved: what needs more goes another way.
-    guard !CompiledRule(rawValue: view.rules[column]).needsContinuity else {
+    let rule = CompiledRule(rawValue: state.pointee.rules[column])
+    // One call more where it makes little difference: registers saved for it would cost the others.
+    guard !rule.needsContinuity else { return admitGuarded(request, column: column) }
+    let inputs = request.lateness(state.pointee.clock)
+    let outcome = rule.withoutContinuity.outcome(priority: request.priority, inputs: inputs)
+    guard passesLightly(request, column: column, outcome) else {
       return admitGuarded(request, column: column)
     }
-    let cursor = state.pointee.cursor
-    let inputs = request.lateness(view.clock)
-    guard let verdict = decideLightly(request, view, column: column, inputs: inputs, at: cursor) else {
-      return admitByGates(request, column: column)
-    }
-    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
-    return verdict
-  }
-
-  @inline(never)
-  private func admitByGates(_ request: RouteRequestView, column: Int) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
     let cursor = state.pointee.cursor
-    let verdict = decideLimited(
-      request, view, column: column, inputs: request.lateness(view.clock), at: cursor)
+    let verdict = view.record(
+      rule.decide(outcome, sessionID: request.sessionID), of: request, inputs: inputs, column: column,
+      at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
 
+  /// The same in full.
   @inline(never)
   private func admitGuarded(_ request: RouteRequestView, column: Int) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
@@ -45,54 +40,54 @@ extension Lane {
     return verdict
   }
 
-  /// The same on what the lane has leased already. Nil, and nothing has happened, when that does not do.
-  @inline(__always)
-  func decideLightly(
+  /// Decides a well-formed request by a rule that is not plain, and writes its record at `cursor`. Does not publish the
+  /// record.
+  @inline(never)
+  @usableFromInline
+  func decideGuarded(
     _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
     at cursor: UnsafeMutableRawPointer
-  ) -> Verdict? {
-    let decision = CompiledRule(rawValue: view.rules[column])
-      .decideWellFormed(priority: request.priority, inputs: inputs, sessionID: request.sessionID)
-    let gates = state.pointee.limits.gates[column]
-    guard !state.pointee.hasShadow,
-      !decision.outcome.isExecute
-        || state.pointee.limits.passesLightly(
-          gates, column: column, level: request.level, cost: request.cost, now: view.clock)
-    else { return nil }
-    if gates.contains(.counted) {
-      state.pointee.limits.count(
-        priority: request.priority, gate: LTP_GATE_NONE, isExecute: decision.outcome.isExecute)
+  ) -> Verdict {
+    let rule = CompiledRule(rawValue: view.rules[column])
+    let inputs = rule.needsContinuity ? inputs | continuityInputs(of: request) : inputs
+    let outcome = rule.outcome(priority: request.priority, inputs: inputs)
+    guard !rule.isLimited || passesLightly(request, column: column, outcome) else {
+      return decideByGates(request, view, column: column, inputs: inputs, at: cursor)
     }
     return view.record(
-      decision, inputs: inputs, classAndPriority: request.classAndPriority, frameID: request.frameID,
-      sessionID: request.sessionID, column: column, at: cursor)
+      rule.decide(outcome, sessionID: request.sessionID), of: request, inputs: inputs, column: column,
+      at: cursor)
+  }
+
+  @inline(__always)
+  private func passesLightly(_ request: RouteRequestView, column: Int, _ outcome: Outcome) -> Bool {
+    state.pointee.limits.passesLightly(
+      column: column, execute: outcome.executeCount, priority: request.priority, level: request.level,
+      cost: request.cost)
   }
 
   /// Decides a well-formed request by every gate, permits and the shadow, and writes its record at `cursor`. Does not
   /// publish the record. `inputs`: what is known of it, continuity included.
   @inline(never)
-  func decideLimited(
+  private func decideByGates(
     _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
     at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
     let rule = CompiledRule(rawValue: view.rules[column])
-    let gates = state.pointee.limits.gates[column]
+    let limits = state.pointee.limits
     var decision = rule.decideWellFormed(
       priority: request.priority, inputs: inputs, sessionID: request.sessionID)
     var answer = GateAnswer.passed
     if decision.outcome.isExecute {
-      answer = state.pointee.limits.ask(
-        gates, column: column, level: request.level, tenantID: request.tenantID, cost: request.cost,
-        now: view.clock)
+      answer = limits.ask(
+        column: column, level: request.level, tenantID: request.tenantID, cost: request.cost, now: view.clock)
       if answer.gate != LTP_GATE_NONE {
         decision = rule.refused(byGate: answer.gate, sessionID: request.sessionID)
         decision.waitAtLeast(until: answer.askAgain, now: view.clock)
       }
     }
-    if gates.contains(.counted) {
-      state.pointee.limits.count(
-        priority: request.priority, gate: answer.gate, isExecute: decision.outcome.isExecute)
-    }
+    limits.count(
+      column: column, priority: request.priority, gate: answer.gate, isExecute: decision.outcome.isExecute)
     let shadow = state.pointee.hasShadow ? shadowOutcome(of: request, column: column, inputs: inputs) : 0
     let verdict = view.record(
       decision, inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT),

@@ -63,7 +63,7 @@ extension Lane {
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))
-        state.pointee.limits.setGates(gates.under(limitsWord), column: index)
+        state.pointee.limits.setClass(index, gates: gates, word: limitsWord, hasShadow: hasShadow)
         state.pointee.rules[index] =
           rule.under(
             threshold: word.threshold, retryFloorMilliseconds: limitsWord.retryFloor(under: gates),
@@ -72,7 +72,8 @@ extension Lane {
       }
       state.pointee.rules[PolicyTable.classCount] =
         CompiledRule.unknownClass.rawValue | (hasShadow ? 1 << 41 : 0)
-      state.pointee.limits.shedLevel.pointee = limitsWord.shedLevel
+      state.pointee.limits.setClass(
+        PolicyTable.classCount, gates: [], word: limitsWord, hasShadow: hasShadow)
       if hasShadow { copyShadow(slot, word) }
       state.pointee.hasShadow = hasShadow
       // Still current: then the slot was not overwritten while we copied it.
@@ -118,6 +119,7 @@ extension Lane {
     state.pointee.blockNumber = number
     state.pointee.baseMonotonic = now
     state.pointee.clock = now
+    state.pointee.limits.endLeases(now: now)
     state.pointee.timeMicroseconds = 0
     state.pointee.cursor = block + Int(LTP_BLOCK_HEADER_BYTES)
     state.pointee.end =
@@ -158,6 +160,7 @@ extension Lane {
       offset = 0
     }
     state.pointee.clock = now
+    state.pointee.limits.endLeases(now: now)
     state.pointee.timeMicroseconds = UInt32(offset)
     return true
   }

@@ -52,77 +52,118 @@ public struct LaneCounts {
   public init() {}
 }
 
+/// What a class's requests must pass while nothing runs dry: all that a decision looks at, half a cache line.
+@frozen
+public struct ClassGate {
+  /// Those that can refuse just now.
+  public var gates: Gates = []
+  /// A shadow policy decides beside: each request asks more than this.
+  @usableFromInline var hasShadow = false
+  /// Requests of a lower level are shed.
+  @usableFromInline var shedLevel: UInt16 = 0
+  /// Units left of the class's lease, and of the one of all classes together. Without a rate: of plenty. Nothing is left
+  /// where the gates are more than these.
+  @usableFromInline var own: UnsafeMutablePointer<UInt64>
+  @usableFromInline var total: UnsafeMutablePointer<UInt64>
+  /// Requests by priority; or a place that nobody reads.
+  @usableFromInline var offered: UnsafeMutablePointer<Atomic<UInt64>>
+}
+
 @frozen
 public struct LaneLimits {
-  private static var columns: Int { Int(LTP_CLASS_COUNT) + 1 }
-  @usableFromInline static var admittedIndex: Int { 256 }
-  @usableFromInline static var refusedIndex: Int { 257 }
-  private static var countCount: Int { 256 + 2 + Int(LTP_GATE_COUNT) + 1 }
+  /// Each class, and the one of all that cannot be.
+  private static var columnCount: Int { Int(LTP_CLASS_COUNT) + 1 }
+  /// Of counts: requests by priority, then those not let in, and those that each gate refused.
+  @usableFromInline static var refusedIndex: Int { 256 }
+  private static var countCount: Int { refusedIndex + 1 + Int(LTP_GATE_COUNT) + 1 }
 
-  /// Of each column, in the lane's state: those that can refuse just now.
-  public let gates: UnsafeMutablePointer<Gates>
-  /// Of the limits word.
-  public let shedLevel: UnsafeMutablePointer<UInt16>
+  public let classes: UnsafeMutablePointer<ClassGate>
   public let rates: LaneRates
   public let permits: LanePermits
-  /// Requests by priority, then admitted, refused, and refused by each gate.
   @usableFromInline let counts: UnsafeMutablePointer<Atomic<UInt64>>
+  /// As `counts`, of classes that are not counted.
+  private let uncounted: UnsafeMutablePointer<Atomic<UInt64>>
   /// The counts when the regulator last looked; its thread only.
   private let seen: UnsafeMutablePointer<UInt64>
 
-  private static var shedOffset: Int { 136 }
-  private static var permitsOffset: Int { 192 }
-  private static var ratesOffset: Int { permitsOffset + LanePermits.memoryBytes }
-  private static var countsOffset: Int { ratesOffset + LaneRates.memoryBytes }
-  private static var seenOffset: Int { (countsOffset + countCount * 8 + 63) / 64 * 64 }
-  public static var memoryBytes: Int { (seenOffset + countCount * 8 + 63) / 64 * 64 }
+  private static var permitsOffset: Int { rounded(columnCount * MemoryLayout<ClassGate>.stride) }
+  private static var ratesOffset: Int { rounded(permitsOffset + LanePermits.memoryBytes) }
+  private static var countsOffset: Int { rounded(ratesOffset + LaneRates.memoryBytes) }
+  private static var uncountedOffset: Int { rounded(countsOffset + countCount * 8) }
+  private static var seenOffset: Int { rounded(uncountedOffset + countCount * 8) }
+  public static var memoryBytes: Int { rounded(seenOffset + countCount * 8) }
+
+  private static func rounded(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
   /// `memory`: `memoryBytes` zeroed bytes, at the start of a cache line.
   public init(memory: UnsafeMutableRawPointer, shared: SharedLimits, laneID: UInt32) {
-    gates = memory.bindMemory(to: Gates.self, capacity: Self.columns)
-    shedLevel = (memory + Self.shedOffset).bindMemory(to: UInt16.self, capacity: 1)
     permits = LanePermits(memory: memory + Self.permitsOffset, pool: shared.pool, laneID: laneID)
     rates = LaneRates(memory: memory + Self.ratesOffset, table: shared.rates)
     counts = (memory + Self.countsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: Self.countCount)
+    uncounted = (memory + Self.uncountedOffset)
+      .bindMemory(to: Atomic<UInt64>.self, capacity: Self.countCount)
     seen = (memory + Self.seenOffset).bindMemory(to: UInt64.self, capacity: Self.countCount)
+    classes = memory.bindMemory(to: ClassGate.self, capacity: Self.columnCount)
+    classes.initialize(
+      repeating: ClassGate(own: rates.plenty, total: rates.plenty, offered: uncounted),
+      count: Self.columnCount)
   }
 
   // MARK: The lane's thread
 
-  /// Whether the request passes its gates on what the lane has leased already; if so, that is spent. False says nothing:
-  /// `ask`.
+  /// Whether a request passes on what the lane has leased already; if so, that is spent, and the request counted. False says
+  /// nothing: `ask`. `execute`: 1 where the table lets it in, else 0, and then only a shadow policy holds it up.
+  ///
+  /// Branches only where nearly all go the same way: which class comes next, and what the table says, is anyone's guess.
   @inlinable
   @inline(__always)
-  public func passesLightly(_ gates: Gates, column: Int, level: UInt16, cost: UInt32, now: UInt64) -> Bool {
-    guard gates.isDisjoint(with: [.tenantRate, .recoveringRate, .permit]) else { return false }
-    if gates.contains(.shed), level < shedLevel.pointee { return false }
-    let units = UInt64(cost) &+ (cost == 0 ? 1 : 0)
-    let own = rates.words + column &* 4
-    let total = rates.words + RateTable.totalIndex &* 4
-    // Without asking whether the class has a rate: which class comes next is anyone's guess, and one without has plenty.
-    guard own[0] >= units, now < own[1] else { return false }
-    if gates.contains(.totalRate) {
-      guard total[0] >= units, now < total[1] else { return false }
-      total[0] &-= units
-    }
-    own[0] &-= units
+  public func passesLightly(
+    column: Int, execute: UInt64, priority: UInt8, level: UInt16, cost: UInt32
+  ) -> Bool {
+    let gate = classes + column
+    let units = (UInt64(cost) &+ (cost == 0 ? 1 : 0)) & (0 &- execute)
+    let isShed = (UInt64(level) &- UInt64(gate.pointee.shedLevel)) &>> 63 & execute
+    guard isShed == 0, !gate.pointee.hasShadow else { return false }
+    let own = gate.pointee.own
+    let total = gate.pointee.total
+    guard own.pointee >= units, total.pointee >= units else { return false }
+    own.pointee &-= units
+    total.pointee &-= units
+    let offered = gate.pointee.offered
+    Self.add(1, to: offered + Int(priority))
+    Self.add(1 &- execute, to: offered + Self.refusedIndex)
     return true
   }
 
-  /// Another policy is in force: what was leased and refused under the last one is void. `setGates` for each class follows.
+  /// Another policy is in force: what was leased and refused under the last one is void. `setClass` for each follows.
   public func forgetRates() { rates.forget() }
 
-  /// Sets what a class passes from now on.
-  public func setGates(_ gates: Gates, column: Int) {
-    self.gates[column] = gates
-    if gates.contains(.classRate) { rates.close(column) } else { rates.open(column) }
+  /// Void: leases that have ended at `now`, the time that the lane's decisions have from here on.
+  @inlinable
+  public func endLeases(now: UInt64) {
+    if now >= rates.nextEnd { rates.endLeases(now: now) }
+  }
+
+  /// Sets what a class passes from now on. `gates`: of the class in the state.
+  public func setClass(_ column: Int, gates: Gates, word: LimitsWord, hasShadow: Bool) {
+    let active = gates.under(word)
+    var gate = ClassGate(own: rates.plenty, total: rates.plenty, offered: uncounted)
+    gate.gates = active
+    gate.hasShadow = hasShadow
+    if active.contains(.shed) { gate.shedLevel = word.shedLevel }
+    if active.contains(.classRate) { gate.own = rates.left(of: column) }
+    if active.contains(.totalRate) { gate.total = rates.left(of: RateTable.totalIndex) }
+    if !active.isDisjoint(with: [.tenantRate, .recoveringRate, .permit]) { gate.total = rates.nothing }
+    if active.contains(.counted) { gate.offered = counts }
+    classes[column] = gate
   }
 
   /// Asks each gate in turn. What was taken before a refusal is given back.
   public func ask(
-    _ gates: Gates, column: Int, level: UInt16, tenantID: UInt32, cost: UInt32, now: UInt64
+    column: Int, level: UInt16, tenantID: UInt32, cost: UInt32, now: UInt64
   ) -> GateAnswer {
-    if gates.contains(.shed), level < shedLevel.pointee { return GateAnswer(gate: LTP_GATE_SHED) }
+    let gates = classes[column].gates
+    if level < classes[column].shedLevel { return GateAnswer(gate: LTP_GATE_SHED) }
     let units = UInt64(max(cost, 1))
     let tenant = RateTable.tenantIndex &+ Self.place(ofTenant: tenantID)
     let asksTenant = gates.contains(.tenantRate) && tenantID != 0
@@ -164,29 +205,35 @@ public struct LaneLimits {
     Int((UInt64(tenantID) &* 0x9E37_79B9_7F4A_7C15) >> 54)
   }
 
-  /// Counts a decision about a class whose gates say so.
-  @inlinable
-  @inline(__always)
-  public func count(priority: UInt8, gate: UInt8, isExecute: Bool) {
-    increment(Int(priority))
-    increment(isExecute ? Self.admittedIndex : Self.refusedIndex)
-    if gate != LTP_GATE_NONE { increment(Self.refusedIndex &+ 1 &+ Int(gate)) }
+  /// Counts a request that had to ask.
+  public func count(column: Int, priority: UInt8, gate: UInt8, isExecute: Bool) {
+    let offered = classes[column].offered
+    Self.add(1, to: offered + Int(priority))
+    Self.add(isExecute ? 0 : 1, to: offered + Self.refusedIndex)
+    if gate != LTP_GATE_NONE { Self.add(1, to: offered + Self.refusedIndex + 1 + Int(gate)) }
   }
 
+  /// Only this thread writes it, so a load and a store do.
   @inlinable
   @inline(__always)
-  func increment(_ index: Int) {
-    let counter = counts + index
-    counter.pointee.store(counter.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+  static func add(_ count: UInt64, to counter: UnsafeMutablePointer<Atomic<UInt64>>) {
+    counter.pointee.store(counter.pointee.load(ordering: .relaxed) &+ count, ordering: .relaxed)
   }
 
   // MARK: The regulator
 
   /// Adds what has come since the last call, by priority and in all.
   public func takeCounts(offered: UnsafeMutablePointer<UInt64>, into total: inout LaneCounts) {
-    for priority in 0..<256 { offered[priority] += new(priority) }
-    total.admitted += new(Self.admittedIndex)
-    total.refused += new(Self.refusedIndex)
+    let refused = new(Self.refusedIndex)
+    var all: UInt64 = 0
+    for priority in 0..<256 {
+      let count = new(priority)
+      offered[priority] += count
+      all += count
+    }
+    total.refused += refused
+    // The lane goes on meanwhile: one that was refused may have been counted there and not yet here.
+    total.admitted += all - min(refused, all)
     let byTotal = new(Self.refusedIndex + 1 + Int(LTP_GATE_TOTAL_RATE))
     let byRamp = new(Self.refusedIndex + 1 + Int(LTP_GATE_RECOVERING_RATE))
     let byConcurrency = new(Self.refusedIndex + 1 + Int(LTP_GATE_CONCURRENCY))

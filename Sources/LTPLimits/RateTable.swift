@@ -94,16 +94,25 @@ public struct RateTable {
 /// What one lane holds of each limiter's lease. Its thread only.
 @frozen
 public struct LaneRates {
-  public static var memoryBytes: Int { RateTable.count * 32 }
+  public static var memoryBytes: Int { RateTable.count * 32 + 24 }
 
   /// Four words a limiter: units left, when the lease ends, when to ask again, and for how many units that was said.
   @usableFromInline let words: UnsafeMutablePointer<UInt64>
   @usableFromInline let table: RateTable
+  /// When the next lease ends that is spent without a look at the time; 0: look.
+  @usableFromInline let nextEndWord: UnsafeMutablePointer<UInt64>
+  /// Units of what has no rate, and of what may not be had.
+  let plenty: UnsafeMutablePointer<UInt64>
+  let nothing: UnsafeMutablePointer<UInt64>
 
   /// `memory`: `memoryBytes` zeroed bytes.
   public init(memory: UnsafeMutableRawPointer, table: RateTable) {
-    words = memory.bindMemory(to: UInt64.self, capacity: RateTable.count * 4)
+    words = memory.bindMemory(to: UInt64.self, capacity: RateTable.count * 4 + 3)
     self.table = table
+    nextEndWord = words + RateTable.count * 4
+    plenty = nextEndWord + 1
+    nothing = nextEndWord + 2
+    plenty.pointee = Self.plentyUnits
   }
 
   /// Spends `cost` units. Returns 0, or when they may be had.
@@ -123,22 +132,33 @@ public struct LaneRates {
   @inline(__always)
   public func giveBack(_ index: Int, cost: UInt64) { words[index &* 4] &+= cost }
 
-  /// Nothing is leased, and nothing refused: other rates are in force. Limiters without one are to be opened again.
+  /// Nothing is leased, and nothing refused: other rates are in force.
   func forget() { for place in 0..<RateTable.count * 4 { words[place] = 0 } }
 
-  private static var plenty: UInt64 { 1 << 62 }
+  // MARK: Spent without a look at the time
 
-  /// From now on the limiter has no rate: it never runs dry.
-  func open(_ index: Int) {
-    words[index * 4] = Self.plenty
-    words[index * 4 + 1] = .max
-  }
+  /// More than is asked for between two looks.
+  private static var plentyUnits: UInt64 { 1 << 62 }
 
-  /// From now on it has one.
-  func close(_ index: Int) {
-    guard words[index * 4 + 1] == .max else { return }
-    words[index * 4] = 0
-    words[index * 4 + 1] = 0
+  /// Where the units left of a limiter's lease are; of a class's, or of all classes together.
+  func left(of index: Int) -> UnsafeMutablePointer<UInt64> { words + index * 4 }
+
+  @inlinable
+  @inline(__always)
+  var nextEnd: UInt64 { nextEndWord.pointee }
+
+  /// What is left of leases that have ended is void.
+  @inline(never)
+  @usableFromInline
+  func endLeases(now: UInt64) {
+    plenty.pointee = Self.plentyUnits
+    var next = UInt64.max
+    for index in 0...RateTable.totalIndex {
+      let entry = words + index * 4
+      guard entry[0] > 0 else { continue }
+      if now >= entry[1] { entry[0] = 0 } else { next = min(next, entry[1]) }
+    }
+    nextEndWord.pointee = min(next, now &+ table.leaseNanoseconds)
   }
 
   @inline(never)
@@ -160,6 +180,7 @@ public struct LaneRates {
     }
     entry[0] = kept + granted - cost
     entry[1] = now + table.leaseNanoseconds
+    if index <= RateTable.totalIndex { nextEndWord.pointee = min(nextEnd, entry[1]) }
     return 0
   }
 }

@@ -186,12 +186,59 @@ struct LimitedLaneTests {
     let shed = lane.decision(2)
     #expect(gate(shed) == LTP_GATE_SHED && shed.reason == LTP_REASON_PRIORITY_BELOW_THRESHOLD)
     #expect((700...1400).contains(shed.retry_after_ms), "the floor counts where it is above the policy's")
-    var counts = LaneCounts()
+    let (offered, counts) = counts(lane)
+    #expect(offered[100] == 2 && offered[0] == 1 && counts.admitted == 3 && counts.refused == 2)
+  }
+
+  @Test("what a lane has leased is void when the lease has ended, whoever looks at the clock")
+  func leasesEnd() {
+    let harness = LaneHarness()
+    // Chunks of ten.
+    var policy = limitedPolicy { $0.total = ltp_rate(per_second: 40_960, burst: 800) }
+    policy.limits.classes.8 = ltp_rate(per_second: 40_960, burst: 800)
+    harness.limit(policy)
+    let idle = harness.lane(id: 1)
+    let busy = harness.lane(id: 2, blockBytes: 65_536)
+    #expect(idle.admit(request()).verdict == LTP_VERDICT_EXECUTE, "nine more are leased")
+    harness.tick(to: 1_004_000_000)
+    let burst = (0..<1000).count { _ in busy.admit(request()).verdict == LTP_VERDICT_EXECUTE }
+    #expect((790...800).contains(burst), "each chunk is rounded up, to the disadvantage of who asks")
+    #expect(idle.admit(request()).reason == LTP_REASON_RATE_LIMITED, "the whole burst went to the other lane")
+  }
+
+  @Test("a class that nothing adapts to is not counted, whatever its own rate says of it")
+  func countsWhoIsConcerned() {
+    let harness = LaneHarness()
+    var policy = limitedPolicy {
+      $0.flags = LTP_LIMITS_SHED
+      ($0.shed_decrease_permille, $0.shed_increase_permille) = (50, 10)
+    }
+    // Shedding does not concern an exempt class.
+    policy.limits.classes.24 = ltp_rate(per_second: 100, burst: 2)
+    withUnsafeMutablePointer(to: &policy) {
+      var described = UnsafePointer($0).classDescription(24)
+      described.attributes |= LTP_CLASS_EXEMPT
+      $0.setClass(24, described)
+    }
+    harness.limit(policy)
+    let lane = harness.lane()
+    let verdicts = (0..<3).map { _ in lane.admit(request(24, priority: 9)).verdict }
+    #expect(verdicts == [LTP_VERDICT_EXECUTE, LTP_VERDICT_EXECUTE, LTP_VERDICT_DENY])
+    #expect(lane.admit(request(8, priority: 9)).verdict == LTP_VERDICT_EXECUTE)
+    harness.publish(LTP_STATE_UNSTABLE)
+    #expect(lane.admit(request(25, priority: 9)).verdict != LTP_VERDICT_EXECUTE, "the table refuses it")
+    let counts = counts(lane)
+    #expect(counts.offered[9] == 2 && counts.offered.reduce(0, +) == 2)
+    #expect(counts.total.admitted == 1 && counts.total.refused == 1)
+  }
+
+  private func counts(_ lane: Lane) -> (offered: [UInt64], total: LaneCounts) {
+    var total = LaneCounts()
     let offered = UnsafeMutablePointer<UInt64>.allocate(capacity: 256)
     defer { offered.deallocate() }
     offered.initialize(repeating: 0, count: 256)
-    lane.state.pointee.limits.takeCounts(offered: offered, into: &counts)
-    #expect(offered[100] == 2 && offered[0] == 1 && counts.admitted == 3 && counts.refused == 2)
+    lane.state.pointee.limits.takeCounts(offered: offered, into: &total)
+    return (Array(UnsafeBufferPointer(start: offered, count: 256)), total)
   }
 
   @Test("a limit defers what may be deferred, where the policy says so")
