@@ -292,7 +292,7 @@ struct SwiftAPITests {
     policy.fields.limits.concurrency_min = 1
     policy.fields.limits.concurrency_initial = 1
     policy.fields.limits.concurrency_max = 1
-    policy.fields.limits.permit_ttl_ms = 60_000
+    policy.fields.limits.permit_ttl_ms = 3_600_000
     try core.load(policy)
     var strict = Policy.builtIn
     strict.fields.priority_threshold.1 = 255
