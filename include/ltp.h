@@ -71,7 +71,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
 #define LTP_ERROR_IN_USE 20         /* another thread is in a call with this handle, or polls */
 #define LTP_ERROR_OBSERVING 22       /* this core orients itself: push signals, or force a state */
-#define LTP_ERROR_NOT_OBSERVING 23   /* this core does not orient itself (no signal_rules) */
+#define LTP_ERROR_NOT_OBSERVING 23   /* this core does not orient itself (opened without signal rules) */
 #define LTP_ERROR_SIGNAL_RULES 24    /* the rules are malformed; the message says which signal's and why */
 #define LTP_ERROR_SIGNAL_VALUE 25    /* a value below zero */
 #define LTP_ERROR_THROTTLED 27       /* the caller's side: do not send it */
@@ -402,6 +402,62 @@ int32_t ltp_frame_check(const void *bytes, size_t available, ltp_frame_error *er
 /* Zeroes the frame of this type and flags at bytes and writes its header; fill in the rest in place. */
 int32_t ltp_frame_init(void *bytes, size_t capacity, uint8_t type, uint16_t flags);
 
+/* ---- Signals ----------------------------------------------------------------------------------------- */
+
+/* A core that is opened with signal_rules, or with a policy that has some, orients itself: the host pushes values, the core
+ * makes transitions of them, each with its evidence, by one table (docs/ARCHITECTURE.md). It starts UNKNOWN, and comes to
+ * HEALTHY by RECOVERING. */
+
+/* What an active signal says. Worse ones count for the better ones as well. */
+#define LTP_CONDITION_NONE ((uint8_t)0) /* the signal is not watched */
+#define LTP_CONDITION_STRAINED ((uint8_t)1)  /* DEGRADED */
+#define LTP_CONDITION_SATURATED ((uint8_t)2) /* SATURATED */
+#define LTP_CONDITION_UNSTABLE ((uint8_t)3)  /* UNSTABLE */
+#define LTP_CONDITION_FAILED ((uint8_t)4)    /* FAILED */
+
+#define LTP_WEIGHT_FULL 100 /* active signals of a condition, and of worse ones, bring it about when they weigh this */
+#define LTP_SIGNAL_RULE_BELOW ((uint8_t)1) /* active at or below enter, quiet above exit */
+
+/* A signal is active once its value has been at or above enter for enter_dwell_ns, and quiet once it has been below exit
+ * for exit_dwell_ns. In between it stays what it is. */
+typedef struct ltp_signal_rule {
+  int64_t enter;
+  int64_t exit; /* 1 to enter; with LTP_SIGNAL_RULE_BELOW at least enter */
+  uint64_t enter_dwell_ns;
+  uint64_t exit_dwell_ns;
+  uint64_t stale_ns; /* must be pushed at least this often, or the core is UNKNOWN; 0: need not */
+  uint32_t weight;   /* 1 to LTP_WEIGHT_FULL */
+  uint8_t condition; /* LTP_CONDITION_* */
+  uint8_t flags;     /* LTP_SIGNAL_RULE_* */
+  uint8_t reserved[2];
+} ltp_signal_rule;
+
+#define LTP_OBSERVE_PRESSURE ((uint32_t)1) /* read /proc/pressure: CPU_, MEMORY_ and IO_PRESSURE are pushed by
+                                             the core, which is UNKNOWN when it cannot read them any more */
+#define LTP_OBSERVE_MEMORY_LIMIT ((uint32_t)2) /* read the control group's memory limit: MEMORY_PRESSURE is pushed, 0 up to nine
+                                             tenths of it (what can be dropped at once left out), 10,000 at it; with
+                                             LTP_OBSERVE_PRESSURE the worse of both */
+#define LTP_OBSERVE_HELLOS ((uint32_t)4) /* WS_RECONNECT_STORM is pushed: hellos that the open lanes answered, a second */
+#define LTP_OBSERVE_ALL ((uint32_t)7)
+
+typedef struct ltp_signal_rules {
+  uint32_t struct_size;
+  uint32_t flags;          /* LTP_OBSERVE_* */
+  uint64_t state_dwell_ns; /* a state lasts at least this long before a better one; default 1 s */
+  uint64_t recovering_ns;  /* quiet for this long, RECOVERING becomes HEALTHY; default 5 s */
+  uint64_t observe_interval_ns; /* how often what LTP_OBSERVE_* names is read; default 100 ms */
+  uint64_t reserved;
+  ltp_signal_rule rules[LTP_SIGNAL_COUNT]; /* by LTP_SIGNAL_*: entries of what is no observation are zero */
+} ltp_signal_rules;
+
+LTP_STATIC_ASSERT(sizeof(ltp_signal_rule) == 48, signal_rule_size);
+LTP_STATIC_ASSERT(sizeof(ltp_signal_rules) == 952, signal_rules_size);
+
+/* The built-in rules. Units: CONNECTION_BACKLOG_GROWING and WS_RECONNECT_STORM in connections (a second),
+ * QUEUE_LATENCY_SPIKE and DB_WRITE_LATENCY in microseconds, the pressures in hundredths of a percent of the time in which
+ * something waited, the others 0 or 1. */
+int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
+
 /* ---- Policy ------------------------------------------------------------------------------------------ */
 
 #define LTP_POLICY_VERSION 1
@@ -489,7 +545,8 @@ typedef struct ltp_policy_limits {
   ltp_rate classes[LTP_CLASS_COUNT];
 } ltp_policy_limits;
 
-/* The whole policy: state x class -> rule, and limits. Fixed layout; its SHA-256 is its digest in the trace. */
+/* The whole policy: state x class -> rule, limits, and what makes the states. Fixed layout; its SHA-256 is its digest in the
+ * trace. */
 typedef struct ltp_policy {
   uint32_t struct_size;
   uint32_t version; /* LTP_POLICY_VERSION */
@@ -498,12 +555,16 @@ typedef struct ltp_policy {
   ltp_policy_class classes[LTP_CLASS_COUNT];
   ltp_policy_rule rules[LTP_STATE_COUNT][LTP_CLASS_COUNT];
   ltp_policy_limits limits;
+  ltp_signal_rules signals; /* all zero: none. The rules of a core that orients itself from when the policy is loaded until
+                               another one brings others. A core that follows a page, and a shadow policy, do not use them */
+  uint8_t reserved_2[8];
 } ltp_policy;
 
 #define LTP_POLICY_THRESHOLDS_OFFSET 56
 #define LTP_POLICY_CLASSES_OFFSET 64
 #define LTP_POLICY_RULES_OFFSET 4160
 #define LTP_POLICY_LIMITS_OFFSET 11328
+#define LTP_POLICY_SIGNALS_OFFSET 12448
 #define LTP_LIMITS_CLASSES_OFFSET 96
 
 LTP_STATIC_ASSERT(offsetof(ltp_policy, priority_threshold) == LTP_POLICY_THRESHOLDS_OFFSET, policy_thresholds);
@@ -512,15 +573,16 @@ LTP_STATIC_ASSERT(sizeof(ltp_policy_rule) == 8, policy_rule_size);
 LTP_STATIC_ASSERT(offsetof(ltp_policy, classes) == LTP_POLICY_CLASSES_OFFSET, policy_classes_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_policy, rules) == LTP_POLICY_RULES_OFFSET, policy_rules_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_policy, limits) == LTP_POLICY_LIMITS_OFFSET, policy_limits_offset);
+LTP_STATIC_ASSERT(offsetof(ltp_policy, signals) == LTP_POLICY_SIGNALS_OFFSET, policy_signals_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_policy_limits, classes) == LTP_LIMITS_CLASSES_OFFSET, policy_limits_classes);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_limits) == 1120, policy_limits_size);
-LTP_STATIC_ASSERT(sizeof(ltp_policy) == 12448, policy_size);
+LTP_STATIC_ASSERT(sizeof(ltp_policy) == 13408, policy_size);
 
 typedef struct ltp_policy_error {
   int32_t status;
   uint16_t action_class; /* LTP_CLASS_NONE when no class is to blame */
   uint8_t state;         /* LTP_STATE_COUNT when no state is to blame */
-  uint8_t reserved;
+  uint8_t signal;        /* LTP_SIGNAL_NONE when no signal is to blame */
   char message[184];
 } ltp_policy_error;
 
@@ -528,61 +590,6 @@ typedef struct ltp_policy_error {
 int32_t ltp_policy_default(ltp_policy *policy);
 /* LTP_OK, or what is wrong: shape first, then the never list. error may be NULL. */
 int32_t ltp_policy_check(const ltp_policy *policy, ltp_policy_error *error);
-
-/* ---- Signals ----------------------------------------------------------------------------------------- */
-
-/* A core that is opened with signal_rules orients itself: the host pushes values, the core makes transitions of them, each
- * with its evidence, by one table (docs/ARCHITECTURE.md). It starts UNKNOWN, and comes to HEALTHY by RECOVERING. */
-
-/* What an active signal says. Worse ones count for the better ones as well. */
-#define LTP_CONDITION_NONE ((uint8_t)0) /* the signal is not watched */
-#define LTP_CONDITION_STRAINED ((uint8_t)1)  /* DEGRADED */
-#define LTP_CONDITION_SATURATED ((uint8_t)2) /* SATURATED */
-#define LTP_CONDITION_UNSTABLE ((uint8_t)3)  /* UNSTABLE */
-#define LTP_CONDITION_FAILED ((uint8_t)4)    /* FAILED */
-
-#define LTP_WEIGHT_FULL 100 /* active signals of a condition, and of worse ones, bring it about when they weigh this */
-#define LTP_SIGNAL_RULE_BELOW ((uint8_t)1) /* active at or below enter, quiet above exit */
-
-/* A signal is active once its value has been at or above enter for enter_dwell_ns, and quiet once it has been below exit
- * for exit_dwell_ns. In between it stays what it is. */
-typedef struct ltp_signal_rule {
-  int64_t enter;
-  int64_t exit; /* 1 to enter; with LTP_SIGNAL_RULE_BELOW at least enter */
-  uint64_t enter_dwell_ns;
-  uint64_t exit_dwell_ns;
-  uint64_t stale_ns; /* must be pushed at least this often, or the core is UNKNOWN; 0: need not */
-  uint32_t weight;   /* 1 to LTP_WEIGHT_FULL */
-  uint8_t condition; /* LTP_CONDITION_* */
-  uint8_t flags;     /* LTP_SIGNAL_RULE_* */
-  uint8_t reserved[2];
-} ltp_signal_rule;
-
-#define LTP_OBSERVE_PRESSURE ((uint32_t)1) /* read /proc/pressure: CPU_, MEMORY_ and IO_PRESSURE are pushed by
-                                             the core, which is UNKNOWN when it cannot read them any more */
-#define LTP_OBSERVE_MEMORY_LIMIT ((uint32_t)2) /* read the control group's memory limit: MEMORY_PRESSURE is pushed, 0 up to nine
-                                             tenths of it (what can be dropped at once left out), 10,000 at it; with
-                                             LTP_OBSERVE_PRESSURE the worse of both */
-#define LTP_OBSERVE_HELLOS ((uint32_t)4) /* WS_RECONNECT_STORM is pushed: hellos that the open lanes answered, a second */
-#define LTP_OBSERVE_ALL ((uint32_t)7)
-
-typedef struct ltp_signal_rules {
-  uint32_t struct_size;
-  uint32_t flags;          /* LTP_OBSERVE_* */
-  uint64_t state_dwell_ns; /* a state lasts at least this long before a better one; default 1 s */
-  uint64_t recovering_ns;  /* quiet for this long, RECOVERING becomes HEALTHY; default 5 s */
-  uint64_t observe_interval_ns; /* how often what LTP_OBSERVE_* names is read; default 100 ms */
-  uint64_t reserved;
-  ltp_signal_rule rules[LTP_SIGNAL_COUNT]; /* by LTP_SIGNAL_*: entries of what is no observation are zero */
-} ltp_signal_rules;
-
-LTP_STATIC_ASSERT(sizeof(ltp_signal_rule) == 48, signal_rule_size);
-LTP_STATIC_ASSERT(sizeof(ltp_signal_rules) == 952, signal_rules_size);
-
-/* The built-in rules. Units: CONNECTION_BACKLOG_GROWING and WS_RECONNECT_STORM in connections (a second),
- * QUEUE_LATENCY_SPIKE and DB_WRITE_LATENCY in microseconds, the pressures in hundredths of a percent of the time in which
- * something waited, the others 0 or 1. */
-int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 
 /* ---- The core ---------------------------------------------------------------------------------------- */
 
@@ -619,7 +626,8 @@ typedef struct ltp_core_options {
   uint64_t lock_wait_ns;       /* how long to wait for the trace's lock; default 500 ms, at most 60 s */
   const char *orientation_page; /* follow the orientation that another process publishes in this file; NULL: the host
                                    publishes */
-  const ltp_signal_rules *signal_rules; /* the core orients itself by these; NULL: it does not. Not with a page */
+  const ltp_signal_rules *signal_rules; /* the core orients itself by these, or by the policy's where it has some; NULL,
+                                           and no policy's: it does not. Not with a page */
 } ltp_core_options;
 
 /* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
@@ -679,7 +687,8 @@ int32_t ltp_orientation_publish(ltp_core *core, const ltp_transition *transition
 /* The current orientation, as an orientation frame (evidence of the last transition, if still at hand). */
 int32_t ltp_orientation_get(ltp_core *core, ltp_orientation *frame);
 
-/* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. */
+/* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. LTP_ERROR_NOT_OBSERVING when
+ * it has signal rules, and the host orients the core. */
 int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *generation, ltp_policy_error *error);
 
 /* A second policy that decides beside the first and enforces nothing: its verdict goes into each decision's record, for

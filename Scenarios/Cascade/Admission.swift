@@ -2,7 +2,7 @@
 // LTP in the service: all of it. The rest of the server knows that a request is let in or not.
 //
 // - Each request goes through the core's lane; its verdict is in the trace before the server acts on it.
-// - Real measured values are pushed as signals, and the core makes the orientation of them.
+// - Real measured values are pushed as signals, and the core makes the orientation of them (policy.json).
 // - What is in the server at once is limited by the core: an order that may run holds a permit until its work is done, and
 //   the latency that it is released with moves the limit (policy.json).
 
@@ -21,7 +21,6 @@ final class Admission {
   init(traceDirectory: String) throws {
     var options = Core.Options(traceDirectory: traceDirectory)
     options.policy = try PolicyFile.parse(Data(PackageResources.policy_json))
-    options.signalRules = Self.rules
     // Nobody waits for the trace's disk, which the database shares: write seldom.
     options.fields.commit_interval_ns = 50_000_000
     // Fine enough for deadlines of a quarter of a second.
@@ -31,36 +30,6 @@ final class Admission {
     core = try Core(options)
     lane = try core.openLane()
     try becomeHealthy()
-  }
-
-  /// Microseconds both. A queue that is older than 20 ms is at capacity; a database that has been busy with one write
-  /// for 200 ms is not to be relied on.
-  private static var rules: SignalRules {
-    var rules = SignalRules(fields: ltp_signal_rules())
-    rules.fields.struct_size = UInt32(MemoryLayout<ltp_signal_rules>.size)
-    rules.fields.state_dwell_ns = 100_000_000
-    rules.fields.recovering_ns = 300_000_000
-    rules.fields.observe_interval_ns = 100_000_000
-    rules[.queueLatencySpike] = rule(
-      LTP_CONDITION_SATURATED, enter: 20_000, exit: 10_000, enterDwell: 50_000_000, exitDwell: 200_000_000)
-    rules[.dbWriteLatency] = rule(
-      LTP_CONDITION_UNSTABLE, enter: 200_000, exit: 50_000, enterDwell: 0, exitDwell: 50_000_000)
-    return rules
-  }
-
-  private static func rule(
-    _ condition: UInt8, enter: Int64, exit: Int64, enterDwell: UInt64, exitDwell: UInt64
-  ) -> ltp_signal_rule {
-    var rule = ltp_signal_rule()
-    rule.condition = condition
-    rule.weight = UInt32(LTP_WEIGHT_FULL)
-    rule.enter = enter
-    rule.exit = exit
-    rule.enter_dwell_ns = enterDwell
-    rule.exit_dwell_ns = exitDwell
-    // A server whose loop stands still for this long is not one that anything is known of.
-    rule.stale_ns = 2_000_000_000
-    return rule
   }
 
   private func becomeHealthy() throws {

@@ -82,6 +82,12 @@ public struct Policy: Sendable {
 
   public init(fields: ltp_policy) { self.fields = fields }
 
+  /// What makes the states; nil: the policy does not say.
+  public var signals: SignalRules? {
+    get { fields.signals.struct_size == 0 ? nil : SignalRules(fields: fields.signals) }
+    set { fields.signals = newValue?.fields ?? ltp_signal_rules() }
+  }
+
   /// Throws what is wrong with it: its shape first, then the never list.
   public func check() throws(LTPError) {
     var details = ltp_policy_error()

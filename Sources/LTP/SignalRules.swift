@@ -15,6 +15,23 @@ public struct SignalRules: Sendable {
 
   public init(fields: ltp_signal_rules) { self.fields = fields }
 
+  /// Every observation: what can have a rule.
+  public static var observations: [Signal] {
+    (1...UInt8(LTP_OBSERVATION_COUNT)).map { Signal(rawValue: $0) }
+  }
+
+  /// What the core can read by itself, by name (`LTP_OBSERVE_*`).
+  public static let sources: [(name: String, bit: UInt32)] = [
+    ("pressure", LTP_OBSERVE_PRESSURE), ("memory_limit", LTP_OBSERVE_MEMORY_LIMIT),
+    ("hellos", LTP_OBSERVE_HELLOS),
+  ]
+
+  /// What an active signal can say, by name (`LTP_CONDITION_*`).
+  public static let conditions: [(name: String, value: UInt8)] = [
+    ("STRAINED", LTP_CONDITION_STRAINED), ("SATURATED", LTP_CONDITION_SATURATED),
+    ("UNSTABLE", LTP_CONDITION_UNSTABLE), ("FAILED", LTP_CONDITION_FAILED),
+  ]
+
   /// Read the system's pressure, and push it as `.cpuPressure`, `.memoryPressure` and `.ioPressure`.
   public var observesPressure: Bool {
     get { fields.flags & LTP_OBSERVE_PRESSURE != 0 }

@@ -45,6 +45,9 @@ public enum PolicyTable {
 }
 
 extension UnsafePointer<ltp_policy> {
+  /// The policy says what makes the states, and not only what happens in them.
+  public var hasSignals: Bool { pointee.signals.struct_size != 0 }
+
   /// The class's description. `actionClass` is 0 to LTP_CLASS_COUNT - 1.
   public func classDescription(_ actionClass: Int) -> ltp_policy_class {
     UnsafeRawPointer(self).load(

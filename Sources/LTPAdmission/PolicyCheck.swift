@@ -3,24 +3,29 @@
 
 public import CLTP
 
-/// Why a policy is refused. `actionClass` and `state` are LTP_CLASS_NONE and LTP_STATE_COUNT when none is to blame.
+/// Why a policy is refused. `actionClass`, `state` and `signal` are LTP_CLASS_NONE, LTP_STATE_COUNT and LTP_SIGNAL_NONE when
+/// none is to blame.
 public struct PolicyRefusal: Error, Equatable {
   public let status: Int32
   public let actionClass: UInt16
   public let state: UInt8
+  public let signal: UInt8
   let text: StaticString
 
   init(
-    _ status: Int32, _ text: StaticString, actionClass: Int? = nil, state: UInt8 = UInt8(LTP_STATE_COUNT)
+    _ status: Int32, _ text: StaticString, actionClass: Int? = nil, state: UInt8 = UInt8(LTP_STATE_COUNT),
+    signal: UInt8 = LTP_SIGNAL_NONE
   ) {
     self.status = status
     self.text = text
     self.actionClass = actionClass.map { UInt16($0) } ?? LTP_CLASS_NONE
     self.state = state
+    self.signal = signal
   }
 
   public static func == (one: PolicyRefusal, other: PolicyRefusal) -> Bool {
     one.status == other.status && one.actionClass == other.actionClass && one.state == other.state
+      && one.signal == other.signal
   }
 
   /// "class 12 ("payment") in FAILED: ..."
@@ -43,6 +48,11 @@ public struct PolicyRefusal: Error, Equatable {
       }
       message.append(": ")
     }
+    if signal != LTP_SIGNAL_NONE {
+      message.append("signal ")
+      message.append(signalName(signal))
+      message.append(": ")
+    }
     message.append(text)
   }
 }
@@ -52,6 +62,7 @@ public enum PolicyCheck {
   public static func check(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
     try checkEnvelope(policy)
     try checkLimits(policy)
+    try checkSignals(policy)
     for actionClass in 0..<PolicyTable.classCount {
       let described = policy.classDescription(actionClass)
       try checkClass(policy, actionClass, described)
@@ -75,12 +86,17 @@ public enum PolicyCheck {
       throw PolicyRefusal(LTP_ERROR_POLICY_VERSION, "version is not LTP_POLICY_VERSION")
     }
     let raw = UnsafeRawPointer(policy)
-    for offset in 8..<56 where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+    let end = MemoryLayout<ltp_policy>.size
+    guard isZero(raw, 8..<56), isZero(raw, end - 8..<end) else {
       throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "reserved bytes are not zero")
     }
     guard policy.threshold(state: UInt8(LTP_STATE_COUNT)) == 0 else {
       throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "priority_threshold[7] is not zero")
     }
+  }
+
+  private static func isZero(_ bytes: UnsafeRawPointer, _ range: Range<Int>) -> Bool {
+    range.allSatisfy { bytes.load(fromByteOffset: $0, as: UInt8.self) == 0 }
   }
 
   private static func checkClass(
@@ -185,6 +201,23 @@ public enum PolicyCheck {
         LTP_ERROR_POLICY_NEVER_3,
         "never list, 3: UNKNOWN is not healthy; only recovery actions are EXECUTEd in it",
         actionClass: actionClass, state: state)
+    }
+  }
+
+  /// None, or whole ones.
+  private static func checkSignals(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
+    guard policy.hasSignals else {
+      let start = Int(LTP_POLICY_SIGNALS_OFFSET)
+      guard isZero(policy, start..<start + MemoryLayout<ltp_signal_rules>.size) else {
+        throw PolicyRefusal(LTP_ERROR_SIGNAL_RULES, "signal rules whose struct_size is 0")
+      }
+      return
+    }
+    guard Int(policy.pointee.signals.struct_size) == MemoryLayout<ltp_signal_rules>.size else {
+      throw PolicyRefusal(LTP_ERROR_STRUCT_SIZE, "signals.struct_size is not sizeof(ltp_signal_rules)")
+    }
+    do throws(SignalRulesFault) { try policy.pointee.signals.check() } catch {
+      throw PolicyRefusal(LTP_ERROR_SIGNAL_RULES, error.text, signal: error.signal)
     }
   }
 }

@@ -36,6 +36,7 @@ public func ltp_policy_load(
   do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
     return report(details, refusal: error, policy: policy)
   }
+  if let status = core.refusal(ofSignals: policy) { return report(details, status) }
   return report(details, core.loadPatiently { core.load(policy, loaded: generation) })
 }
 
@@ -67,6 +68,13 @@ extension Core {
     return status
   }
 
+  /// What keeps a policy's signal rules from being followed here; nil: nothing, or it has none.
+  fileprivate func refusal(ofSignals policy: UnsafePointer<ltp_policy>) -> Int32? {
+    guard policy.hasSignals, state.pointee.page == nil else { return nil }
+    guard state.pointee.observer != nil else { return LTP_ERROR_NOT_OBSERVING }
+    return SystemObserver.canRead(policy.pointee.signals.flags) ? nil : LTP_ERROR_PRESSURE
+  }
+
   /// The policy in force; the one beside it stays. `loaded` gets the pair's number; under the mutex, or a load by another
   /// thread could take its place.
   fileprivate func load(
@@ -82,6 +90,10 @@ extension Core {
         policy, shadow: hasShadow ? UnsafePointer(current.pointee.shadowSource) : nil, loaded)
       if status != LTP_OK {
         regulator.configure(UnsafePointer(current.pointee.source), now: ltp_system_monotonic_ns())
+      } else if let observer = state.pointee.observer, policy.hasSignals {
+        observer.adopt(
+          policy.pointee.signals.withWatchedPressure(
+            clockInterval: state.pointee.options.clockIntervalNanoseconds))
       }
       return status
     }

@@ -21,9 +21,8 @@ extension Core {
     let now = ltp_system_monotonic_ns()
     orientation.followPage(now: now)
     if let observer = state.pointee.observer {
-      if let system = state.pointee.system {
-        system.pointee.observe(into: observer, now: now) { hellosAnswered }
-      }
+      let system = state.pointee.system
+      system.pointee.observe(into: observer, now: now) { hellosAnswered }
       observer.step(now: now)
     }
     let observer = state.pointee.observer

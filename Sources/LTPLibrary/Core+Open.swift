@@ -20,7 +20,8 @@ extension Core {
     path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>,
     following page: MappedPage?
   ) throws(OpenFault) -> Core {
-    guard SystemObserver(flags: options.signalRules?.flags ?? 0, interval: 0).isPossible else {
+    let rules = options.rules(under: policy, isFollowing: page != nil)
+    guard SystemObserver.canRead(rules?.flags ?? 0) else {
       throw OpenFault(LTP_ERROR_PRESSURE, statusText(LTP_ERROR_PRESSURE))
     }
     var storage = try openStorage(path: path, options: options)
@@ -44,7 +45,8 @@ extension Core {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(
-      memory: memory, staging: staging, storage: storage, log: log, options: options, key: key, page: page)
+      memory: memory, staging: staging, storage: storage, log: log, options: options, rules: rules, key: key,
+      page: page)
     do throws(OpenFault) {
       try core.start(policy: policy, firstBlock: log.position.blockIndex)
     } catch {
@@ -83,7 +85,7 @@ extension Core {
 
   private static func layOut(
     memory: UnsafeMutableRawPointer, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage,
-    log: RecoveredLog, options: CoreOptions, key: SipKey, page: MappedPage?
+    log: RecoveredLog, options: CoreOptions, rules: ltp_signal_rules?, key: SipKey, page: MappedPage?
   ) -> Core {
     let orientation = Orientation(
       memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word),
@@ -97,17 +99,13 @@ extension Core {
       .bindMemory(to: Atomic<UInt32>.self, capacity: 1)
     let texts = (memory + CoreMemory.textsOffset).bindMemory(to: TextRegistry.self, capacity: 1)
     texts.initialize(to: TextRegistry(memory: memory + CoreMemory.textMemoryOffset))
-    let observer = options.signalRules.map {
+    let observer = rules.map {
       Observer(
         memory: memory + CoreMemory.observerOffset, rules: $0, orientation: orientation,
         now: ltp_system_monotonic_ns())
     }
-    var system: UnsafeMutablePointer<SystemObserver>?
-    if let rules = options.signalRules, rules.flags != 0 {
-      let place = (memory + CoreMemory.systemOffset).bindMemory(to: SystemObserver.self, capacity: 1)
-      place.initialize(to: SystemObserver(flags: rules.flags, interval: rules.observe_interval_ns))
-      system = place
-    }
+    let system = (memory + CoreMemory.systemOffset).bindMemory(to: SystemObserver.self, capacity: 1)
+    system.initialize(to: SystemObserver())
     let choice = storage.choice
     let writer = UnsafeMutablePointer<TraceWriter<SystemStorage>>.allocate(capacity: 1)
     writer.initialize(

@@ -83,6 +83,7 @@ func report(
   error.pointee.status = refusal.status
   error.pointee.action_class = refusal.actionClass
   error.pointee.state = refusal.state
+  error.pointee.signal = refusal.signal
   withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
     var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)
     refusal.describe(in: &message, policy: policy)
@@ -130,7 +131,7 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_BUFFER_TOO_SMALL: "the buffer is too small"
   case LTP_ERROR_IN_USE: "another thread is in a call with this handle, or polls; let it end that first"
   case LTP_ERROR_OBSERVING: "this core orients itself; push signals, or force a state"
-  case LTP_ERROR_NOT_OBSERVING: "this core does not orient itself; open it with signal_rules"
+  case LTP_ERROR_NOT_OBSERVING: "this core does not orient itself; open it with signal rules"
   case LTP_ERROR_SIGNAL_RULES: "the signal rules are malformed"
   case LTP_ERROR_SIGNAL_VALUE: "a signal's value is below zero"
   case LTP_ERROR_PRESSURE:

@@ -34,7 +34,7 @@ struct CoreOptions {
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
   var isHostDriven = false
-  /// The core orients itself.
+  /// As the host gave them; a policy may bring others.
   var signalRules: ltp_signal_rules?
 
   /// What callers built against the first ltp.h pass: later fields are zero for them.
@@ -116,7 +116,7 @@ struct CoreOptions {
       do throws(SignalRulesFault) { try given.check() } catch {
         throw OptionFault(status: LTP_ERROR_SIGNAL_RULES, signal: error.signal, error.text)
       }
-      signalRules = given.withWatchedPressure(clockInterval: options.clock_interval_ns)
+      signalRules = given
     }
     if let key = options.continuity_key {
       let bytes = UnsafeRawPointer(key)
@@ -124,6 +124,15 @@ struct CoreOptions {
         low: bytes.loadUnaligned(as: UInt64.self),
         high: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
     }
+  }
+}
+
+extension CoreOptions {
+  /// By which rules a core with this policy orients itself: the policy's, or the host's. Nil: it does not.
+  func rules(under policy: UnsafePointer<ltp_policy>, isFollowing: Bool) -> ltp_signal_rules? {
+    guard !isFollowing else { return nil }
+    let given = policy.hasSignals ? policy.pointee.signals : signalRules
+    return given?.withWatchedPressure(clockInterval: clockIntervalNanoseconds)
   }
 }
 

@@ -29,8 +29,8 @@ struct CoreState: ~Copyable {
   let regulator: Regulator
   /// Orients the core; nil: the host does, or a page.
   let observer: Observer?
-  /// Of the thread that ticks; nil: the core observes nothing by itself.
-  let system: UnsafeMutablePointer<SystemObserver>?
+  /// What the core observes by itself, as the rules in force ask for. Of the thread that ticks.
+  let system: UnsafeMutablePointer<SystemObserver>
   /// The page that the orientation follows.
   let page: MappedPage?
   /// Number of the newest policy. Guarded by the control mutex.

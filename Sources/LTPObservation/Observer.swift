@@ -4,6 +4,7 @@
 
 public import CLTP
 public import LTPAdmission
+import Synchronization
 
 /// Of whoever holds the lock.
 struct ObserverState: ~Copyable {
@@ -17,9 +18,12 @@ public struct Observer {
   private let state: UnsafeMutablePointer<ObserverState>
   /// A thread is stepping, forcing or releasing.
   private let lock: UnsafeMutablePointer<SpinLock>
+  /// Of the rules in force, for who reads the system: LTP_OBSERVE_*, and how often in nanoseconds.
+  private let observed: UnsafeMutablePointer<Atomic<UInt64>>
   private let board: SignalBoard
   private let orientation: Orientation
 
+  private static let observedOffset = 8
   private static let stateOffset = 64
   private static var boardOffset: Int { (stateOffset + MemoryLayout<ObserverState>.size + 63) / 64 * 64 }
   public static var memoryBytes: Int { boardOffset + SignalBoard.memoryBytes }
@@ -33,8 +37,27 @@ public struct Observer {
     lock.initialize(to: SpinLock())
     state = (memory + Self.stateOffset).bindMemory(to: ObserverState.self, capacity: 1)
     state.initialize(to: ObserverState(machine: StateMachine(rules: rules, now: now)))
+    observed = (memory + Self.observedOffset).bindMemory(to: Atomic<UInt64>.self, capacity: 2)
     board = SignalBoard(memory: memory + Self.boardOffset)
+    sayObserved(rules)
   }
+
+  /// Takes over other rules, which have passed their check. What is active stays so until it has been quiet by the new ones.
+  public func adopt(_ rules: ltp_signal_rules) {
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
+    let state = state
+    state.pointee.machine.adopt(rules)
+    sayObserved(rules)
+  }
+
+  private func sayObserved(_ rules: ltp_signal_rules) {
+    observed[0].store(UInt64(rules.flags), ordering: .relaxed)
+    observed[1].store(rules.observe_interval_ns, ordering: .relaxed)
+  }
+
+  var observedFlags: UInt32 { UInt32(truncatingIfNeeded: observed[0].load(ordering: .relaxed)) }
+  var observeInterval: UInt64 { observed[1].load(ordering: .relaxed) }
 
   /// A signal's value, if it was pushed within the last second.
   public func lastValue(_ signal: UInt8, now: UInt64) -> Int64? {

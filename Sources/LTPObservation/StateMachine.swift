@@ -6,6 +6,7 @@
 // What is worse is entered at once; what is better, not before the state has lasted for its dwell.
 
 public import CLTP
+import LTPAdmission
 
 /// A signal's place between quiet and active.
 private struct SignalFilter {
@@ -34,7 +35,7 @@ public struct Finding {
 }
 
 public struct StateMachine: ~Copyable {
-  private let rules: ltp_signal_rules
+  private var rules: ltp_signal_rules
   private var filters = InlineArray<14, SignalFilter>(repeating: SignalFilter())
   private var now: UInt64 = 0
   private var stateSince: UInt64
@@ -50,6 +51,20 @@ public struct StateMachine: ~Copyable {
     self.now = now
     begun = now
     stateSince = now
+  }
+
+  /// Goes on under other rules, which have passed their check. What is active stays so until it has been quiet by its new
+  /// rule, so that no rule masks a failure by being loaded; what is not watched any more says nothing.
+  public mutating func adopt(_ next: ltp_signal_rules) {
+    for signal in 1..<SignalBoard.count {
+      let rule = next.rule(signal)
+      guard !rule.isSame(as: rules.rule(signal)) else { continue }
+      filters[signal].turningSince = nil
+      if rule.condition == LTP_CONDITION_NONE { filters[signal].isActive = false }
+    }
+    rules = next
+    // Of what is watched now.
+    hasObserved = false
   }
 
   /// What a signal's value is now, and when that was pushed (0: never). Before `step`.
@@ -203,5 +218,13 @@ public struct StateMachine: ~Copyable {
   private func addQuiet(_ finding: inout Finding) {
     guard lastQuiet > 0 else { return }
     finding.add(lastQuiet, value: filters[lastQuiet].value, threshold: rules.rule(lastQuiet).exit)
+  }
+}
+
+extension ltp_signal_rule {
+  fileprivate func isSame(as other: ltp_signal_rule) -> Bool {
+    enter == other.enter && exit == other.exit && enter_dwell_ns == other.enter_dwell_ns
+      && exit_dwell_ns == other.exit_dwell_ns && stale_ns == other.stale_ns && weight == other.weight
+      && condition == other.condition && flags == other.flags
   }
 }

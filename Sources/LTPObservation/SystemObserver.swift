@@ -9,27 +9,33 @@ public struct SystemObserver: ~Copyable {
   private var processor = PressureFile("/proc/pressure/cpu", signal: LTP_SIGNAL_CPU_PRESSURE)
   private var memory = PressureFile("/proc/pressure/memory", signal: LTP_SIGNAL_MEMORY_PRESSURE)
   private var disk = PressureFile("/proc/pressure/io", signal: LTP_SIGNAL_IO_PRESSURE)
-  private let memoryLimit: MemoryLimit?
-  private let flags: UInt32
-  private let interval: UInt64
-  private var due: UInt64 = 0
+  private var memoryLimit: MemoryLimit?
+  private var flags: UInt32 = 0
+  private var lastObserved: UInt64 = 0
   private var lastHellos: UInt64 = 0
   private var lastTime: UInt64 = 0
 
-  /// `flags`: LTP_OBSERVE_*.
-  public init(flags: UInt32, interval: UInt64) {
-    self.flags = flags
-    self.interval = interval
-    memoryLimit = flags & LTP_OBSERVE_MEMORY_LIMIT != 0 ? MemoryLimit() : nil
+  public init() {}
+
+  private mutating func follow(_ newFlags: UInt32) {
+    guard newFlags != flags else { return }
+    flags = newFlags
+    if readsMemoryLimit { memoryLimit = MemoryLimit() }
+    // Of an interval that nobody observed nothing is said.
+    lastTime = 0
   }
 
   private var readsPressure: Bool { flags & LTP_OBSERVE_PRESSURE != 0 }
   private var readsMemoryLimit: Bool { flags & LTP_OBSERVE_MEMORY_LIMIT != 0 }
 
-  /// Whether all that is asked for can be read here.
-  public var isPossible: Bool {
-    let hasPressure = processor.total() != nil && memory.total() != nil && disk.total() != nil
-    return (!readsPressure || hasPressure) && (!readsMemoryLimit || memoryLimitPressure() != nil)
+  /// Whether all that `flags` (LTP_OBSERVE_*) ask for can be read here.
+  public static func canRead(_ flags: UInt32) -> Bool {
+    var observer = SystemObserver()
+    observer.follow(flags)
+    let hasPressure =
+      observer.processor.total() != nil && observer.memory.total() != nil && observer.disk.total() != nil
+    return (!observer.readsPressure || hasPressure)
+      && (!observer.readsMemoryLimit || observer.memoryLimitPressure() != nil)
   }
 
   private func memoryLimitPressure() -> Int64? {
@@ -41,8 +47,9 @@ public struct SystemObserver: ~Copyable {
 
   /// Pushes what can be read, if it is time to. `hellos`: how many were answered so far.
   public mutating func observe(into observer: Observer, now: UInt64, hellos: () -> UInt64) {
-    guard now >= due else { return }
-    due = now &+ interval
+    guard lastObserved == 0 || now >= lastObserved &+ observer.observeInterval else { return }
+    lastObserved = now
+    follow(observer.observedFlags)
     if readsPressure {
       if let value = processor.read(now: now) { observer.push(processor.signal, value, now: now) }
       if let value = disk.read(now: now) { observer.push(disk.signal, value, now: now) }

@@ -101,10 +101,8 @@ extension PolicyReader {
       value, path, keys: ["signal", "target", "decrease_permille", "increase_permille"])
     policy.fields.limits.flags |= LTP_LIMITS_SHED
     if let named = members["signal"] {
-      let name = try text(named, path + "signal").uppercased()
-      let known = (1...UInt8(LTP_OBSERVATION_COUNT)).first { Signal(rawValue: $0).description == name }
-      guard let known else { throw fault(path + "signal", "no observation is called \"\(name)\"") }
-      policy.fields.limits.shed_signal = known
+      let signal = try observation(try text(named, path + "signal"), path + "signal")
+      policy.fields.limits.shed_signal = signal.rawValue
       guard let target = members["target"] else { throw fault(path, "\"target\" is missing") }
       policy.fields.limits.shed_target = try integer(target, path + "target", 0...Int64.max)
     } else if members["target"] != nil {

@@ -86,12 +86,15 @@ struct PolicyReader {
   var policy = Policy.builtIn
   /// Where each class was said.
   private var saidAt: [Int: JSONPath] = [:]
+  /// The same of each signal's rule.
+  var signalSaidAt: [UInt8: JSONPath] = [:]
 
   init(lines: JSONLines) { self.lines = lines }
 
   mutating func read(_ value: JSONValue) throws(PolicyFileError) -> Policy {
     let root = JSONPath()
-    let members = try object(value, root, keys: ["version", "base", "thresholds", "classes", "limits"])
+    let members = try object(
+      value, root, keys: ["version", "base", "thresholds", "classes", "limits", "signals"])
     guard let version = members["version"] else {
       throw fault(root, "\"version\" is missing: this is version 1")
     }
@@ -106,6 +109,7 @@ struct PolicyReader {
     if let thresholds = members["thresholds"] { try readThresholds(thresholds, root + "thresholds") }
     if let classes = members["classes"] { try readClasses(classes, root + "classes") }
     if let limits = members["limits"] { try readLimits(limits, root + "limits") }
+    if let signals = members["signals"] { try readSignals(signals, root + "signals") }
     try checkWhole()
     return policy
   }
@@ -261,6 +265,9 @@ struct PolicyReader {
     guard status != LTP_OK else { return }
     var path = saidAt[Int(details.action_class)] ?? JSONPath()
     if status == LTP_ERROR_POLICY_LIMITS, path.parts.isEmpty { path = path + "limits" }
+    if status == LTP_ERROR_SIGNAL_RULES {
+      path = signalSaidAt[details.signal] ?? JSONPath() + "signals"
+    }
     if let state = State(rawValue: details.state), !path.parts.isEmpty {
       path = path + "rules" + state.description
     }

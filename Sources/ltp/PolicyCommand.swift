@@ -46,7 +46,8 @@ struct PolicyCheckCommand: ParsableCommand {
 
   func run() throws {
     let table = PolicyTable(try readPolicy(file))
-    print("\(file): good: \(table.classes.count) classes, and the never list holds")
+    let watched = table.signals.map { ", \($0.rules.count) signals watched" } ?? ""
+    print("\(file): good: \(table.classes.count) classes\(watched), and the never list holds")
   }
 }
 
@@ -56,7 +57,8 @@ struct PolicyShowCommand: ParsableCommand {
     abstract: "Print a policy as a table of states and classes.",
     discussion: """
       A cell is what happens to the class in the state: execute, deny or defer; ">=96" is the least priority of the class \
-      itself, "t" says that a continuity token is needed, "d" that what is below the threshold is deferred.
+      itself, "t" says that a continuity token is needed, "d" that what is below the threshold is deferred. Limits and \
+      signals follow where the policy has some; the built-in signal rules are those of {"version": 1, "signals": {}}.
       """)
 
   @Argument(help: "The policy file; without it, the built-in policy.")
@@ -74,7 +76,7 @@ struct PolicyShowCommand: ParsableCommand {
 struct PolicyCompileCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compile",
-    abstract: "Write a policy as the ltp_policy structure that ltp_policy_load takes: 12,448 bytes.")
+    abstract: "Write a policy as the ltp_policy structure that ltp_policy_load takes: 13,408 bytes.")
 
   @Argument(help: "The policy file.")
   var file: String
@@ -123,9 +125,12 @@ struct PolicyTable: Encodable {
   var thresholds: [String: UInt8] = [:]
   var classes: [Row] = []
   var limits: PolicyLimits
+  /// Nil: the policy does not say what makes the states.
+  var signals: PolicySignals?
 
   init(_ policy: Policy) {
     limits = PolicyLimits(policy)
+    signals = policy.signals.map { PolicySignals($0) }
     for state in State.allCases {
       thresholds[state.description] = withUnsafeBytes(of: policy.fields.priority_threshold) {
         $0[Int(state.rawValue)]
@@ -160,6 +165,7 @@ struct PolicyTable: Encodable {
       lines.append(line("\(row.id)", row.name, State.allCases.map { row.rules[$0.description]?.text ?? "" }))
     }
     if !limits.lines.isEmpty { lines += [""] + limits.lines }
+    if let signals { lines += [""] + signals.lines }
     return lines.joined(separator: "\n")
   }
 

@@ -182,6 +182,84 @@ static void a_storm_of_hellos(void) {
   close_core(core);
 }
 
+static void load(ltp_core *core, const ltp_policy *policy) {
+  ltp_policy_error error;
+  CHECK_EQUAL(ltp_policy_load(core, policy, NULL, &error), LTP_OK);
+  CHECK_EQUAL(error.signal, LTP_SIGNAL_NONE);
+}
+
+static void expect_threshold(ltp_core *core, int64_t threshold) {
+  ltp_orientation frame;
+  CHECK_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.evidence_count, 1);
+  CHECK_EQUAL(frame.evidence[0].threshold, threshold);
+}
+
+static void policies_bring_rules(void) {
+  static ltp_policy policy;
+  REQUIRE_EQUAL(ltp_policy_default(&policy), LTP_OK);
+  policy.signals = quick_rules();
+  ltp_core_options options = small_options(new_directory());
+  options.policy = &policy;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core);
+  ltp_signal_rule *queue = &policy.signals.rules[LTP_SIGNAL_QUEUE_LATENCY_SPIKE];
+  push_now(core, LTP_SIGNAL_QUEUE_LATENCY_SPIKE, 0);
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  push_now(core, LTP_SIGNAL_QUEUE_LATENCY_SPIKE, queue->enter);
+  CHECK_EQUAL(ask(lane, CLASS_PING).state, LTP_STATE_SATURATED);
+  expect_threshold(core, queue->enter);
+  /* Loaded while it is active: the next ticks see it by the new rule. */
+  const int64_t between = queue->enter;
+  queue->exit = between + 1;
+  queue->enter = between + 2;
+  load(core, &policy);
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  expect_threshold(core, queue->exit);
+  /* A policy without rules leaves them as they are. */
+  memset(&policy.signals, 0, sizeof policy.signals);
+  load(core, &policy);
+  push_now(core, LTP_SIGNAL_QUEUE_LATENCY_SPIKE, between + 1);
+  CHECK_EQUAL(ask(lane, CLASS_PING).state, LTP_STATE_HEALTHY);
+  push_now(core, LTP_SIGNAL_QUEUE_LATENCY_SPIKE, between + 2);
+  CHECK_EQUAL(ask(lane, CLASS_PING).state, LTP_STATE_SATURATED);
+  push_now(core, LTP_SIGNAL_QUEUE_LATENCY_SPIKE, 0);
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  /* From here on the core counts hellos itself. */
+  policy.signals = quick_rules();
+  policy.signals.flags = LTP_OBSERVE_HELLOS;
+  policy.signals.observe_interval_ns = 20 * MILLISECOND;
+  load(core, &policy);
+  uint64_t end = monotonic_ns() + 20 * SECOND;
+  while (ask(lane, CLASS_PING).state != LTP_STATE_SATURATED && monotonic_ns() < end)
+    for (uint64_t session = 1; session <= 200; session++) shake_hands(lane, session);
+  CHECK_EQUAL(ask(lane, CLASS_PING).state, LTP_STATE_SATURATED);
+  /* Rules that are wrong are refused, by name, and the ones before stay. */
+  policy.signals.rules[LTP_SIGNAL_IO_PRESSURE].exit = INT64_MAX;
+  ltp_policy_error error;
+  CHECK_EQUAL(ltp_policy_load(core, &policy, NULL, &error), LTP_ERROR_SIGNAL_RULES);
+  CHECK_EQUAL(error.signal, LTP_SIGNAL_IO_PRESSURE);
+  CHECK_TEXT(error.message, "signal IO_PRESSURE: an exit beyond the entrance");
+  wait_for_state(lane, LTP_STATE_HEALTHY);
+  ltp_lane_close(lane);
+  close_core(core);
+}
+
+static void rules_for_who_does_not_orient_itself(void) {
+  static ltp_policy policy;
+  REQUIRE_EQUAL(ltp_policy_default(&policy), LTP_OK);
+  policy.signals = quick_rules();
+  ltp_core *core = open_small(new_directory());
+  uint32_t generation = 99;
+  ltp_policy_error error;
+  CHECK_EQUAL(ltp_policy_load(core, &policy, &generation, &error), LTP_ERROR_NOT_OBSERVING);
+  CHECK_EQUAL(generation, 99);
+  /* Beside the policy in force they are not used. */
+  CHECK_EQUAL(ltp_policy_shadow(core, &policy, NULL, &error), LTP_OK);
+  publish(core, LTP_STATE_HEALTHY);
+  close_core(core);
+}
+
 static void mistakes(void) {
   ltp_signal_rules rules = quick_rules();
   ltp_core *core = open_observing(&rules);
@@ -258,6 +336,8 @@ static void the_callers_side(void) {
 static const struct test tests[] = {
   {"the core orients itself, with evidence", the_core_orients_itself},
   {"operators hold and release a state", operators_hold_and_release},
+  {"policies bring rules, and other ones while the core runs", policies_bring_rules},
+  {"rules for a core that does not orient itself are refused", rules_for_who_does_not_orient_itself},
   {"many push at once", many_push_at_once},
   {"the system's pressure", pressure_of_the_system},
   {"the control group's memory", memory_of_the_group},

@@ -34,6 +34,29 @@ struct PolicyToolTests {
     #expect(try run("show").output.contains("payment"))
   }
 
+  @Test("what makes the states is shown, where the policy says so")
+  func signals() throws {
+    let text = """
+      {"version": 1, "signals": {"observe": ["hellos"], "state_dwell_ms": 1500, "rules": {"CPU_PRESSURE": null,
+        "DB_WRITE_LATENCY": {"enter": 7000, "exit": 6000, "exit_dwell_ms": 9, "stale_ms": 2000},
+        "METRICS_STABILIZED": {"condition": "STRAINED", "enter": 1, "exit": 2, "below": true, "weight": 100}}}}
+      """
+    directory.write(Array(text.utf8), to: "policy.json")
+    let file = directory.path + "/policy.json"
+    #expect(try run("check", file).output.contains("11 signals watched"))
+    let shown = try run("show", file).output
+    for words in [
+      ">= 7,000 for 0 ms", "< 6,000 for 9 ms", "pushed every 2,000 ms, or UNKNOWN", "<= 1 for 0 ms",
+      "> 2 for 0 ms",
+      "the core reads hellos every 100 ms by itself", "a state lasts 1,500 ms before a better one",
+    ] { #expect(shown.contains(words), "\(words) in\n\(shown)") }
+    #expect(!shown.contains("CPU_PRESSURE"))
+    let json = try JSONSerialization.jsonObject(with: Data(try run("show", file, "--json").output.utf8))
+    let signals = try #require((json as? [String: Any])?["signals"] as? [String: Any])
+    #expect((signals["rules"] as? [Any])?.count == 11 && signals["observe"] as? [String] == ["hellos"])
+    #expect(try !run("show").output.contains("RECOVERING ends"))
+  }
+
   @Test("compare: what another policy would have changed in a recorded trace")
   func compare() throws {
     let trace = TemporaryDirectory()

@@ -129,6 +129,35 @@ struct PolicyFileTests {
         "{\"version\": 1, \"classes\": [\n{\"name\": \"ping\", \"rate\": {\"per_second\": 5}}]}", 2,
         "for a recovery class"
       ),
+      ("{\"version\": 1, \"signals\": {\n\"watch\": []}}", 2, "\"watch\" means nothing"),
+      (
+        "{\"version\": 1, \"signals\": {\n\"observe\": [\n\"weather\"]}}", 3, "pressure, memory_limit, hellos"
+      ),
+      ("{\"version\": 1, \"signals\": {\n\"observe\": \"hellos\"}}", 2, "a list of what the core is to read"),
+      ("{\"version\": 1, \"signals\": {\n\"state_dwell_ms\": 3600001}}", 2, "from 0 to 3600000"),
+      ("{\"version\": 1, \"signals\": {\"rules\": {\n\"OPERATOR\": {}}}}", 2, "no observation is called"),
+      (
+        "{\"version\": 1, \"signals\": {\"rules\": {\n\"QUORUM_LOST\": {},\n\"quorum_lost\": {}}}}", 3,
+        "said twice, in line 2"
+      ),
+      (
+        "{\"version\": 1, \"signals\": {\"rules\": {\n\"METRICS_STABILIZED\": {\"enter\": 1}}}}", 2,
+        "\"condition\" is missing"
+      ),
+      (
+        "{\"version\": 1, \"signals\": {\"rules\": {\"QUORUM_LOST\": {\n\"condition\": \"HEALTHY\"}}}}", 2,
+        "STRAINED, SATURATED, UNSTABLE, FAILED"
+      ),
+      (
+        "{\"version\": 1, \"signals\": {\"rules\": {\"QUORUM_LOST\": {\"enter\": 1},\n\"IO_PRESSURE\": {\"exit\": 9999}}}}",
+        2,
+        "signal IO_PRESSURE: an exit beyond the entrance"
+      ),
+      (
+        "{\"version\": 1, \"signals\": {\n\"rules\": {\"QUORUM_LOST\": {\"weight\": 60}}}}", 2,
+        "do not weigh 100 together"
+      ),
+      ("{\"version\": 1, \"signals\": {\n\"rules\": {\"QUORUM_LOST\": 1}}}", 2, "an object is wanted"),
     ])
   func mistakes(_ text: String, _ line: Int, _ words: String) throws {
     let error = try #require(fault(text))
@@ -209,5 +238,34 @@ struct PolicyFileTests {
     #expect(limits.retry_horizon_max_ms == 30_000 && limits.window_ms == 50)
     #expect(limits.classes.8.per_second == 70 && limits.classes.8.burst == 7)
     #expect(policy.describedClass(90).attributes == LTP_CLASS_MUTATING | LTP_CLASS_PERMIT)
+  }
+
+  @Test("signals are read, each into its field, and what is not said is the built-in rules'")
+  func signals() throws {
+    let text = """
+      { "version": 1, "signals": {
+          "observe": ["hellos", "pressure"], "observe_interval_ms": 250, "state_dwell_ms": 20, "recovering_ms": 30,
+          "rules": {
+            "MEMORY_PRESSURE": null,
+            "db_write_latency": { "enter": 70, "exit": 60 },
+            "METRICS_STABILIZED": { "condition": "strained", "enter": 1, "exit": 2, "enter_dwell_ms": 3,
+              "exit_dwell_ms": 4, "stale_ms": 5, "weight": 100, "below": true } } } }
+      """
+    let signals = try #require(try parse(text).signals)
+    #expect(signals.fields.flags == LTP_OBSERVE_HELLOS | LTP_OBSERVE_PRESSURE)
+    #expect(signals.fields.observe_interval_ns == 250_000_000 && signals.fields.state_dwell_ns == 20_000_000)
+    #expect(signals.fields.recovering_ns == 30_000_000)
+    #expect(signals[.memoryPressure].condition == LTP_CONDITION_NONE && signals[.memoryPressure].weight == 0)
+    let latency = signals[.dbWriteLatency]
+    let builtIn = SignalRules.builtIn[.dbWriteLatency]
+    #expect(latency.enter == 70 && latency.exit == 60 && latency.condition == LTP_CONDITION_UNSTABLE)
+    #expect(latency.exit_dwell_ns == builtIn.exit_dwell_ns && latency.weight == builtIn.weight)
+    let stabilized = signals[.metricsStabilized]
+    #expect(stabilized.condition == LTP_CONDITION_STRAINED && stabilized.flags == LTP_SIGNAL_RULE_BELOW)
+    #expect(stabilized.enter == 1 && stabilized.exit == 2 && stabilized.weight == 100)
+    #expect(stabilized.enter_dwell_ns == 3_000_000 && stabilized.exit_dwell_ns == 4_000_000)
+    #expect(stabilized.stale_ns == 5_000_000)
+    #expect(try parse(#"{"version": 1}"#).signals == nil, "a policy need not say what makes the states")
+    #expect(try parse(#"{"version": 1, "signals": {}}"#).signals != nil, "the built-in rules, loaded")
   }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltp_signal_rules: the built-in ones, and what is wrong with a host's.
+// ltp_signal_rules: the built-in ones, and what is wrong with a host's or a policy's.
 
 public import CLTP
 
-/// A mistake in a host's rules. `signal` is LTP_SIGNAL_NONE when no signal is to blame.
+/// A mistake in signal rules. `signal` is LTP_SIGNAL_NONE when no signal is to blame.
 public struct SignalRulesFault: Error {
   public let signal: UInt8
   public let text: StaticString
@@ -11,14 +11,14 @@ public struct SignalRulesFault: Error {
 
 extension ltp_signal_rules {
   /// The rule of an observation, 1 to LTP_OBSERVATION_COUNT.
-  func rule(_ signal: Int) -> ltp_signal_rule {
+  public func rule(_ signal: Int) -> ltp_signal_rule {
     withUnsafeBytes(of: rules) {
       $0.loadUnaligned(
         fromByteOffset: signal * MemoryLayout<ltp_signal_rule>.stride, as: ltp_signal_rule.self)
     }
   }
 
-  mutating func setRule(_ signal: UInt8, _ rule: ltp_signal_rule) {
+  public mutating func setRule(_ signal: UInt8, _ rule: ltp_signal_rule) {
     withUnsafeMutableBytes(of: &rules) {
       $0.storeBytes(
         of: rule, toByteOffset: Int(signal) * MemoryLayout<ltp_signal_rule>.stride, as: ltp_signal_rule.self)
