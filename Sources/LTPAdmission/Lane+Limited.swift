@@ -78,7 +78,8 @@ extension Lane {
     var decision = rule.decideWellFormed(
       priority: request.priority, inputs: inputs, sessionID: request.sessionID)
     var answer = GateAnswer.passed
-    if decision.outcome.isExecute {
+    let isLetInByTable = decision.outcome.isExecute
+    if isLetInByTable {
       answer = limits.ask(
         column: column, level: request.level, tenantID: request.tenantID, cost: request.cost, now: view.clock)
       if answer.gate != LTP_GATE_NONE {
@@ -87,7 +88,7 @@ extension Lane {
       }
     }
     limits.count(
-      column: column, priority: request.priority, gate: answer.gate, isExecute: decision.outcome.isExecute)
+      column: column, priority: request.priority, gate: answer.gate, isLetInByTable: isLetInByTable)
     let shadow = state.pointee.hasShadow ? shadowOutcome(of: request, column: column, inputs: inputs) : 0
     let verdict = view.record(
       decision, inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT),

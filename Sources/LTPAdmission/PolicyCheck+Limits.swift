@@ -15,17 +15,31 @@ extension PolicyCheck {
     guard limits.retry_horizon_max_ms == 0 || (100...3_600_000).contains(limits.retry_horizon_max_ms) else {
       throw refusal("retry_horizon_max_ms is neither 0 nor from 100 ms to an hour (LTP_RETRY_AFTER_MS_MAX)")
     }
-    let hasCapacity =
-      limits.total.per_second > 0 || limits.recovering.per_second > 0
-      || limits.concurrency != LTP_CONCURRENCY_NONE
+    // The ramp is none: while RECOVERING there is nothing to learn from.
+    let hasCapacity = limits.total.per_second > 0 || limits.concurrency != LTP_CONCURRENCY_NONE
     let sheds = limits.flags & LTP_LIMITS_SHED != 0
     guard !sheds || hasCapacity || limits.shed_signal != LTP_SIGNAL_NONE else {
-      throw refusal("shedding follows a signal, or another limit that refuses: there is neither")
+      throw refusal(
+        "shedding follows a signal, the total rate or the concurrency limit: there is none of them")
     }
-    guard limits.flags & LTP_LIMITS_TENANT_WHEN_CONTENDED == 0 || hasCapacity || sheds else {
-      throw refusal("tenants keep to their rate while something else is refused: there is no other limit")
+    if limits.flags & LTP_LIMITS_TENANT_WHEN_CONTENDED != 0 {
+      guard limits.tenant.per_second > 0 else {
+        throw refusal("tenants are to keep to their rate while something else is refused: they have none")
+      }
+      guard hasCapacity || sheds || limits.recovering.per_second > 0 else {
+        throw refusal("tenants keep to their rate while something else is refused: there is no other limit")
+      }
+    }
+    guard limits.concurrency == LTP_CONCURRENCY_NONE || hasPermitClass(policy) else {
+      throw refusal("a concurrency limit, and no class that takes permits (LTP_CLASS_PERMIT)")
     }
     for actionClass in 0..<PolicyTable.classCount { try checkClassLimits(policy, actionClass) }
+  }
+
+  private static func hasPermitClass(_ policy: UnsafePointer<ltp_policy>) -> Bool {
+    (0..<PolicyTable.classCount).contains {
+      policy.classDescription($0).attributes & LTP_CLASS_PERMIT != 0
+    }
   }
 
   private static func refusal(_ text: StaticString, _ actionClass: Int? = nil) -> PolicyRefusal {

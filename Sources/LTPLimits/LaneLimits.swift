@@ -65,7 +65,7 @@ public struct ClassGate {
   /// where the gates are more than these.
   @usableFromInline var own: UnsafeMutablePointer<UInt64>
   @usableFromInline var total: UnsafeMutablePointer<UInt64>
-  /// Requests by priority; or a place that nobody reads.
+  /// Requests that the table lets in, by priority; or a place that nobody reads.
   @usableFromInline var offered: UnsafeMutablePointer<Atomic<UInt64>>
 }
 
@@ -73,7 +73,8 @@ public struct ClassGate {
 public struct LaneLimits {
   /// Each class, and the one of all that cannot be.
   private static var columnCount: Int { Int(LTP_CLASS_COUNT) + 1 }
-  /// Of counts: requests by priority, then those not let in, and those that each gate refused.
+  /// Of counts: requests that the table lets in, by priority, then those not let in, by table or gate, and those that each
+  /// gate refused.
   @usableFromInline static var refusedIndex: Int { 256 }
   private static var countCount: Int { refusedIndex + 1 + Int(LTP_GATE_COUNT) + 1 }
 
@@ -130,7 +131,7 @@ public struct LaneLimits {
     own.pointee &-= units
     total.pointee &-= units
     let offered = gate.pointee.offered
-    Self.add(1, to: offered + Int(priority))
+    Self.add(execute, to: offered + Int(priority))
     Self.add(1 &- execute, to: offered + Self.refusedIndex)
     return true
   }
@@ -205,11 +206,12 @@ public struct LaneLimits {
     Int((UInt64(tenantID) &* 0x9E37_79B9_7F4A_7C15) >> 54)
   }
 
-  /// Counts a request that had to ask.
-  public func count(column: Int, priority: UInt8, gate: UInt8, isExecute: Bool) {
+  /// Counts a request that had to ask, or that the table refused (`isLetInByTable`: it did not).
+  public func count(column: Int, priority: UInt8, gate: UInt8, isLetInByTable: Bool) {
     let offered = classes[column].offered
-    Self.add(1, to: offered + Int(priority))
-    Self.add(isExecute ? 0 : 1, to: offered + Self.refusedIndex)
+    let isRefused = !isLetInByTable || gate != LTP_GATE_NONE
+    Self.add(isLetInByTable ? 1 : 0, to: offered + Int(priority))
+    Self.add(isRefused ? 1 : 0, to: offered + Self.refusedIndex)
     if gate != LTP_GATE_NONE { Self.add(1, to: offered + Self.refusedIndex + 1 + Int(gate)) }
   }
 
@@ -222,23 +224,30 @@ public struct LaneLimits {
 
   // MARK: The regulator
 
-  /// Adds what has come since the last call, by priority and in all.
+  /// Adds what has come since the last call, by priority and in all. `offered`: what the table lets in, for what it refuses
+  /// anyway needs no shedding, and would only stand in the way of what does.
   public func takeCounts(offered: UnsafeMutablePointer<UInt64>, into total: inout LaneCounts) {
-    let refused = new(Self.refusedIndex)
+    total.refused += new(Self.refusedIndex)
+    var byGates: UInt64 = 0
+    for gate in 1..<Int(LTP_GATE_COUNT) {
+      let count = new(Self.refusedIndex + 1 + gate)
+      byGates += count
+      switch UInt8(gate) {
+      case LTP_GATE_TOTAL_RATE, LTP_GATE_RECOVERING_RATE: total.refusedByCapacity += count
+      case LTP_GATE_CONCURRENCY:
+        total.refusedByCapacity += count
+        total.refusedByConcurrency += count
+      default: break
+      }
+    }
     var all: UInt64 = 0
     for priority in 0..<256 {
       let count = new(priority)
       offered[priority] += count
       all += count
     }
-    total.refused += refused
     // The lane goes on meanwhile: one that was refused may have been counted there and not yet here.
-    total.admitted += all - min(refused, all)
-    let byTotal = new(Self.refusedIndex + 1 + Int(LTP_GATE_TOTAL_RATE))
-    let byRamp = new(Self.refusedIndex + 1 + Int(LTP_GATE_RECOVERING_RATE))
-    let byConcurrency = new(Self.refusedIndex + 1 + Int(LTP_GATE_CONCURRENCY))
-    total.refusedByCapacity += byTotal + byRamp + byConcurrency
-    total.refusedByConcurrency += byConcurrency
+    total.admitted += all - min(byGates, all)
   }
 
   private func new(_ index: Int) -> UInt64 {

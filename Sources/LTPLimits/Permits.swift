@@ -172,10 +172,10 @@ public struct LanePermits {
   private func note(_ outcome: UInt8, latency: UInt64) {
     switch outcome {
     case LTP_OUTCOME_SUCCESS:
-      counts[0].add(1, ordering: .relaxed)
-      // Longer than an hour says no more than an hour, and sums do not overflow.
-      counts[1].add(min(latency, 3_600_000_000_000), ordering: .relaxed)
-    case LTP_OUTCOME_DROPPED: counts[2].add(1, ordering: .relaxed)
+      counts[0].wrappingAdd(1, ordering: .relaxed)
+      // Longer than a minute says no more than a minute, and a window's sum does not overflow by that.
+      counts[1].wrappingAdd(min(latency, 60_000_000_000), ordering: .relaxed)
+    case LTP_OUTCOME_DROPPED: counts[2].wrappingAdd(1, ordering: .relaxed)
     default: break
     }
   }
@@ -203,7 +203,7 @@ public struct LanePermits {
       let (won, _) = places[index].compareExchange(
         expected: word, desired: word & ~Self.out, ordering: .acquiringAndReleasing)
       guard won else { continue }
-      counts[2].add(1, ordering: .relaxed)
+      counts[2].wrappingAdd(1, ordering: .relaxed)
       returned.pointee.add(1, ordering: .acquiringAndReleasing)
       expired += 1
     }
@@ -212,7 +212,7 @@ public struct LanePermits {
 
   public func takeSamples(into samples: inout PermitSamples) {
     samples.count += counts[0].exchange(0, ordering: .relaxed)
-    samples.latencySumNanoseconds += counts[1].exchange(0, ordering: .relaxed)
+    samples.latencySumNanoseconds &+= counts[1].exchange(0, ordering: .relaxed)
     samples.droppedCount += counts[2].exchange(0, ordering: .relaxed)
   }
 

@@ -39,6 +39,8 @@ struct RegulatorState: ~Copyable {
   /// Permits that there are, wherever they lie.
   var permits: Int64 = 0
   var contendedUntil: UInt64 = 0
+  /// In a part of the window there was nothing to learn from.
+  var isWindowSpoilt = true
   /// When the core began to recover; 0: it does not.
   var recoveringSince: UInt64 = 0
 }
@@ -123,6 +125,7 @@ public struct Regulator {
     let state = state
     guard state.pointee.regulation.isAnythingMoving else { return }
     if state.pointee.regulation.concurrency != nil { forEachLane { $0.permits.sweep() } }
+    if !canLearn { state.pointee.isWindowSpoilt = true }
     guard now >= state.pointee.windowEnd else { return }
     // Not from the window's end: after a pause there is one window, not many.
     state.pointee.windowEnd = now &+ state.pointee.regulation.window
@@ -145,12 +148,13 @@ public struct Regulator {
     if limits.shed_signal != LTP_SIGNAL_NONE, let value = signal(limits.shed_signal) {
       isOverloaded = isOverloaded || value > limits.shed_target
     }
-    if canLearn {
+    if !state.pointee.isWindowSpoilt {
       state.pointee.regulation.shed?.update(
         offered: offered, passingCount: passing, isOverloaded: isOverloaded)
     } else {
       state.pointee.regulation.shed?.forget()
     }
+    state.pointee.isWindowSpoilt = !canLearn
     state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
     let isShedding = (state.pointee.regulation.shed?.level ?? 0) > 0
     if counts.refusedByCapacity > 0 || isOverloaded || isShedding {

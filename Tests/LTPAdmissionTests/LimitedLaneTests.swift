@@ -228,7 +228,7 @@ struct LimitedLaneTests {
     harness.publish(LTP_STATE_UNSTABLE)
     #expect(lane.admit(request(25, priority: 9)).verdict != LTP_VERDICT_EXECUTE, "the table refuses it")
     let counts = counts(lane)
-    #expect(counts.offered[9] == 2 && counts.offered.reduce(0, +) == 2)
+    #expect(counts.offered[9] == 1 && counts.offered.reduce(0, +) == 1, "what the table refuses is no offer")
     #expect(counts.total.admitted == 1 && counts.total.refused == 1)
   }
 
@@ -377,6 +377,20 @@ struct LimitedLaneTests {
       {
         $0.flags = LTP_LIMITS_SHED
         ($0.shed_decrease_permille, $0.shed_increase_permille, $0.shed_signal) = (50, 10, 14)
+      },
+      {
+        $0.concurrency = LTP_CONCURRENCY_FIXED
+        ($0.concurrency_min, $0.concurrency_initial, $0.concurrency_max) = (1, 4, 10)
+        $0.permit_ttl_ms = 1000
+      },
+      {
+        $0.flags = LTP_LIMITS_SHED
+        ($0.shed_decrease_permille, $0.shed_increase_permille) = (50, 10)
+        ($0.recovering.per_second, $0.ramp_ms, $0.ramp_start_permille) = (5, 5, 100)
+      },
+      {
+        $0.flags = LTP_LIMITS_TENANT_WHEN_CONTENDED
+        $0.total.per_second = 5
       },
       { $0.retry_horizon_max_ms = 3_600_001 }, { $0.retry_horizon_max_ms = 99 },
       { $0.flags = LTP_LIMITS_TENANT_WHEN_CONTENDED },

@@ -142,6 +142,19 @@ struct PermitTests {
     #expect(samples.count == 2 && samples.latencySumNanoseconds == 4_000_700 && samples.droppedCount == 0)
   }
 
+  @Test("a latency of ages counts as a minute, and no sum of them ends the process")
+  func agesOfLatency() {
+    let scene = PermitScene(lanes: 1, permits: 1)
+    let lane = scene.lanes[0]
+    for _ in 0..<1000 {
+      #expect(lane.release(lane.take(now: 0), outcome: LTP_OUTCOME_SUCCESS, latency: .max, now: 0))
+    }
+    var samples = PermitSamples()
+    samples.latencySumNanoseconds = .max
+    lane.takeSamples(into: &samples)
+    #expect(samples.count == 1000 && samples.latencySumNanoseconds == 60_000_000_000 &* 1000 &- 1)
+  }
+
   @Test("a lower limit takes hold while every permit that comes back is asked for again")
   func shrinksUnderLoad() {
     let scene = PermitScene(lanes: 1, permits: 100, chunk: 12)
