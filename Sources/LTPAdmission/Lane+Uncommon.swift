@@ -101,7 +101,7 @@ extension Lane {
     record.frame_id = hello.frame_id
     record.session_id = hello.session_id
     guard append(record) else { return false }
-    state.pointee.hellos.store(hellosAnswered &+ 1, ordering: .relaxed)
+    state.pointee.orientation.hellos.pointee.wrappingAdd(1, ordering: .relaxed)
     return true
   }
 }

@@ -55,8 +55,6 @@ public struct LaneState: ~Copyable {
   public let published = Atomic<UInt64>(0)
   /// Decisions denied without a record, so far.
   public let unrecordedTotal = Atomic<UInt64>(0)
-  /// Hellos answered so far.
-  let hellos = Atomic<UInt64>(0)
   /// 1: the lane was closed; its memory goes back once its slots are durable.
   public let closing = Atomic<UInt32>(0)
   let gap2 = InlineArray<8, UInt64>(repeating: 0)
@@ -169,9 +167,6 @@ public struct Lane {
       totals[index] &+= state.pointee.counters[index].load(ordering: .relaxed)
     }
   }
-
-  /// Any thread.
-  public var hellosAnswered: UInt64 { state.pointee.hellos.load(ordering: .relaxed) }
 
   public static var counterCount: Int { LaneState.counterCount }
 

@@ -8,7 +8,7 @@
 
 public import CLTP
 public import CLTPSystem
-import Synchronization
+public import Synchronization
 
 /// Why a transition was not published. `status` is an LTP_ERROR_*.
 public struct PublishRefusal: Error, Equatable {
@@ -42,6 +42,8 @@ public struct Orientation {
   let transitions: UnsafeMutablePointer<ltp_transition_record>
   let filledEpochs: UnsafeMutablePointer<Atomic<UInt32>>
   let drained: UnsafeMutablePointer<Atomic<UInt32>>
+  /// Hellos answered, by all lanes that there have been.
+  public let hellos: UnsafeMutablePointer<Atomic<UInt64>>
   public let controlMutex: UnsafeMutablePointer<ltp_system_mutex>
   let follower: UnsafeMutablePointer<PageFollower>
   /// The word that lanes load with each decision.
@@ -64,6 +66,8 @@ public struct Orientation {
     line.initialize(to: SharedLine())
     drained = (memory + 128).bindMemory(to: Atomic<UInt32>.self, capacity: 1)
     drained.initialize(to: Atomic(word.epoch))
+    hellos = (memory + 192).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+    hellos.initialize(to: Atomic(0))
     controlMutex = (memory + 256).bindMemory(to: ltp_system_mutex.self, capacity: 1)
     ltp_system_mutex_init(controlMutex)
     follower = (memory + 512).bindMemory(to: PageFollower.self, capacity: 1)
@@ -168,6 +172,17 @@ public struct Orientation {
   }
 
   // MARK: Policies
+
+  /// Throws what would refuse a policy just now; only transitions that others publish meanwhile can refuse it then. Caller
+  /// holds the control mutex.
+  public func expectRoomForPolicy() throws(PublishRefusal) {
+    let word = current
+    guard word.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }
+    let drainedEpoch = drained.pointee.load(ordering: .acquiring)
+    guard freeSlot(current: word, drainedEpoch: drainedEpoch) != nil,
+      word.epoch &- drainedEpoch < UInt32(Self.transitionsMax) - 1
+    else { throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE) }
+  }
 
   /// Puts a policy that passed `PolicyCheck` into a free slot, with the one that decides beside it, and publishes it with
   /// the state unchanged. Caller holds the control mutex. `starting`: the policy that the core starts with, under UNKNOWN.

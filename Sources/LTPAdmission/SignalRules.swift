@@ -63,14 +63,21 @@ extension ltp_signal_rules {
     return rules
   }
 
+  /// Whether the core pushes the signal itself, as `flags` (LTP_OBSERVE_*) ask.
+  public static func isFed(_ signal: Int, by flags: UInt32) -> Bool {
+    switch UInt8(signal) {
+    case LTP_SIGNAL_MEMORY_PRESSURE: flags & (LTP_OBSERVE_PRESSURE | LTP_OBSERVE_MEMORY_LIMIT) != 0
+    case LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE: flags & LTP_OBSERVE_PRESSURE != 0
+    case LTP_SIGNAL_WS_RECONNECT_STORM: flags & LTP_OBSERVE_HELLOS != 0
+    default: false
+    }
+  }
+
   /// Pressure that the core is to read, and cannot any more, is not observed: then it is UNKNOWN, not quiet.
   public func withWatchedPressure(clockInterval: UInt64) -> ltp_signal_rules {
     var watched = self
-    for signal in LTP_SIGNAL_MEMORY_PRESSURE...LTP_SIGNAL_IO_PRESSURE {
-      let isMemory = signal == LTP_SIGNAL_MEMORY_PRESSURE
-      let isRead =
-        flags & LTP_OBSERVE_PRESSURE != 0 || isMemory && flags & LTP_OBSERVE_MEMORY_LIMIT != 0
-      guard isRead else { continue }
+    for signal in LTP_SIGNAL_MEMORY_PRESSURE...LTP_SIGNAL_IO_PRESSURE
+    where Self.isFed(Int(signal), by: flags) {
       var rule = rule(Int(signal))
       guard rule.condition != LTP_CONDITION_NONE, rule.stale_ns == 0 else { continue }
       rule.stale_ns = max(10 * observe_interval_ns, 3 * clockInterval, 1_000_000_000)
@@ -95,7 +102,7 @@ extension ltp_signal_rules {
     var watched = 0
     for signal in 0..<Int(LTP_SIGNAL_COUNT) {
       let rule = rule(signal)
-      guard let fault = Self.fault(of: rule, signal: signal, longest: hour) else {
+      guard let fault = Self.fault(of: rule, signal: signal, longest: hour) ?? staleFault(rule, signal) else {
         watched += rule.condition == LTP_CONDITION_NONE ? 0 : 1
         continue
       }
@@ -106,6 +113,14 @@ extension ltp_signal_rules {
       throw SignalRulesFault(
         signal: LTP_SIGNAL_NONE, text: "no signal has a condition: nothing could be observed")
     }
+  }
+
+  /// A signal that the core reads is as old as the last reading.
+  private func staleFault(_ rule: ltp_signal_rule, _ signal: Int) -> StaticString? {
+    guard Self.isFed(signal, by: flags), rule.stale_ns > 0, rule.stale_ns < 3 * observe_interval_ns else {
+      return nil
+    }
+    return "a stale_ns of less than three observe_interval_ns, at which the core reads it"
   }
 
   /// Signals that could never weigh enough would be watched for nothing.

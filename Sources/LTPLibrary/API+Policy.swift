@@ -81,20 +81,26 @@ extension Core {
     _ policy: UnsafePointer<ltp_policy>, loaded: UnsafeMutablePointer<UInt32>?
   ) -> Int32 {
     withControlMutex {
-      let current = state.pointee.orientation.policySlot(state.pointee.orientation.current.policySlot)
+      let orientation = state.pointee.orientation
+      // What follows is to be undone as seldom as can be: limits lose by it what they have learnt.
+      do throws(PublishRefusal) { try orientation.expectRoomForPolicy() } catch { return error.status }
+      let current = orientation.policySlot(orientation.current.policySlot)
       let hasShadow = current.pointee.hasShadow.load(ordering: .acquiring) != 0
+      let shadow = hasShadow ? UnsafePointer(current.pointee.shadowSource) : nil
+      let now = ltp_system_monotonic_ns()
       let regulator = state.pointee.regulator
       // First: a gate that lanes find must have its rate and its permits behind it.
-      regulator.configure(policy, now: ltp_system_monotonic_ns())
-      let status = loadPair(
-        policy, shadow: hasShadow ? UnsafePointer(current.pointee.shadowSource) : nil, loaded)
-      if status != LTP_OK {
-        regulator.configure(UnsafePointer(current.pointee.source), now: ltp_system_monotonic_ns())
-      } else if let observer = state.pointee.observer, policy.hasSignals {
-        observer.adopt(
-          policy.pointee.signals.withWatchedPressure(
-            clockInterval: state.pointee.options.clockIntervalNanoseconds))
-      }
+      regulator.configure(policy, now: now)
+      let status =
+        if let observer = state.pointee.observer, policy.hasSignals {
+          observer.adopt(
+            policy.pointee.signals.withWatchedPressure(
+              clockInterval: state.pointee.options.clockIntervalNanoseconds), now: now
+          ) { loadPair(policy, shadow: shadow, loaded) }
+        } else {
+          loadPair(policy, shadow: shadow, loaded)
+        }
+      if status != LTP_OK { regulator.configure(UnsafePointer(current.pointee.source), now: now) }
       return status
     }
   }

@@ -22,19 +22,13 @@ extension Core {
     orientation.followPage(now: now)
     if let observer = state.pointee.observer {
       let system = state.pointee.system
-      system.pointee.observe(into: observer, now: now) { hellosAnswered }
+      system.pointee.observe(
+        into: observer, now: now, hellos: orientation.hellos.pointee.load(ordering: .relaxed))
       observer.step(now: now)
     }
     let observer = state.pointee.observer
     state.pointee.regulator.step(now: now) { observer?.lastValue($0, now: now) }
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
-  }
-
-  /// By lanes that are open.
-  private var hellosAnswered: UInt64 {
-    var total: UInt64 = 0
-    for lane in state.pointee.lanes { total += lane.hellosAnswered }
-    return total
   }
 
   /// One turn of the writer, and what belongs to it. One thread at a time.

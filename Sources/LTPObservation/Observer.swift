@@ -42,13 +42,30 @@ public struct Observer {
     sayObserved(rules)
   }
 
-  /// Takes over other rules, which have passed their check. What is active stays so until it has been quiet by the new ones.
-  public func adopt(_ rules: ltp_signal_rules) {
+  /// Takes over other rules, which have passed their check, unless `publish`, which puts their policy in force, fails. No
+  /// transition comes in between. Returns what `publish` returned: LTP_OK or why not.
+  public func adopt(_ rules: ltp_signal_rules, now: UInt64, publishing publish: () -> Int32) -> Int32 {
     lock.pointee.enter()
     defer { lock.pointee.leave() }
+    let status = publish()
+    guard status == LTP_OK else { return status }
+    for signal in 1..<SignalBoard.count
+    where ltp_signal_rules.isFed(signal, by: observedFlags)
+      && !ltp_signal_rules.isFed(signal, by: rules.flags)
+    {
+      board.forget(signal)
+    }
     let state = state
-    state.pointee.machine.adopt(rules)
+    state.pointee.machine.adopt(rules, now: now)
     sayObserved(rules)
+    return LTP_OK
+  }
+
+  /// What the core has read itself. Nothing when the rules in force do not ask for it any more.
+  func feed(_ signal: UInt8, _ value: Int64, now: UInt64) {
+    lock.pointee.enter()
+    defer { lock.pointee.leave() }
+    if ltp_signal_rules.isFed(Int(signal), by: observedFlags) { board.push(signal, value, now: now) }
   }
 
   private func sayObserved(_ rules: ltp_signal_rules) {
@@ -59,10 +76,12 @@ public struct Observer {
   var observedFlags: UInt32 { UInt32(truncatingIfNeeded: observed[0].load(ordering: .relaxed)) }
   var observeInterval: UInt64 { observed[1].load(ordering: .relaxed) }
 
-  /// A signal's value, if it was pushed within the last second.
+  /// A signal's value, if it was pushed within the last second, or read within the last intervals.
   public func lastValue(_ signal: UInt8, now: UInt64) -> Int64? {
     let last = board.last(Int(signal))
-    return last.time > 0 && now < last.time &+ 1_000_000_000 ? last.value : nil
+    let isFed = ltp_signal_rules.isFed(Int(signal), by: observedFlags)
+    let longest = max(1_000_000_000, isFed ? 3 &* observeInterval : 0)
+    return last.time > 0 && now < last.time &+ longest ? last.value : nil
   }
 
   public func push(_ signal: UInt8, _ value: Int64, now: UInt64) {

@@ -27,6 +27,9 @@ public struct PressureFile: ~Copyable {
     return elapsed > 0 ? Int64(min(10_000, (total - lastTotal) &* 10_000 / elapsed)) : nil
   }
 
+  /// The next reading is the first one.
+  mutating func forget() { lastTime = 0 }
+
   /// Microseconds since boot in which something waited; nil: the file is not there, or not what it should be.
   func total() -> UInt64? { SystemText.read(path, Self.total) }
 

@@ -33,6 +33,9 @@ struct SignalBoard {
     cells[Int(signal)].time.store(max(now, 1), ordering: .releasing)
   }
 
+  /// As if it had never been pushed.
+  func forget(_ signal: Int) { cells[signal].time.store(0, ordering: .releasing) }
+
   func last(_ signal: Int) -> (value: Int64, time: UInt64) {
     let time = cells[signal].time.load(ordering: .acquiring)
     return (cells[signal].value.load(ordering: .relaxed), time)

@@ -15,6 +15,11 @@ private struct SignalFilter {
   var turningSince: UInt64?
   var value: Int64 = 0
   var time: UInt64 = 0
+  /// Since when the core reads it because of rules that were loaded: it counts as seen then. 0: it does not.
+  var fedSince: UInt64 = 0
+
+  /// When something was known of it last; 0: never.
+  var seen: UInt64 { max(time, fedSince) }
 }
 
 /// What a step found.
@@ -54,24 +59,36 @@ public struct StateMachine: ~Copyable {
   }
 
   /// Goes on under other rules, which have passed their check. What is active stays so until it has been quiet by its new
-  /// rule, so that no rule masks a failure by being loaded; what is not watched any more says nothing.
-  public mutating func adopt(_ next: ltp_signal_rules) {
+  /// rule, so that no rule masks a failure by being loaded; what is not watched any more says nothing, nor does what the
+  /// core read itself and does not read any more. What it reads from now on has as long as it takes to be stale.
+  public mutating func adopt(_ next: ltp_signal_rules, now time: UInt64) {
+    now = max(now, time)
+    var isOther = false
     for signal in 1..<SignalBoard.count {
+      let (wasFed, isFed) = (
+        ltp_signal_rules.isFed(signal, by: rules.flags), ltp_signal_rules.isFed(signal, by: next.flags)
+      )
+      if isFed, !wasFed { filters[signal].fedSince = now }
+      if wasFed, !isFed { filters[signal] = SignalFilter() }
       let rule = next.rule(signal)
       guard !rule.isSame(as: rules.rule(signal)) else { continue }
+      isOther = true
       filters[signal].turningSince = nil
       if rule.condition == LTP_CONDITION_NONE { filters[signal].isActive = false }
     }
     rules = next
-    // Of what is watched now.
+    // Of what is watched now, and by its rules.
     hasObserved = false
+    guard isOther else { return }
+    clearSince = nil
+    lastQuiet = 0
   }
 
   /// What a signal's value is now, and when that was pushed (0: never). Before `step`.
   public mutating func take(_ signal: Int, value: Int64, time: UInt64) {
     filters[signal].value = value
     filters[signal].time = time
-    if time > 0, rules.rule(signal).condition != LTP_CONDITION_NONE { hasObserved = true }
+    if filters[signal].seen > 0, rules.rule(signal).condition != LTP_CONDITION_NONE { hasObserved = true }
   }
 
   /// Takes the time on, which never goes back, and says what `state` should become; nil: it stays.
@@ -145,7 +162,7 @@ public struct StateMachine: ~Copyable {
     for signal in 1..<SignalBoard.count {
       let rule = rules.rule(signal)
       guard rule.condition != LTP_CONDITION_NONE, rule.stale_ns > 0 else { continue }
-      let time = filters[signal].time
+      let time = filters[signal].seen
       if time == 0 || now > time && now - time > rule.stale_ns { return signal }
     }
     return nil
@@ -163,7 +180,7 @@ public struct StateMachine: ~Copyable {
       if let signal = missing() {
         let rule = rules.rule(signal)
         // How many milliseconds ago it was pushed, against how many it may be; then what it said.
-        let age = (now - min(max(filters[signal].time, begun), now)) / 1_000_000
+        let age = (now - min(max(filters[signal].seen, begun), now)) / 1_000_000
         finding.add(
           Int(LTP_SIGNAL_HEARTBEAT_TIMEOUT), value: Int64(clamping: age),
           threshold: Int64(clamping: rule.stale_ns / 1_000_000))
@@ -216,7 +233,7 @@ public struct StateMachine: ~Copyable {
   }
 
   private func addQuiet(_ finding: inout Finding) {
-    guard lastQuiet > 0 else { return }
+    guard lastQuiet > 0, !filters[lastQuiet].isActive else { return }
     finding.add(lastQuiet, value: filters[lastQuiet].value, threshold: rules.rule(lastQuiet).exit)
   }
 }

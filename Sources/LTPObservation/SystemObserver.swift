@@ -21,8 +21,11 @@ public struct SystemObserver: ~Copyable {
     guard newFlags != flags else { return }
     flags = newFlags
     if readsMemoryLimit { memoryLimit = MemoryLimit() }
-    // Of an interval that nobody observed nothing is said.
+    // Of the time in which nobody looked nothing is said.
     lastTime = 0
+    processor.forget()
+    memory.forget()
+    disk.forget()
   }
 
   private var readsPressure: Bool { flags & LTP_OBSERVE_PRESSURE != 0 }
@@ -46,16 +49,16 @@ public struct SystemObserver: ~Copyable {
   }
 
   /// Pushes what can be read, if it is time to. `hellos`: how many were answered so far.
-  public mutating func observe(into observer: Observer, now: UInt64, hellos: () -> UInt64) {
+  public mutating func observe(into observer: Observer, now: UInt64, hellos: UInt64) {
     guard lastObserved == 0 || now >= lastObserved &+ observer.observeInterval else { return }
     lastObserved = now
     follow(observer.observedFlags)
     if readsPressure {
-      if let value = processor.read(now: now) { observer.push(processor.signal, value, now: now) }
-      if let value = disk.read(now: now) { observer.push(disk.signal, value, now: now) }
+      if let value = processor.read(now: now) { observer.feed(processor.signal, value, now: now) }
+      if let value = disk.read(now: now) { observer.feed(disk.signal, value, now: now) }
     }
     observeMemory(into: observer, now: now)
-    if flags & LTP_OBSERVE_HELLOS != 0 { observeHellos(hellos(), into: observer, now: now) }
+    if flags & LTP_OBSERVE_HELLOS != 0 { observeHellos(hellos, into: observer, now: now) }
   }
 
   /// The worse of the two, where both are asked for; nothing when one of them cannot be read.
@@ -64,15 +67,14 @@ public struct SystemObserver: ~Copyable {
     let waiting = readsPressure ? memory.read(now: now) : 0
     let tight = readsMemoryLimit ? memoryLimitPressure() : 0
     guard let waiting, let tight else { return }
-    observer.push(memory.signal, max(waiting, tight), now: now)
+    observer.feed(memory.signal, max(waiting, tight), now: now)
   }
 
   private mutating func observeHellos(_ total: UInt64, into observer: Observer, now: UInt64) {
     defer { (lastHellos, lastTime) = (total, now) }
     guard lastTime > 0, now > lastTime else { return }
-    // A lane that was closed takes its count along.
-    let new = total - min(total, lastHellos)
-    observer.push(
+    let new = total &- lastHellos
+    observer.feed(
       LTP_SIGNAL_WS_RECONNECT_STORM, Int64(clamping: new &* 1_000_000_000 / (now - lastTime)), now: now)
   }
 }

@@ -129,4 +129,28 @@ import Testing
     }
     #expect(harness.orientation.current.epoch >= 400)
   }
+
+  @Test("whether there is room for a policy is known before it is loaded")
+  func roomForPolicies() throws {
+    let harness = LaneHarness()
+    func refusal(_ body: () throws -> Void) -> Int32 {
+      do { try body() } catch { return (error as? PublishRefusal)?.status ?? -1 }
+      return LTP_OK
+    }
+    var policy = LaneHarness.builtInPolicy()
+    var generation: UInt32 = 2
+    harness.drain()
+    for round in 0..<20 {
+      let foretold = refusal { try harness.orientation.expectRoomForPolicy() }
+      let status = refusal {
+        try harness.orientation.load(&policy, generation: generation, starting: false, now: 1)
+      }
+      #expect(foretold == status, "round \(round)")
+      if status == LTP_OK { generation += 1 } else { #expect(status == LTP_ERROR_BACKPRESSURE) }
+      if round % 7 == 6 { harness.drain() }
+    }
+    #expect(generation > 6 && generation < 22, "some had room, and some had none")
+    harness.orientation.close()
+    #expect(refusal { try harness.orientation.expectRoomForPolicy() } == LTP_ERROR_CLOSING)
+  }
 }

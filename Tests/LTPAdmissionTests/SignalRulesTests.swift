@@ -43,6 +43,20 @@ struct SignalRulesTests {
     #expect(fault { $0.observe_interval_ns = 0 } != nil)
     #expect(fault { $0.state_dwell_ns = .max } != nil)
     #expect(fault { $0.flags = 8 } != nil)
+    func stale(_ signal: UInt8, _ flags: UInt32, intervals: UInt64) -> SignalRulesFault? {
+      fault {
+        $0.flags = flags
+        var rule = $0.rule(Int(signal))
+        rule.stale_ns = intervals * $0.observe_interval_ns
+        $0.setRule(signal, rule)
+      }
+    }
+    #expect(
+      stale(LTP_SIGNAL_CPU_PRESSURE, LTP_OBSERVE_PRESSURE, intervals: 2)?.signal == LTP_SIGNAL_CPU_PRESSURE)
+    #expect(stale(LTP_SIGNAL_WS_RECONNECT_STORM, LTP_OBSERVE_HELLOS, intervals: 2) != nil)
+    #expect(stale(LTP_SIGNAL_CPU_PRESSURE, LTP_OBSERVE_PRESSURE, intervals: 3) == nil)
+    #expect(
+      stale(LTP_SIGNAL_CPU_PRESSURE, LTP_OBSERVE_MEMORY_LIMIT, intervals: 2) == nil, "the host pushes it")
     #expect(
       fault { for signal in 0..<UInt8(LTP_SIGNAL_COUNT) { $0.setRule(signal, ltp_signal_rule()) } } != nil)
   }

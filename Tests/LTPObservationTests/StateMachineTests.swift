@@ -29,7 +29,7 @@ struct Driven: ~Copyable {
 
   mutating func adopt(_ next: ltp_signal_rules) {
     rules = next
-    machine.adopt(next)
+    machine.adopt(next, now: now)
   }
 
   /// The rules that it has, with one of them changed.
@@ -308,5 +308,59 @@ struct StateMachineTests {
     driven.push(LTP_SIGNAL_HEARTBEAT_TIMEOUT, 0)
     driven.run(6100)
     #expect(driven.state == LTP_STATE_HEALTHY)
+  }
+
+  @Test("other rules: what the core reads from now on has its time to be read, and then it must have been")
+  func feeds() {
+    var driven = Driven(rules())
+    driven.settle()
+    let pressure = rules { $0.flags = LTP_OBSERVE_PRESSURE }.withWatchedPressure(clockInterval: millisecond)
+    driven.adopt(pressure)
+    driven.run(999)
+    #expect(driven.transitions.isEmpty, "healthy throughout")
+    driven.run(2)
+    #expect(driven.state == LTP_STATE_UNKNOWN, "nothing was read in a second")
+    // Active, and then not read any more: nobody would ever say that it is quiet.
+    for _ in 0..<80 {
+      for signal in [LTP_SIGNAL_MEMORY_PRESSURE, LTP_SIGNAL_CPU_PRESSURE, LTP_SIGNAL_IO_PRESSURE] {
+        driven.push(signal, signal == LTP_SIGNAL_MEMORY_PRESSURE ? 9000 : 0)
+      }
+      driven.run(100)
+    }
+    driven.push(LTP_SIGNAL_QUEUE_LATENCY_SPIKE, 0)
+    #expect(driven.state == LTP_STATE_RECOVERING)
+    driven.adopt(rules())
+    driven.values = driven.values.filter { $0.key == Int(LTP_SIGNAL_QUEUE_LATENCY_SPIKE) }
+    driven.run(5001)
+    #expect(driven.state == LTP_STATE_HEALTHY)
+  }
+
+  @Test("other rules: quiet is counted by them, and evidence is theirs")
+  func adoptsFromTheBeginning() {
+    var driven = Driven(rules { $0.recovering_ns = 60 * second })
+    driven.push(LTP_SIGNAL_CPU_PRESSURE, 9000)
+    driven.run(2000)
+    driven.push(LTP_SIGNAL_CPU_PRESSURE, 0)
+    driven.push(LTP_SIGNAL_QUEUE_LATENCY_SPIKE, 15_000)
+    driven.run(6000)
+    #expect(driven.state == LTP_STATE_RECOVERING)
+    // Beyond its new threshold already, within its dwell.
+    driven.adopt(
+      rules {
+        var queue = $0.rule(Int(LTP_SIGNAL_QUEUE_LATENCY_SPIKE))
+        (queue.enter, queue.enter_dwell_ns) = (15_000, second)
+        $0.setRule(LTP_SIGNAL_QUEUE_LATENCY_SPIKE, queue)
+      })
+    driven.run(4999)
+    #expect(driven.state == LTP_STATE_RECOVERING, "it has not been quiet by these")
+    driven.push(LTP_SIGNAL_QUEUE_LATENCY_SPIKE, 0)
+    driven.run(7000)
+    #expect(driven.state == LTP_STATE_HEALTHY)
+    // What was unstable is not watched any more: no other signal is the reason that it is better.
+    driven.push(LTP_SIGNAL_DB_WRITE_LATENCY, 9_000_000)
+    driven.run(1500)
+    driven.adopt(Int(LTP_SIGNAL_DB_WRITE_LATENCY)) { $0 = ltp_signal_rule() }
+    let finding = driven.step(after: millisecond)!
+    #expect(finding.to == LTP_STATE_RECOVERING && finding.evidenceCount == 0)
   }
 }
