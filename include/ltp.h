@@ -38,7 +38,7 @@ extern "C" {
 
 /* ---- Versions ---------------------------------------------------------------------------------------- */
 
-#define LTP_ABI_VERSION 1      /* of this header: functions and structures */
+#define LTP_ABI_VERSION 2      /* of this header: functions and structures */
 #define LTP_PROTOCOL_VERSION 1 /* of the frames */
 
 /* The ABI version that the library was built for; differs from LTP_ABI_VERSION when header and library do. */
@@ -526,8 +526,8 @@ typedef struct ltp_policy_limits {
   uint32_t ramp_start_permille; /* what it starts at, of recovering.per_second; 1 to 1000 */
   uint8_t concurrency; /* LTP_CONCURRENCY_* */
   uint8_t shed_signal; /* the load is too high while this signal's value, pushed within the last second, is above
-                          shed_target (a core with signal_rules); and while the total rate, the ramp or the concurrency
-                          limit refuses more than a fifth of what passes. LTP_SIGNAL_NONE: only the latter */
+                          shed_target (a core that orients itself); and while the total rate or the concurrency limit
+                          refuses more than a fifth of what passes. LTP_SIGNAL_NONE: only the latter */
   uint8_t flags;       /* LTP_LIMITS_* */
   uint8_t reserved;
   uint32_t concurrency_initial; /* 1 to LTP_CONCURRENCY_MAX, between min and max */
@@ -611,7 +611,7 @@ typedef struct ltp_core_options {
   const char *trace_directory; /* must exist */
   const ltp_policy *policy;    /* NULL: the built-in one */
   const uint8_t *continuity_key; /* 16 secret bytes, or NULL: random, so that old tokens die with the process */
-  uint64_t segment_bytes;      /* 256 KiB to 1 GiB, whole pages, at least 4 blocks; default 64 MiB */
+  uint64_t segment_bytes;      /* 512 KiB to 1 GiB, whole pages, at least 4 blocks; default 64 MiB */
   uint64_t retain_bytes;       /* oldest sealed segments beyond this are deleted; 0: keep all */
   uint32_t retain_segments;    /* the same by count; 0: keep all */
   uint32_t block_bytes;        /* 16 KiB to 1 MiB, a power of two; default 256 KiB */

@@ -66,10 +66,10 @@ struct CoreOptions {
     guard (16 << 10...1 << 20).contains(block), block & (block - 1) == 0 else {
       throw OptionFault("block_bytes is not a power of two from 16 KiB to 1 MiB")
     }
-    guard (256 << 10...1 << 30).contains(options.segment_bytes), options.segment_bytes % 4096 == 0,
+    guard (512 << 10...1 << 30).contains(options.segment_bytes), options.segment_bytes % 4096 == 0,
       options.segment_bytes >= 4 * UInt64(block)
     else {
-      throw OptionFault("segment_bytes is not whole pages from 256 KiB to 1 GiB, at least 4 blocks")
+      throw OptionFault("segment_bytes is not whole pages from 512 KiB to 1 GiB, at least 4 blocks")
     }
     guard (2...1024).contains(options.lane_blocks) else {
       throw OptionFault("lane_blocks is not from 2 to 1024")

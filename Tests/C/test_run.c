@@ -70,7 +70,7 @@ static void fill_segments(ltp_core *core, ltp_lane *lane, uint64_t segment) {
 
 static void rotation_and_retention(void) {
   ltp_core_options options = small_options(new_directory());
-  options.segment_bytes = 256 << 10;
+  options.segment_bytes = 512 << 10;
   ltp_core *core = open_core(&options);
   ltp_lane *lane = open_lane(core);
   publish(core, LTP_STATE_HEALTHY);

@@ -19,7 +19,7 @@ ltp_core_options crash_options(const char *directory, uint32_t storage) {
   ltp_core_options_init(&options, sizeof options);
   options.trace_directory = directory;
   options.storage = storage;
-  options.segment_bytes = 256 << 10;
+  options.segment_bytes = 512 << 10;
   options.block_bytes = 16 << 10;
   options.lane_blocks = 4;
   options.commit_interval_ns = 200000;

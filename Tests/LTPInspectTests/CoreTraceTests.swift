@@ -18,7 +18,7 @@ struct CoreTraceTests {
   private func runCore(_ directory: TemporaryDirectory, requests: Int, seed: UInt64) -> Bool {
     var options = ltp_core_options()
     guard ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size) == LTP_OK else { return false }
-    options.segment_bytes = 256 << 10
+    options.segment_bytes = 512 << 10
     options.block_bytes = 16 << 10
     options.backpressure_wait_ns = 1_000_000_000
     var core: OpaquePointer?

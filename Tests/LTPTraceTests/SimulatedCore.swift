@@ -110,10 +110,11 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
 
   // MARK: Publishers
 
-  func loadPolicy(starting: Bool = false) {
+  func loadPolicy(starting: Bool = false, hasShadow: Bool = false) {
     do throws(PublishRefusal) {
       try orientation.load(
-        Self.policy, generation: generation + 1, starting: starting, now: clock.monotonic)
+        Self.policy, shadow: hasShadow ? Self.policy : nil, generation: generation + 1, starting: starting,
+        now: clock.monotonic)
       generation += 1
       ledger.publishedWords.append(orientation.current.rawValue)
     } catch {}

@@ -276,19 +276,22 @@ struct WriterFaultTests {
     try scene.loseAndReopen()
   }
 
-  @Test("the smallest segment has room beside the largest preamble", arguments: [16 << 10, 64 << 10])
+  @Test(
+    "the smallest segment has room beside the largest preamble", arguments: [16 << 10, 64 << 10, 128 << 10])
   func largestPreamble(_ blockBytes: Int) throws {
     let scene = Scene()
     scene.configuration.blockBytes = blockBytes
-    scene.configuration.segmentBytes = 256 << 10
+    scene.configuration.segmentBytes = 512 << 10
     let (core, lane) = try scene.openWithLane()
     for _ in 0..<PolicySlot.count {
-      core.loadPolicy()
+      core.loadPolicy(hasShadow: true)
       #expect(try core.run(until: { core.isDrained }))
     }
     for number in 0..<Int(LTP_TEXT_COUNT_MAX) { core.intern("\(number)") }
-    for _ in 0..<120 {
-      try scene.admit(core, lane, count: 500)
+    // Whole blocks, which need room in one piece, and parts of some.
+    let slots = (blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
+    for round in 0..<(120_000 / slots) {
+      try scene.admit(core, lane, count: round % 2 == 0 ? slots : 500)
       for _ in 0..<4 { try core.step(after: 1_000_000) }
     }
     #expect(try core.run(until: { core.isDrained }))
