@@ -16,7 +16,8 @@ struct InspectCommand: ParsableCommand {
       2 it cannot be judged (the message says what to do).
       """,
     subcommands: [
-      InspectVerify.self, InspectSummary.self, InspectShow.self, InspectRedecide.self, InspectCompare.self,
+      InspectVerify.self, InspectSummary.self, InspectShow.self, InspectPolicies.self, InspectRedecide.self,
+      InspectCompare.self,
     ])
 }
 

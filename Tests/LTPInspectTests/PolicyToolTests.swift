@@ -125,4 +125,52 @@ struct PolicyToolTests {
     directory.write(Array("{\"version\": 1}".utf8), to: "policy.json")
     #expect(try run("compile", file, "--output", directory.path + "/none/x").status == 2)
   }
+
+  @Test("policies of a trace: listed, shown, and written as they were loaded")
+  func ofATrace() throws {
+    let trace = TemporaryDirectory()
+    let text = """
+      {"version": 1, "thresholds": {"DEGRADED": 77}, "signals": {"rules": {"DB_WRITE_LATENCY": {"enter": 4242, "exit": 41}}}}
+      """
+    directory.write(Array(text.utf8), to: "policy.json")
+    let (file, compiled) = (directory.path + "/policy.json", directory.path + "/policy.ltp")
+    #expect(try run("compile", file, "--output", compiled).status == 0)
+    let bytes = directory.read("policy.ltp")
+    var options = ltp_core_options()
+    _ = ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size)
+    var core: OpaquePointer?
+    bytes.withUnsafeBytes { bytes in
+      let policy = bytes.baseAddress!.assumingMemoryBound(to: ltp_policy.self)
+      options.policy = policy
+      trace.path.withCString {
+        options.trace_directory = $0
+        #expect(ltp_core_open(&options, &core, nil) == LTP_OK)
+      }
+      var builtIn = ltp_policy()
+      #expect(ltp_policy_default(&builtIn) == LTP_OK)
+      #expect(ltp_policy_shadow(core, &builtIn, nil, nil) == LTP_OK)
+    }
+    #expect(ltp_core_close(core, 10_000_000_000, nil) == LTP_OK)
+    func inspect(_ arguments: String...) throws -> Tool.Outcome {
+      try Tool.run(["inspect", "policies", trace.path] + arguments)
+    }
+    let list = try inspect()
+    #expect(list.status == 0 && list.output.split(separator: "\n").count == 4, "\(list.output)")
+    #expect(list.output.contains("2 shadow"))
+    let shown = try inspect("--generation", "2")
+    #expect(shown.status == 0 && shown.output.contains(">= 4,242 for 0 ms"))
+    #expect(try !inspect("--generation", "2", "--shadow").output.contains("4,242"))
+    let written = directory.path + "/again.ltp"
+    #expect(try inspect("--generation", "1", "--output", written).status == 0)
+    #expect(directory.read("again.ltp") == bytes)
+    let json = try JSONSerialization.jsonObject(
+      with: Data(try inspect("--generation", "1", "--json").output.utf8))
+    let report = try #require(json as? [String: Any])
+    #expect((report["policies"] as? [Any])?.count == 3)
+    #expect((report["policy"] as? [String: Any])?["signals"] != nil)
+    let missing = try inspect("--generation", "9")
+    #expect(missing.status == 2 && missing.errors.contains("it has 1, 2"))
+    #expect(try inspect("--output", written).status == 2)
+    #expect(try inspect("--generation", "1", "--output", "/nowhere/x").status == 2)
+  }
 }
