@@ -71,7 +71,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
 #define LTP_ERROR_IN_USE 20         /* another thread is in a call with this handle, or polls */
 #define LTP_ERROR_OBSERVING 22       /* this core orients itself: push signals, or force a state */
-#define LTP_ERROR_NOT_OBSERVING 23   /* this core does not orient itself (opened without signal rules) */
+#define LTP_ERROR_NOT_OBSERVING 23   /* this core does not orient itself: opened without signal rules, its own or a policy's */
 #define LTP_ERROR_SIGNAL_RULES 24    /* the rules are malformed; the message says which signal's and why */
 #define LTP_ERROR_SIGNAL_VALUE 25    /* a value below zero */
 #define LTP_ERROR_THROTTLED 27       /* the caller's side: do not send it */
@@ -468,7 +468,8 @@ int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 /* Attributes of an action class. */
 #define LTP_CLASS_CRITICAL ((uint32_t)1)            /* never EXECUTEd while FAILED */
 #define LTP_CLASS_MUTATING ((uint32_t)2)            /* changes state that outlives the request */
-#define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the current continuity epoch */
+#define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the current continuity epoch; while RECOVERING
+                                                       every class does */
 #define LTP_CLASS_DEFERRABLE ((uint32_t)8)          /* a rule may answer DEFER */
 #define LTP_CLASS_RECOVERY ((uint32_t)16)           /* ping, status, handshake, emergency stop */
 #define LTP_CLASS_EXEMPT ((uint32_t)32)             /* no priority threshold applies, and no limit but its own rate */
@@ -498,7 +499,8 @@ typedef struct ltp_policy_rule {
 typedef struct ltp_rate {
   uint32_t per_second; /* 0: no limit */
   uint32_t burst;      /* how much may come at once; 0: a tenth of a second's worth. A burst of less than two ticks of
-                          the core's clock counts as that much */
+                          the core's clock counts as that much. A request that costs more than the burst is never let in;
+                          during the ramp the burst is as much smaller as the rate */
 } ltp_rate;
 
 /* How the concurrency limit moves, once a window, by the latency that permits are released with. Sources: Netflix
@@ -600,7 +602,7 @@ typedef struct ltp_lane ltp_lane; /* one thread's way through a core */
 #define LTP_STORAGE_IO_URING ((uint32_t)1)
 #define LTP_STORAGE_PWRITEV ((uint32_t)2)
 
-#define LTP_OPEN_VERIFY_TAIL ((uint32_t)1) /* check only the last segment, not every retained byte */
+#define LTP_OPEN_VERIFY_TAIL ((uint32_t)1) /* check only the last two segments, not every retained byte */
 #define LTP_OPEN_ANY_PAGE_OWNER ((uint32_t)2) /* follow orientation_page whoever owns it; else its owner must be
                                                 this user or root */
 #define LTP_OPEN_HOST_DRIVEN ((uint32_t)4) /* start no thread: the host calls ltp_poll() */
@@ -610,7 +612,7 @@ typedef struct ltp_core_options {
   uint32_t storage;            /* LTP_STORAGE_* */
   const char *trace_directory; /* must exist */
   const ltp_policy *policy;    /* NULL: the built-in one */
-  const uint8_t *continuity_key; /* 16 secret bytes, or NULL: random, so that old tokens die with the process */
+  const uint8_t *continuity_key; /* 16 secret bytes that tokens are made from, or NULL: random. Tokens die with the run either way */
   uint64_t segment_bytes;      /* 512 KiB to 1 GiB, whole pages, at least 4 blocks; default 64 MiB */
   uint64_t retain_bytes;       /* oldest sealed segments beyond this are deleted; 0: keep all */
   uint32_t retain_segments;    /* the same by count; 0: keep all */
@@ -688,7 +690,8 @@ int32_t ltp_orientation_publish(ltp_core *core, const ltp_transition *transition
 int32_t ltp_orientation_get(ltp_core *core, ltp_orientation *frame);
 
 /* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. LTP_ERROR_NOT_OBSERVING when
- * it has signal rules, and the host orients the core. */
+ * it has signal rules, and the host orients the core; LTP_ERROR_PRESSURE when what its rules ask the core to read cannot be
+ * read here. */
 int32_t ltp_policy_load(ltp_core *core, const ltp_policy *policy, uint32_t *generation, ltp_policy_error *error);
 
 /* A second policy that decides beside the first and enforces nothing: its verdict goes into each decision's record, for

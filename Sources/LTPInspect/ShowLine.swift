@@ -93,15 +93,20 @@ enum ShowLine {
     if inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0 { append("late", &out) }
     if inputs & LTP_INPUT_MALFORMED != 0 { append("malformed", &out) }
     if inputs & LTP_INPUT_REPLAY != 0 { append("replay", &out) }
-    switch inputs >> LTP_INPUT_GATE_SHIFT {
-    case LTP_GATE_NONE: break
-    case LTP_GATE_SHED: append("by-shedding", &out)
-    case LTP_GATE_CLASS_RATE: append("by-class-rate", &out)
-    case LTP_GATE_TENANT_RATE: append("by-tenant-rate", &out)
-    case LTP_GATE_TOTAL_RATE: append("by-total-rate", &out)
-    case LTP_GATE_RECOVERING_RATE: append("by-ramp", &out)
-    case LTP_GATE_CONCURRENCY: append("by-concurrency", &out)
-    default: append("by-unknown-limit", &out)
+    let gate = inputs >> LTP_INPUT_GATE_SHIFT
+    if gate != LTP_GATE_NONE { append(limitName(gate), &out) }
+  }
+
+  /// What a limit is called in reports.
+  static func limitName(_ gate: UInt8) -> StaticString {
+    switch gate {
+    case LTP_GATE_SHED: "by-shedding"
+    case LTP_GATE_CLASS_RATE: "by-class-rate"
+    case LTP_GATE_TENANT_RATE: "by-tenant-rate"
+    case LTP_GATE_TOTAL_RATE: "by-total-rate"
+    case LTP_GATE_RECOVERING_RATE: "by-ramp"
+    case LTP_GATE_CONCURRENCY: "by-concurrency"
+    default: "by-unknown-limit"
     }
   }
 

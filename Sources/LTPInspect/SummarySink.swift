@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `summary` keeps while a trace goes by: counts, the first transitions, and the classes' names.
+// What `summary` keeps while a trace goes by: counts, the last transitions, and the classes' names.
 
 import CLTP
 import LTPAdmission
@@ -7,8 +7,10 @@ import LTPAdmission
 struct SummarySink: RecordSink {
   var counting = CountSink()
   let transitionsMax: Int
-  private(set) var transitions: [TransitionView] = []
+  /// The last ones are the last `transitionsMax` of these.
+  private var kept: [TransitionView] = []
   private(set) var classNames: [String]
+  private let refusals = RefusalTable()
 
   init(transitionsMax: Int) {
     self.transitionsMax = transitionsMax
@@ -18,7 +20,14 @@ struct SummarySink: RecordSink {
   mutating func decisions(
     _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext, log: LogState
   ) -> Int {
-    counting.decisions(body, from: from, to: to, context: context, log: log)
+    let count = counting.decisions(body, from: from, to: to, context: context, log: log)
+    for slot in from..<from + count {
+      guard let word = DecisionWord(body + slot * RecordLayout.slotBytes), word.gate != LTP_GATE_NONE else {
+        continue
+      }
+      refusals.add(word, state: context.word.state)
+    }
+    return count
   }
 
   mutating func record(
@@ -31,30 +40,68 @@ struct SummarySink: RecordSink {
         if name != className(UInt16(column)) { classNames[column] = name }
       }
     }
-    guard kind == LTP_RECORD_TRANSITION, transitions.count < transitionsMax,
+    guard kind == LTP_RECORD_TRANSITION, transitionsMax > 0,
       record.u8(TransitionLayout.flags) & LTP_TRANSITION_REPEATED == 0
     else { return }
     let time = context.transitionTime(record)
-    transitions.append(TransitionView(record, unixNanoseconds: time, texts: log.texts))
+    if kept.count == 2 * transitionsMax { kept.removeFirst(transitionsMax) }
+    kept.append(TransitionView(record, unixNanoseconds: time, texts: log.texts))
   }
 
-  /// The counters that are not zero, by state, class, verdict, reason.
+  var transitions: [TransitionView] { kept.suffix(transitionsMax) }
+
+  /// The counters that are not zero, by state, class, verdict, reason, and the limit that refused.
   var counters: [SummaryReport.Counter] {
     var counters: [SummaryReport.Counter] = []
     for state in 0..<PolicyTable.stateCount {
       for column in 0..<CountTable.columns {
         for outcome in 0..<CountTable.outcomeCount {
-          let count = counting.counts.count(state: state, column: column, outcome: outcome)
+          var count = counting.counts.count(state: state, column: column, outcome: outcome)
           guard count > 0 else { continue }
-          counters.append(
-            SummaryReport.Counter(
-              state: "\(stateName(UInt8(state)))", actionClass: classNames[column],
-              verdict: "\(verdictName(UInt8(outcome >> 5)))", reason: "\(reasonName(UInt8(outcome & 0x1F)))",
-              count: count))
+          func add(_ count: UInt64, limit: String?) {
+            counters.append(
+              SummaryReport.Counter(
+                state: "\(stateName(UInt8(state)))", actionClass: classNames[column],
+                verdict: "\(verdictName(UInt8(outcome >> 5)))",
+                reason: "\(reasonName(UInt8(outcome & 0x1F)))",
+                limit: limit, count: count))
+          }
+          for gate in 1..<UInt8(LTP_GATE_COUNT) {
+            let refused = refusals.count(state: state, column: column, outcome: outcome, gate: gate)
+            if refused > 0 { add(refused, limit: "\(ShowLine.limitName(gate))") }
+            count -= min(refused, count)
+          }
+          if count > 0 { add(count, limit: nil) }
         }
       }
     }
     return counters
+  }
+}
+
+/// Decisions that a limit refused, by state, class, outcome and limit.
+private final class RefusalTable {
+  private static let gates = 8
+  private static let total = PolicyTable.stateCount * CountTable.columns * CountTable.outcomeCount * gates
+  private let counts: UnsafeMutablePointer<UInt64>
+
+  init() { counts = allocateZeroed(Self.total * 8).bindMemory(to: UInt64.self, capacity: Self.total) }
+
+  deinit { releaseZeroed(counts) }
+
+  private func place(_ state: Int, _ column: Int, _ outcome: Int, _ gate: UInt8) -> Int {
+    ((state * CountTable.columns + column) * CountTable.outcomeCount + outcome) * Self.gates + Int(gate)
+  }
+
+  /// What a lane cannot have written is not counted.
+  func add(_ word: DecisionWord, state: UInt8) {
+    let outcome = Int(Outcome(verdict: word.verdict, reason: word.reason).rawValue)
+    guard state < LTP_STATE_COUNT, outcome < CountTable.outcomeCount else { return }
+    counts[place(Int(state), word.column, outcome, word.gate)] += 1
+  }
+
+  func count(state: Int, column: Int, outcome: Int, gate: UInt8) -> UInt64 {
+    counts[place(state, column, outcome, gate)]
   }
 }
 
@@ -64,11 +111,13 @@ public struct SummaryReport: Sendable {
     public var actionClass: String
     public var verdict: String
     public var reason: String
+    /// The limit that refused what the table would have let in; nil: none did.
+    public var limit: String?
     public var count: UInt64
   }
 
   public var inspection: InspectReport
-  /// The first ones; `inspection.totals.transitions` says how many there are.
+  /// The last ones; `inspection.totals.transitions` says how many there are.
   public var transitions: [TransitionView]
   public var counters: [Counter]
 }

@@ -66,6 +66,11 @@ enum JSONValue: Decodable {
 struct JSONPath: Hashable {
   var parts: [String] = []
 
+  /// "signals.rules.CPU_PRESSURE.enter", "classes[2].id"
+  var text: String {
+    parts.reduce("") { $0 + ($0.isEmpty || $1.hasPrefix("[") ? "" : ".") + $1 }
+  }
+
   static func + (path: JSONPath, part: String) -> JSONPath { JSONPath(parts: path.parts + [part]) }
   static func + (path: JSONPath, place: Int) -> JSONPath { path + "[\(place)]" }
 }
@@ -75,6 +80,8 @@ struct JSONPath: Hashable {
 struct JSONLines {
   private(set) var lines: [JSONPath: Int] = [:]
   private(set) var repeated: (key: String, line: Int)?
+  /// The line of a comma before a closing bracket, which Foundation takes, and no other reader.
+  private(set) var strayComma: Int?
   private let text: [UInt8]
   private var place = 0
   private var line = 1
@@ -128,10 +135,17 @@ struct JSONLines {
       skipSpace()
       place += 1  // the colon
       scan(path + key)
-      if next == UInt8(ascii: ",") { place += 1 }
-      skipSpace()
+      skipComma(before: UInt8(ascii: "}"))
     }
     place += 1
+  }
+
+  private mutating func skipComma(before end: UInt8) {
+    let commaLine = line
+    let isComma = next == UInt8(ascii: ",")
+    if isComma { place += 1 }
+    skipSpace()
+    if isComma, next == end, strayComma == nil { strayComma = commaLine }
   }
 
   private mutating func scanItems(_ path: JSONPath) {
@@ -141,8 +155,7 @@ struct JSONLines {
     while place < text.count, next != UInt8(ascii: "]") {
       scan(path + count)
       count += 1
-      if next == UInt8(ascii: ",") { place += 1 }
-      skipSpace()
+      skipComma(before: UInt8(ascii: "]"))
     }
     place += 1
   }

@@ -21,6 +21,7 @@ public enum PolicyFile {
 
   /// Reads a policy. One that comes back has passed the check that loading makes, the never list with it.
   public static func parse(_ data: Data) throws(PolicyFileError) -> Policy {
+    guard !data.isEmpty else { throw PolicyFileError(line: 1, reason: "the file is empty") }
     guard data.count <= bytesMax else {
       throw PolicyFileError(line: 1, reason: "the file has \(data.count) bytes, and 1 MiB is the most")
     }
@@ -36,6 +37,9 @@ public enum PolicyFile {
       throw PolicyFileError(line: 1, reason: "not JSON: \(error)")
     }
     let lines = JSONLines(Array(data))
+    if let line = lines.strayComma {
+      throw PolicyFileError(line: line, reason: "not JSON: a comma with nothing behind it")
+    }
     if let repeated = lines.repeated {
       throw PolicyFileError(
         line: repeated.line, reason: "\"\(repeated.key)\" stands here twice: which one counts?")
@@ -94,11 +98,13 @@ struct PolicyReader {
   mutating func read(_ value: JSONValue) throws(PolicyFileError) -> Policy {
     let root = JSONPath()
     let members = try object(
-      value, root, keys: ["version", "base", "thresholds", "classes", "limits", "signals"])
+      value, root, keys: ["version", "base", "thresholds", "classes", "limits", "signals", "$schema"])
     guard let version = members["version"] else {
       throw fault(root, "\"version\" is missing: this is version 1")
     }
-    _ = try integer(version, root + "version", 1...1)
+    guard case .integer(1) = version else {
+      throw fault(root + "version", "\"version\" is 1; no other one is known")
+    }
     if let base = members["base"] {
       switch try text(base, root + "base") {
       case "built-in": break
@@ -143,6 +149,7 @@ struct PolicyReader {
     let members = try object(value, path, keys: ["id", "name", "attributes", "rules", "rate"])
     guard let nameValue = members["name"] else { throw fault(path, "the class has no \"name\"") }
     let name = try text(nameValue, path + "name")
+    guard !name.isEmpty else { throw fault(path + "name", "the class's name is empty") }
     let number: Int
     if let id = members["id"] {
       number = Int(try integer(id, path + "id", 0...Int64(LTP_CLASS_COUNT) - 1))
@@ -264,17 +271,24 @@ struct PolicyReader {
     let status = withUnsafePointer(to: policy.fields) { ltp_policy_check($0, &details) }
     guard status != LTP_OK else { return }
     var path = saidAt[Int(details.action_class)] ?? JSONPath()
-    if status == LTP_ERROR_POLICY_LIMITS, path.parts.isEmpty { path = path + "limits" }
+    let message = withUnsafeBytes(of: details.message) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    if status == LTP_ERROR_POLICY_LIMITS, path.parts.isEmpty { path = limitPath(message) }
     if status == LTP_ERROR_SIGNAL_RULES {
       path = signalSaidAt[details.signal] ?? JSONPath() + "signals"
     }
     if let state = State(rawValue: details.state), !path.parts.isEmpty {
       path = path + "rules" + state.description
     }
-    let message = withUnsafeBytes(of: details.message) {
-      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-    }
     throw fault(path, message)
+  }
+
+  /// The limit that a message about limits names, if the file has it.
+  private func limitPath(_ message: String) -> JSONPath {
+    let limits = JSONPath() + "limits"
+    let named = ["concurrency", "shedding", "tenant", "recovering", "total"].first { message.contains($0) }
+    return named.map { limits + $0 } ?? limits
   }
 
   // MARK: Values
@@ -317,7 +331,8 @@ struct PolicyReader {
     _ value: JSONValue, _ path: JSONPath, _ range: ClosedRange<Int64>
   ) throws(PolicyFileError) -> Int64 {
     guard case .integer(let number) = value, range.contains(number) else {
-      throw fault(path, "a whole number from \(range.lowerBound) to \(range.upperBound) is wanted here")
+      throw fault(
+        path, "\(path.text): a whole number from \(range.lowerBound) to \(range.upperBound) is wanted here")
     }
     return number
   }

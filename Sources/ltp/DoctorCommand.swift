@@ -8,7 +8,7 @@ struct DoctorCommand: ParsableCommand {
     commandName: "doctor",
     abstract: "Say which storage a trace would use here and why not a faster one, and what to change.",
     discussion: """
-      Opens a core in a directory of its own under DIR, writes one record, and removes the directory again. \
+      Opens a core in a directory of its own under DIR, writes nine records and waits for each, and removes the directory again. \
       Exit status: 0 the core can be used (warnings cost speed or safety), 1 something prevents it, \
       2 bad usage.
       """)

@@ -2,6 +2,7 @@
 // `ltp inspect compare`: a recorded trace under another policy, given or recorded as the shadow of the one in force.
 
 import ArgumentParser
+import Foundation
 import LTPInspect
 import LTPPolicy
 
@@ -10,9 +11,9 @@ struct InspectCompare: ParsableCommand {
     commandName: "compare",
     abstract: "The recorded requests under another policy: what would have changed.",
     discussion: """
-      With --policy, every recorded request is decided again under that file. Without it, the verdicts of the shadow \
-      policy (ltp_policy_shadow) are shown beside those that were enforced. Limits are not run again: what one refused \
-      is taken as refused.
+      With --policy, every recorded request is decided again under that file's table and thresholds. Without it, the \
+      verdicts of the shadow policy (ltp_policy_shadow) are shown beside those that were enforced. The states stay as \
+      recorded: signal rules are not run again, nor limits. What a limit refused is taken as refused.
 
       Verdicts and reasons are compared. Nothing that differs is a violation: the exit status is 0 when the trace is \
       good. What hangs on a token that the recorded policy did not ask for is undecided: nobody looked at it.
@@ -43,6 +44,12 @@ struct InspectCompare: ParsableCommand {
         try inspector.compare(pointer)
       }
     }
+    if other == nil, report.withoutShadow > 0, report.same + report.different == 0 {
+      let text =
+        "ltp inspect: no shadow policy decided in this trace; name another policy with --policy FILE\n"
+      FileHandle.standardError.write(Data(text.utf8))
+      throw ExitCode(2)
+    }
     if arguments.json {
       try printJSON(
         Output(
@@ -62,7 +69,7 @@ struct InspectCompare: ParsableCommand {
       the same   \(report.same.grouped)
       different  \(report.different.grouped)
       undecided  \(report.undecided.grouped)
-      EXECUTE    \(report.executedRecorded.grouped) recorded, \(report.executedCompared.grouped) under \(policy ?? "the shadow")
+      EXECUTE    \(report.executedRecorded.grouped) recorded, \(report.executedCompared.grouped) under \(policy ?? "the shadow") (without the undecided)
       """)
     if report.withoutShadow > 0 {
       print("no shadow  \(report.withoutShadow.grouped) decisions were made without a shadow policy beside")

@@ -11,7 +11,12 @@ struct InspectShow: ParsableCommand {
     abstract: "Print records in log order, one line each, with transitions and their evidence between them.",
     discussion: """
       Lanes write in parallel, so a lane's lines are in its own order and blocks are in the log's. Times are \
-      RFC 3339 (2026-03-01T09:05:07Z) or Unix nanoseconds.
+      RFC 3339 (2026-03-01T09:05:07Z; the Z says UTC) or Unix nanoseconds. Transitions are shown whatever is asked for.
+
+      FACTS are what a decision knew: token, the session's continuity token was valid; no-token, one was asked for and \
+      there was none, or an old one; late, past its deadline; malformed, no valid frame; replay, of an earlier frame; \
+      by-shedding, by-class-rate, by-tenant-rate, by-total-rate, by-ramp, by-concurrency: the limit that refused; \
+      shadow:, what the policy beside said.
       """)
 
   @OptionGroup var arguments: InspectArguments
@@ -57,7 +62,8 @@ struct InspectShow: ParsableCommand {
 
   private func time(_ text: String, _ option: String) throws -> UInt64 {
     guard let time = Timestamp.parse(text) else {
-      throw ValidationError("\(option) is a time like 2026-03-01T09:05:07Z, or Unix nanoseconds")
+      throw ValidationError(
+        "\(option) is a time with its zone, like 2026-03-01T09:05:07Z, or Unix nanoseconds")
     }
     return time
   }

@@ -7,11 +7,14 @@ import LTPInspect
 struct InspectSummary: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "summary",
-    abstract: "Span, transitions with their evidence, and decisions by state, class, verdict and reason.")
+    abstract: "Span, transitions with their evidence, and decisions by state, class, verdict and reason.",
+    discussion: """
+      LIMIT is the limit that refused what the policy's table would have let in; empty: the table decided.
+      """)
 
   @OptionGroup var arguments: InspectArguments
 
-  @Option(help: "How many transitions to list.")
+  @Option(help: "How many of the last transitions to list.")
   var transitions = 50
 
   private struct Output: Encodable {
@@ -67,26 +70,31 @@ struct InspectSummary: ParsableCommand {
   private func printTransitions(_ summary: SummaryReport) {
     guard !summary.transitions.isEmpty else { return }
     print("")
+    let more = summary.inspection.totals.transitions - UInt64(summary.transitions.count)
+    if more > 0 { print("  ... \(more.grouped) earlier ones (--transitions N lists more)") }
     for view in summary.transitions {
       print("  \(Timestamp.text(view.unixNanoseconds))  epoch \(view.epoch)  \(view.line)")
     }
-    let more = summary.inspection.totals.transitions - UInt64(summary.transitions.count)
-    if more > 0 { print("  ... and \(more.grouped) more (--transitions N lists more)") }
   }
 
   private func printCounters(_ summary: SummaryReport) {
     guard !summary.counters.isEmpty else { return }
     print("")
-    printRow("STATE", "CLASS", "VERDICT", "REASON", "COUNT")
+    printRow("STATE", "CLASS", "VERDICT", "REASON", "LIMIT", "COUNT")
     for counter in summary.counters {
-      printRow(counter.state, counter.actionClass, counter.verdict, counter.reason, counter.count.grouped)
+      printRow(
+        counter.state, counter.actionClass, counter.verdict, counter.reason, counter.limit ?? "",
+        counter.count.grouped)
     }
   }
 
   private func printRow(
-    _ state: String, _ actionClass: String, _ verdict: String, _ reason: String, _ count: String
+    _ state: String, _ actionClass: String, _ verdict: String, _ reason: String, _ limit: String,
+    _ count: String
   ) {
     let right = String(repeating: " ", count: max(0, 16 - count.count)) + count
-    print(padded(state, 11), padded(actionClass, 28), padded(verdict, 7), padded(reason, 24), right)
+    print(
+      padded(state, 11), padded(actionClass, 28), padded(verdict, 7), padded(reason, 24), padded(limit, 14),
+      right)
   }
 }

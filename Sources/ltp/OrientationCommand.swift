@@ -19,7 +19,7 @@ struct OrientationCommand: ParsableCommand {
         ltp orientation set /dev/shm/orders HEALTHY --hold &
         ltp orientation watch /dev/shm/orders
         ltp orientation set /dev/shm/orders UNSTABLE --reason DB_WRITE_LATENCY \\
-            --evidence DB_WRITE_LATENCY=6200/5000 --text "leader election" --lease 60
+            --evidence DB_WRITE_LATENCY=6200000/5000000 --text "leader election" --lease 60
 
       Exit status: 0 done, 1 the page cannot be used (the message says why), 2 bad usage.
       """,

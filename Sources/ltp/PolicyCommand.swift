@@ -25,10 +25,14 @@ struct PolicyCommand: ParsableCommand {
 func readPolicy(_ path: String, mistake: Int32 = 1) throws -> Policy {
   let data: Data
   do {
-    let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+    let file =
+      path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
     data = try file.read(upToCount: PolicyFile.bytesMax + 1) ?? Data()
   } catch {
-    FileHandle.standardError.write(Data("ltp policy: \(path): \(error.localizedDescription)\n".utf8))
+    var isDirectory: ObjCBool = false
+    _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+    let reason = isDirectory.boolValue ? "this is a directory" : error.localizedDescription
+    FileHandle.standardError.write(Data("ltp policy: \(path): \(reason)\n".utf8))
     throw ExitCode(2)
   }
   do { return try PolicyFile.parse(data) } catch {
@@ -41,13 +45,14 @@ struct PolicyCheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check", abstract: "Say whether a policy can be loaded; if not, in which line and why.")
 
-  @Argument(help: "The policy file.")
+  @Argument(help: "The policy file; - is standard input.")
   var file: String
 
   func run() throws {
     let table = PolicyTable(try readPolicy(file))
     let watched = table.signals.map { ", \($0.rules.count) signals watched" } ?? ""
     print("\(file): good: \(table.classes.count) classes\(watched), and the never list holds")
+    for note in table.notes { print("note: \(note)") }
   }
 }
 
@@ -58,10 +63,11 @@ struct PolicyShowCommand: ParsableCommand {
     discussion: """
       A cell is what happens to the class in the state: execute, deny or defer; ">=96" is the least priority of the class \
       itself, "t" says that a continuity token is needed, "d" that what is below the threshold is deferred. Limits and \
-      signals follow where the policy has some; the built-in signal rules are those of {"version": 1, "signals": {}}.
+      signals follow where the policy has some. The built-in signal rules: \
+      echo '{"version": 1, "signals": {}}' | ltp policy show -
       """)
 
-  @Argument(help: "The policy file; without it, the built-in policy.")
+  @Argument(help: "The policy file; - is standard input. Without it, the built-in policy.")
   var file: String?
 
   @Flag(help: "Print JSON.")
@@ -78,7 +84,7 @@ struct PolicyCompileCommand: ParsableCommand {
     commandName: "compile",
     abstract: "Write a policy as the ltp_policy structure that ltp_policy_load takes: 13,408 bytes.")
 
-  @Argument(help: "The policy file.")
+  @Argument(help: "The policy file; - is standard input.")
   var file: String
 
   @Option(name: .shortAndLong, help: "The file to write.")
@@ -147,6 +153,16 @@ struct PolicyTable: Encodable {
     }
   }
 
+  /// What a reader of the file may overlook: classes of the built-in policy that are less than they were there.
+  var notes: [String] {
+    classes.compactMap { row in
+      let builtIn = Policy.builtIn.describedClass(row.id)
+      let lost = builtIn.attributeNames.filter { !row.attributes.contains($0) }
+      guard builtIn.name == row.name, !lost.isEmpty else { return nil }
+      return "class \(row.id) (\"\(row.name)\") is no longer \(lost.joined(separator: ", "))"
+    }
+  }
+
   private static func cell(_ rule: ltp_policy_rule, _ attributes: UInt32, _ state: State) -> Cell {
     let asks = attributes & LTP_CLASS_REQUIRES_CONTINUITY != 0 && rule.flags & LTP_RULE_WAIVE_CONTINUITY == 0
     return Cell(
@@ -159,10 +175,11 @@ struct PolicyTable: Encodable {
   }
 
   var text: String {
-    var lines = [line("id", "class", State.allCases.map(\.description))]
+    var lines = [line("id", "class", State.allCases.map(\.description) + ["attributes"])]
     lines.append(line("", "priority from", State.allCases.map { "\(thresholds[$0.description] ?? 0)" }))
     for row in classes {
-      lines.append(line("\(row.id)", row.name, State.allCases.map { row.rules[$0.description]?.text ?? "" }))
+      let cells = State.allCases.map { row.rules[$0.description]?.text ?? "" }
+      lines.append(line("\(row.id)", row.name, cells + [row.attributes.joined(separator: " ")]))
     }
     if !limits.lines.isEmpty { lines += [""] + limits.lines }
     if let signals { lines += [""] + signals.lines }

@@ -93,12 +93,17 @@ struct PolicyLimits: Encodable {
     if let concurrency {
       lines.append(
         "concurrency    \(concurrency.algorithm), \(concurrency.initial), from \(concurrency.min) to "
-          + "\(concurrency.max); a permit is taken back after \(concurrency.permitTtlMs.grouped) ms")
+          + "\(concurrency.max)"
+          + (concurrency.timeoutUs > 0
+            ? "; slower than \(concurrency.timeoutUs.grouped) us counts as dropped" : "")
+          + "; a permit is taken back after \(concurrency.permitTtlMs.grouped) ms")
     }
     if let shedding {
-      let cause = shedding.signal.map { "\($0) is above \(shedding.target), or " } ?? ""
+      let cause = shedding.signal.map { "\($0) is above \(shedding.target.grouped), or " } ?? ""
       lines.append(
-        "shedding       while \(cause)another limit refuses: \(shedding.decreasePermille) permille less")
+        "shedding       while \(cause)the total rate or concurrency refuses over a fifth: each "
+          + "\(windowMs.grouped) ms \(shedding.decreasePermille) permille less, else \(shedding.increasePermille) more"
+      )
     }
     if retryHorizonMaxMs > 0 {
       lines.append("retry_after    grows with who waits, up to \(retryHorizonMaxMs.grouped) ms")

@@ -74,7 +74,9 @@ struct CommandTests {
   func options() throws {
     let directory = TemporaryDirectory()
     GoodTraces.small().write(to: directory)
-    #expect(try run("show", directory.path, "--from", "yesterday").errors.contains("--from is a time like"))
+    #expect(
+      try run("show", directory.path, "--from", "yesterday").errors.contains("--from is a time with its zone")
+    )
     #expect(try run("show", directory.path, "--verdict", "maybe").errors.contains("--verdict is execute"))
     #expect(try run("show", directory.path, "--session", "0xZZ").errors.contains("--session is a number"))
     #expect(try run("summary", directory.path, "--transitions", "-1").status != 0)

@@ -187,6 +187,13 @@ struct LimitsTests {
       #expect(
         summary.counters.filter { $0.reason == name }.reduce(0) { $0 + Int($1.count) } == count, "\(name)")
     }
+    // What a limit refused stands by that limit's name, and nothing else does.
+    let byLimits = summary.counters.filter { $0.limit != nil }
+    #expect(Set(byLimits.map(\.limit)).isSuperset(of: ["by-shedding", "by-class-rate", "by-concurrency"]))
+    let named = [LTP_REASON_RATE_LIMITED, LTP_REASON_CONCURRENCY_LIMITED].map { seen.byReason[Int($0)] }
+    let rated = byLimits.filter { $0.reason == "RATE_LIMITED" || $0.reason == "CONCURRENCY_LIMITED" }
+    #expect(rated.reduce(0) { $0 + Int($1.count) } == named.reduce(0, +))
+    #expect(!byLimits.contains { $0.verdict == "EXECUTE" })
     let compared = try inspector.compare(nil)
     #expect(compared.different > 0 && compared.withoutShadow > 0)
   }

@@ -53,10 +53,14 @@ struct PolicyFileTests {
   @Test(
     "mistakes are named with their line",
     arguments: [
-      ("", 1, "not JSON"), ("{\n\"version\": 1,\n\"classes\": [}", 3, "not JSON"),
+      ("", 1, "the file is empty"), (" ", 1, "not JSON"),
+      ("{\n\"version\": 1,\n\"classes\": [}", 3, "not JSON"),
       ("[]", 1, "an object is wanted"),
-      ("{}", 1, "\"version\" is missing"), ("{\n\"version\": 2}", 2, "from 1 to 1"),
-      ("{\"version\": 1.5}", 1, "whole number"), ("{\"version\": true}", 1, "whole number"),
+      ("{}", 1, "\"version\" is missing"), ("{\n\"version\": 2}", 2, "\"version\" is 1"),
+      ("{\"version\": 1.5}", 1, "\"version\" is 1"), ("{\"version\": true}", 1, "\"version\" is 1"),
+      ("{\"version\": 1,\n}", 1, "a comma with nothing behind it"),
+      ("{\"version\": 1, \"classes\": [\n{\"name\": \"read\"},\n\n]}", 2, "a comma with nothing behind it"),
+      ("{\"version\": 1, \"classes\": [{\"id\": 90,\n\"name\": \"\"}]}", 2, "the class's name is empty"),
       ("{\"version\": 1,\n\n\"clases\": []}", 3, "\"clases\" means nothing"),
       ("{\"version\": 1,\n\"version\": 1}", 2, "stands here twice"),
       ("{\"version\": 1, \"base\":\n\"full\"}", 1, "\"built-in\" or \"empty\""),
@@ -108,7 +112,10 @@ struct PolicyFileTests {
       ),
       ("{\"version\": 1, \"limits\": {\n\"totl\": {}}}", 2, "\"totl\" means nothing"),
       ("{\"version\": 1, \"limits\": {\n\"total\": {\"burst\": 5}}}", 2, "needs \"per_second\""),
-      ("{\"version\": 1, \"limits\": {\n\"total\": {\n\"per_second\": 0}}}", 3, "from 1 to"),
+      (
+        "{\"version\": 1, \"limits\": {\n\"total\": {\n\"per_second\": 0}}}", 3,
+        "limits.total.per_second: a whole number from 1"
+      ),
       ("{\"version\": 1, \"limits\": {\"recovering\":\n{\"per_second\": 5}}}", 1, "\"ramp_ms\" is missing"),
       (
         "{\"version\": 1, \"limits\": {\"concurrency\": {\n\"algorithm\": \"best\"}}}", 2,
@@ -120,7 +127,7 @@ struct PolicyFileTests {
       ),
       (
         "{\"version\": 1, \"limits\": {\n\"concurrency\": {\"algorithm\": \"aimd\", \"initial\": 5, \"min\": 6}}}",
-        1,
+        2,
         "min <= initial"
       ),
       ("{\"version\": 1, \"limits\": {\"shedding\": {\n\"signal\": \"OPERATOR\"}}}", 2, "no observation"),
@@ -162,6 +169,12 @@ struct PolicyFileTests {
   func mistakes(_ text: String, _ line: Int, _ words: String) throws {
     let error = try #require(fault(text))
     #expect(error.line == line && error.reason.contains(words), "\(error)")
+  }
+
+  @Test("editors may be told of the schema, and commas inside texts are texts")
+  func harmless() throws {
+    let text = #"{"$schema": "docs/policy.schema.json", "version": 1, "comment": "a,]}", "thresholds": {}}"#
+    #expect(try parse(text).fields.version == UInt32(LTP_POLICY_VERSION))
   }
 
   @Test("a byte order mark is no text, and hides nothing")
