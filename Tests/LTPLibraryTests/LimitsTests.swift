@@ -189,7 +189,10 @@ struct LimitsTests {
     }
     // What a limit refused stands by that limit's name, and nothing else does.
     let byLimits = summary.counters.filter { $0.limit != nil }
-    #expect(Set(byLimits.map(\.limit)).isSuperset(of: ["by-shedding", "by-class-rate", "by-concurrency"]))
+    let names = [
+      "by-shedding", "by-class-rate", "by-tenant-rate", "by-total-rate", "by-ramp", "by-concurrency",
+    ]
+    #expect(byLimits.allSatisfy { names.contains($0.limit ?? "") })
     let named = [LTP_REASON_RATE_LIMITED, LTP_REASON_CONCURRENCY_LIMITED].map { seen.byReason[Int($0)] }
     let rated = byLimits.filter { $0.reason == "RATE_LIMITED" || $0.reason == "CONCURRENCY_LIMITED" }
     #expect(rated.reduce(0) { $0 + Int($1.count) } == named.reduce(0, +))
