@@ -34,27 +34,25 @@ public struct SignalRules: Sendable {
 
   /// Read the system's pressure, and push it as `.cpuPressure`, `.memoryPressure` and `.ioPressure`.
   public var observesPressure: Bool {
-    get { fields.flags & LTP_OBSERVE_PRESSURE != 0 }
-    set {
-      fields.flags = newValue ? fields.flags | LTP_OBSERVE_PRESSURE : fields.flags & ~LTP_OBSERVE_PRESSURE
-    }
+    get { self[flag: LTP_OBSERVE_PRESSURE] }
+    set { self[flag: LTP_OBSERVE_PRESSURE] = newValue }
   }
 
   /// Read the control group's memory limit, and push it as `.memoryPressure`.
   public var observesMemoryLimit: Bool {
-    get { fields.flags & LTP_OBSERVE_MEMORY_LIMIT != 0 }
-    set {
-      fields.flags =
-        newValue ? fields.flags | LTP_OBSERVE_MEMORY_LIMIT : fields.flags & ~LTP_OBSERVE_MEMORY_LIMIT
-    }
+    get { self[flag: LTP_OBSERVE_MEMORY_LIMIT] }
+    set { self[flag: LTP_OBSERVE_MEMORY_LIMIT] = newValue }
   }
 
   /// Push how many hellos the lanes answer a second as `.wsReconnectStorm`.
   public var observesHellos: Bool {
-    get { fields.flags & LTP_OBSERVE_HELLOS != 0 }
-    set {
-      fields.flags = newValue ? fields.flags | LTP_OBSERVE_HELLOS : fields.flags & ~LTP_OBSERVE_HELLOS
-    }
+    get { self[flag: LTP_OBSERVE_HELLOS] }
+    set { self[flag: LTP_OBSERVE_HELLOS] = newValue }
+  }
+
+  private subscript(flag flag: UInt32) -> Bool {
+    get { fields.flags & flag != 0 }
+    set { fields.flags = newValue ? fields.flags | flag : fields.flags & ~flag }
   }
 
   /// A signal's rule. Only observations have one.

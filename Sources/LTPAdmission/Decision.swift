@@ -111,11 +111,6 @@ extension CompiledRule {
   @inline(__always)
   var isPlain: Bool { rawValue & (3 << 40) == 0 }
 
-  /// The rule without the question for a token, which was asked already.
-  @inlinable
-  @inline(__always)
-  var withoutContinuity: CompiledRule { CompiledRule(rawValue: rawValue & ~(1 << 40)) }
-
   /// A lane's rule: limits concern the class, or a shadow policy does.
   @inlinable
   var isLimited: Bool { rawValue & (1 << 41) != 0 }

@@ -16,7 +16,7 @@ extension Lane {
     // One call more where it makes little difference: registers saved for it would cost the others.
     guard !rule.needsContinuity else { return admitGuarded(request, column: column) }
     let inputs = request.lateness(state.pointee.clock)
-    let outcome = rule.withoutContinuity.outcome(priority: request.priority, inputs: inputs)
+    let outcome = rule.outcome(priority: request.priority, inputs: inputs)
     guard passesLightly(request, column: column, outcome) else {
       return admitGuarded(request, column: column)
     }
