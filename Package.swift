@@ -30,7 +30,7 @@ let package = Package(
   ],
   targets: [
     // The contract: frames, constants, status codes, functions, and what the trace holds on disk.
-    .systemLibrary(name: "CLTP", path: "include"),
+    .target(name: "CLTP", path: "include", exclude: ["ltp.abi"], publicHeadersPath: "."),
     // The one place that calls liburing, libcrypto, pthreads and the kernel.
     .target(
       name: "CLTPSystem",
