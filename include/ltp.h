@@ -612,7 +612,8 @@ typedef struct ltp_core_options {
   uint32_t storage;            /* LTP_STORAGE_* */
   const char *trace_directory; /* must exist */
   const ltp_policy *policy;    /* NULL: the built-in one */
-  const uint8_t *continuity_key; /* 16 secret bytes that tokens are made from, or NULL: random. Tokens die with the run either way */
+  const uint8_t *continuity_key; /* 16 secret random bytes that go into the run's key, or NULL: random; all equal is refused.
+                                    Tokens die with the run and the log either way: the run's own random bits are in its key */
   uint64_t segment_bytes;      /* 512 KiB to 1 GiB, whole pages, at least 4 blocks; default 64 MiB */
   uint64_t retain_bytes;       /* oldest sealed segments beyond this are deleted; 0: keep all */
   uint32_t retain_segments;    /* the same by count; 0: keep all */

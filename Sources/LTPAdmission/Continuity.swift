@@ -17,6 +17,28 @@ public struct SipKey: Equatable, Sendable {
     self.high = high
   }
 
+  /// SipHash-2-4 of the little-endian bytes of `words`.
+  package func hash<let count: Int>(_ words: InlineArray<count, UInt64>) -> UInt64 {
+    var state = SipState(key: self)
+    for index in 0..<count { state.absorb(words[index]) }
+    state.absorb(UInt64(count * 8 & 0xFF) << 56)
+    return state.finish()
+  }
+
+  /// The key of one run of one log. The host's secret alone would not do: two cores that share it, or a directory that was
+  /// restored from a copy, would accept each other's tokens.
+  ///
+  /// - Parameters:
+  ///   - secret: the host's key, or random.
+  ///   - random: 128 random bits that no other run has.
+  ///   - logID: the log's 128-bit name.
+  package static func ofRun(secret: SipKey, random: SipKey, logID: (low: UInt64, high: UInt64)) -> SipKey {
+    func word(_ label: UInt64) -> UInt64 {
+      secret.hash([random.low, random.high, logID.low, logID.high, label])
+    }
+    return SipKey(low: word(1), high: word(2))
+  }
+
   /// SipHash-2-4 of the 8 little-endian bytes of `word`.
   @inlinable
   @inline(__always)

@@ -26,7 +26,7 @@ extension Core {
     }
     var storage = try openStorage(path: path, options: options)
     let log = try Recovery.open(&storage, configuration: options.trace)
-    guard let key = options.key ?? randomKey() else {
+    guard let random = randomKey(), let secret = options.key ?? randomKey() else {
       storage.close(log.watermarkHandle)
       if let handle = log.handle { storage.close(handle) }
       throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
@@ -45,7 +45,9 @@ extension Core {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(
-      memory: memory, staging: staging, storage: storage, log: log, options: options, rules: rules, key: key,
+      memory: memory, staging: staging, storage: storage, log: log, options: options, rules: rules,
+      runKey: .ofRun(
+        secret: secret, random: random, logID: (log.position.logID.low, log.position.logID.high)),
       page: page)
     do throws(OpenFault) {
       try core.start(policy: policy, firstBlock: log.position.blockIndex)
@@ -85,7 +87,7 @@ extension Core {
 
   private static func layOut(
     memory: UnsafeMutableRawPointer, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage,
-    log: RecoveredLog, options: CoreOptions, rules: ltp_signal_rules?, key: SipKey, page: MappedPage?
+    log: RecoveredLog, options: CoreOptions, rules: ltp_signal_rules?, runKey: SipKey, page: MappedPage?
   ) -> Core {
     let orientation = Orientation(
       memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word),
@@ -120,8 +122,7 @@ extension Core {
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
         staging: staging, options: options, choice: choice,
-        // Each run has its own tokens, even under the same key: a restarted server knows none of its sessions.
-        coreKey: SipKey(low: key.hash(UInt64(log.run) << 8 | 3), high: key.hash(UInt64(log.run) << 8 | 4)),
+        coreKey: runKey,
         regulator: Regulator(
           memory: memory + CoreMemory.regulatorOffset, orientation: orientation, lanes: lanes,
           tick: options.clockIntervalNanoseconds),

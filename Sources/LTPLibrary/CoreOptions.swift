@@ -120,9 +120,14 @@ struct CoreOptions {
     }
     if let key = options.continuity_key {
       let bytes = UnsafeRawPointer(key)
-      self.key = SipKey(
+      let given = SipKey(
         low: bytes.loadUnaligned(as: UInt64.self),
         high: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      // Memory that nobody has filled in, not a secret.
+      guard given.low != given.high || given.low != (given.low & 0xFF) &* 0x0101_0101_0101_0101 else {
+        throw OptionFault("continuity_key's bytes are all equal; pass 16 secret random bytes, or NULL")
+      }
+      self.key = given
     }
   }
 }

@@ -25,6 +25,7 @@ struct CoreState: ~Copyable {
   let staging: UnsafeMutableRawPointer
   let options: CoreOptions
   let choice: StorageChoice
+  /// Of this run alone: what tokens are made from.
   let coreKey: SipKey
   let regulator: Regulator
   /// Orients the core; nil: the host does, or a page.

@@ -3,6 +3,8 @@
 #include "check.h"
 #include "support.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void restart(void) {
@@ -54,6 +56,65 @@ static void two_cores(void) {
   ltp_lane_close(lane_other);
   close_core(one);
   close_core(other);
+}
+
+/* Opens a core under the key, and its lane, both HEALTHY; returns the verdict on a cancel that carries the token. */
+static ltp_verdict ask_a_run(const char *directory, const uint8_t *key, uint64_t token, uint64_t *granted) {
+  ltp_core_options options = small_options(directory);
+  options.continuity_key = key;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+  ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
+  asked.continuity_token = token;
+  ltp_verdict verdict = admit(lane, &asked);
+  if (granted) {
+    asked.continuity_token = *granted = shake_hands(lane, 5);
+    CHECK_EQUAL(admit(lane, &asked).verdict, LTP_VERDICT_EXECUTE);
+  }
+  CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+  close_core(core);
+  return verdict;
+}
+
+/* Under one key: another directory, the same run of a copied directory, a directory that was made anew. */
+static void one_key_many_runs(void) {
+  static const uint8_t key[16] = "0123456789abcde";
+  char directory[256], copy[256], command[600];
+  snprintf(directory, sizeof directory, "%s", new_directory());
+  uint64_t token = 0, unused = 0;
+  ask_a_run(directory, key, 0, &token);
+  CHECK_EQUAL(ask_a_run(new_directory(), key, token, NULL).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  /* Restored from a copy: the same log, the same number of the run. */
+  snprintf(copy, sizeof copy, "%s", new_directory());
+  snprintf(command, sizeof command, "cp %s/* %s/", directory, copy);
+  REQUIRE_EQUAL(system(command), 0);
+  ask_a_run(directory, key, token, &token);
+  CHECK_EQUAL(ask_a_run(copy, key, token, &unused).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK(unused != token);
+  /* Made anew under its old name. */
+  snprintf(command, sizeof command, "rm %s/*", copy);
+  REQUIRE_EQUAL(system(command), 0);
+  CHECK_EQUAL(ask_a_run(copy, key, token, NULL).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK_EQUAL(ask_a_run(copy, key, unused, NULL).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+}
+
+/* What a forgotten key looks like is refused; one different byte is enough to pass. */
+static void no_key(void) {
+  uint8_t key[16];
+  ltp_core_options options = small_options(new_directory());
+  options.continuity_key = key;
+  static const uint8_t fillings[] = {0, 1, 0x20, 0xFF};
+  for (size_t index = 0; index < sizeof fillings; index++) {
+    memset(key, fillings[index], sizeof key);
+    ltp_core *core = NULL;
+    ltp_error error;
+    CHECK_EQUAL(ltp_core_open(&options, &core, &error), LTP_ERROR_OPTION_RANGE);
+    CHECK(core == NULL);
+    CHECK_TEXT(error.message, "continuity_key");
+    key[15] ^= 1;
+    close_core(open_core(&options));
+  }
 }
 
 /* Decides until the trace has come to this segment. */
@@ -123,6 +184,8 @@ static void many_lanes_one_after_the_other(void) {
 static const struct test tests[] = {
   {"epochs and generations grow over restarts, tokens end", restart},
   {"two cores share nothing", two_cores},
+  {"tokens end with their run, under one key too", one_key_many_runs},
+  {"a key whose bytes are all equal is none", no_key},
   {"segments rotate and the oldest go", rotation_and_retention},
   {"lanes come and go", many_lanes_one_after_the_other},
   {NULL, NULL},

@@ -129,6 +129,7 @@ import Testing
   func sipHashVector() {
     let key = SipKey(low: 0x0706_0504_0302_0100, high: 0x0F0E_0D0C_0B0A_0908)
     #expect(key.hash(0x0706_0504_0302_0100) == 0x93F5_F579_9A93_2462)
+    #expect(key.hash([0x0706_0504_0302_0100, 0x0F0E_0D0C_0B0A_0908]) == 0x3F2A_CC7F_57C2_9BDB)
   }
 
   @Test func tokensAreBoundToSessionEpochAndKey() {
