@@ -39,7 +39,7 @@ extern "C" {
 /* ---- Versions ---------------------------------------------------------------------------------------- */
 
 #define LTP_ABI_VERSION 2      /* of this header: functions and structures */
-#define LTP_PROTOCOL_VERSION 1 /* of the frames */
+#define LTP_PROTOCOL_VERSION 2 /* of the frames */
 
 /* The ABI version that the library was built for; differs from LTP_ABI_VERSION when header and library do. */
 uint32_t ltp_abi_version(void);
@@ -218,9 +218,10 @@ const char *ltp_signal_name(uint8_t signal);
 #define LTP_FRAME_FOCUS_SNAPSHOT ((uint8_t)6)
 
 #define LTP_HELLO_ANSWER ((uint16_t)1)          /* hello: the server's answer; continuity_token is granted */
-#define LTP_REQUEST_HAS_GOAL ((uint16_t)1)      /* route_request: the frame has its second line */
+#define LTP_ORIENTATION_HAS_PEER ((uint16_t)1)  /* orientation: the frame has its third line */
+#define LTP_REQUEST_HAS_GOAL ((uint16_t)1)      /* route_request: the second line says what to keep to */
 #define LTP_REQUEST_HAS_DEADLINE ((uint16_t)2)  /* route_request: deadline_ns counts */
-#define LTP_REQUEST_REPLAY ((uint16_t)4)        /* route_request: original_frame_id names the first one */
+#define LTP_REQUEST_REPLAY ((uint16_t)4)        /* route_request: the second line names the first request */
 #define LTP_RESPONSE_HAS_BRANCHES ((uint16_t)1) /* route_response: the frame has its second line */
 
 /* The first 8 bytes of every frame. */
@@ -232,18 +233,23 @@ typedef struct ltp_frame_header {
   uint16_t flags;
 } ltp_frame_header;
 
+/* In frames and verdicts an epoch is the low 32 bits of its number, which has 64 in the trace and in ltp_status. */
+
 /* A session shakes hands, and gets a continuity token for the current continuity epoch. */
 typedef struct ltp_hello {
   ltp_frame_header header;
   uint64_t frame_id;
   uint64_t session_id;       /* not 0 */
   uint64_t continuity_token; /* 0 when asking */
+  uint64_t client_nonce;     /* the client's own; the answer repeats it */
   uint32_t continuity_epoch; /* 0 when asking */
+  uint32_t incarnation;      /* of the session; 0 when asking, and in this version of the core */
   uint32_t node_id;          /* text id, 0 for none */
   uint32_t heartbeat_interval_ms;
+  uint8_t domain;            /* continuity domain; 0 in this version of the core */
   uint8_t version_min;       /* protocol versions spoken, inclusive */
   uint8_t version_max;
-  uint8_t reserved[18];
+  uint8_t reserved[5];
 } ltp_hello;
 
 typedef struct ltp_heartbeat {
@@ -254,8 +260,10 @@ typedef struct ltp_heartbeat {
   uint64_t sequence;
   uint32_t orientation_epoch;
   uint32_t interval_ms;
+  uint32_t incarnation; /* of the session or node that sends it */
   uint8_t state;
-  uint8_t reserved[15];
+  uint8_t domain;       /* continuity domain */
+  uint8_t reserved[10];
 } ltp_heartbeat;
 
 /* One measured fact behind a transition. Units are the signal's own; integers, so that digests agree. */
@@ -287,19 +295,40 @@ typedef struct ltp_orientation {
   ltp_evidence evidence[LTP_EVIDENCE_MAX]; /* entries from evidence_count on are zero */
 } ltp_orientation;
 
+/* Which fields of an ltp_orientation_peer say something; the others are zero. */
+#define LTP_PEER_TELLS_LATENCY ((uint32_t)1)
+#define LTP_PEER_TELLS_LOSS ((uint32_t)2)
+#define LTP_PEER_TELLS_LOAD ((uint32_t)4)
+#define LTP_PEER_TELLS_CACHE_AGE ((uint32_t)8)
+#define LTP_PEER_TELLS_ALL ((uint32_t)15)
+
+/* The third line of an orientation: what nodes tell each other of themselves. */
+typedef struct ltp_orientation_peer {
+  uint64_t incarnation; /* of the node: larger after each of its starts; not 0 */
+  uint32_t lease_ms;    /* the frame holds for so long after its receipt; not 0 */
+  uint32_t tells;       /* LTP_PEER_TELLS_* */
+  uint32_t latency_us;
+  uint32_t loss_ppm;    /* at most 1,000,000 */
+  uint32_t load_permille; /* of its capacity; may be more than 1000 */
+  uint32_t cache_age_s;
+  uint8_t reserved[32];
+} ltp_orientation_peer;
+
 typedef struct ltp_route_request {
   ltp_frame_header header;
   uint64_t frame_id;
   uint64_t session_id;
   uint64_t continuity_token;
-  uint64_t deadline_ns;       /* monotonic; 0 without LTP_REQUEST_HAS_DEADLINE */
-  uint64_t original_frame_id; /* 0 without LTP_REQUEST_REPLAY */
+  uint64_t deadline_ns;  /* monotonic; 0 without LTP_REQUEST_HAS_DEADLINE */
+  uint32_t intent_epoch; /* the continuity epoch in which the intent was made; 0 in this version of the core */
+  uint32_t incarnation;  /* of the session; 0 in this version of the core */
   uint16_t action_class;
   uint8_t priority; /* 0 is shed first, 255 last */
   uint8_t cohort;   /* of the user, for fair shedding inside one priority */
   uint32_t tenant_id;
   uint32_t cost; /* in the host's unit; 0 counts as 1 */
-  uint8_t reserved[4];
+  uint8_t domain; /* continuity domain; 0 in this version of the core */
+  uint8_t reserved[3];
 } ltp_route_request;
 
 #define LTP_GOAL_PREFER_ON_PREMISES ((uint32_t)1)
@@ -307,15 +336,31 @@ typedef struct ltp_route_request {
 #define LTP_GOAL_PREFERENCES_ALL ((uint32_t)3)
 #define LTP_GOAL_OPTIONS_MAX 8
 
-/* The second line of a route_request: what the answer should keep to, and the peers it may choose from. */
+/* The second line of a route_request, with LTP_REQUEST_HAS_GOAL or LTP_REQUEST_REPLAY. What the answer should keep to, and the
+ * peers it may choose from; zero without LTP_REQUEST_HAS_GOAL. And which request this one replays. */
 typedef struct ltp_route_goal {
   uint32_t latency_us_max; /* 0: no bound */
   uint32_t loss_ppm_max;   /* 0: no bound; at most 1,000,000 */
   uint32_t preferences;    /* LTP_GOAL_PREFER_* */
   uint32_t option_count;
   uint32_t option_peer_id[LTP_GOAL_OPTIONS_MAX]; /* text ids; entries from option_count on are zero */
-  uint8_t reserved[16];
+  uint64_t original_frame_id; /* of the first request; 0 without LTP_REQUEST_REPLAY */
+  uint8_t reserved[8];
 } ltp_route_goal;
+
+/* Both lines of such a request. */
+typedef struct ltp_long_request {
+  ltp_route_request request;
+  ltp_route_goal goal;
+} ltp_long_request;
+
+/* What whoever gets a route_response should do next. */
+#define LTP_NEXT_NONE ((uint8_t)0)        /* nothing is said */
+#define LTP_NEXT_WAIT ((uint8_t)1)        /* retry_after_ms, then the same again */
+#define LTP_NEXT_REHANDSHAKE ((uint8_t)2) /* shake hands, then ask anew */
+#define LTP_NEXT_RESYNC ((uint8_t)3)      /* shake hands, and look what the world is like before asking anew */
+#define LTP_NEXT_GIVE_UP ((uint8_t)4)     /* it will never be admissible like this */
+#define LTP_NEXT_COUNT 5
 
 typedef struct ltp_route_response {
   ltp_frame_header header;
@@ -332,7 +377,9 @@ typedef struct ltp_route_response {
   uint8_t state;
   uint8_t commitment; /* not NONE exactly for DEFER */
   uint8_t branch_count;
-  uint8_t reserved[7];
+  uint8_t next_step; /* LTP_NEXT_* */
+  uint8_t domain;    /* continuity domain that continuity_epoch is of */
+  uint8_t reserved[5];
 } ltp_route_response;
 
 #define LTP_BRANCHES_MAX 8
@@ -379,9 +426,11 @@ LTP_STATIC_ASSERT(sizeof(ltp_heartbeat) == 64, heartbeat_size);
 LTP_STATIC_ASSERT(sizeof(ltp_evidence) == 24, evidence_size);
 LTP_STATIC_ASSERT(offsetof(ltp_orientation, evidence) == 56, orientation_evidence_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_orientation) == 128, orientation_size);
+LTP_STATIC_ASSERT(sizeof(ltp_orientation_peer) == 64, orientation_peer_size);
 LTP_STATIC_ASSERT(offsetof(ltp_route_request, action_class) == 48, request_class_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_route_request) == 64, route_request_size);
 LTP_STATIC_ASSERT(sizeof(ltp_route_goal) == 64, route_goal_size);
+LTP_STATIC_ASSERT(sizeof(ltp_long_request) == 128, long_request_size);
 LTP_STATIC_ASSERT(sizeof(ltp_route_response) == 64, route_response_size);
 LTP_STATIC_ASSERT(sizeof(ltp_route_branch) == 8, route_branch_size);
 LTP_STATIC_ASSERT(sizeof(ltp_peer) == 8, peer_size);

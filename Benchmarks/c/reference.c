@@ -100,14 +100,14 @@ ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t avai
   ltp_route_request request;
   if (frame == NULL || available < sizeof request) return verdict;
   memcpy(&request, frame, sizeof request);
-  uint32_t reserved;
-  memcpy(&reserved, request.reserved, sizeof reserved);
+  uint32_t unused;
+  memcpy(&unused, &request.domain, sizeof unused); /* domain and reserved */
   int has_deadline = (request.header.flags & LTP_REQUEST_HAS_DEADLINE) != 0;
   /* Replays and goals go another way in the library too; the benchmark sends none. */
   if (request.header.magic != LTP_FRAME_MAGIC || request.header.version != LTP_PROTOCOL_VERSION ||
       request.header.type != LTP_FRAME_ROUTE_REQUEST || request.header.size_bytes != sizeof request ||
       (request.header.flags & ~LTP_REQUEST_HAS_DEADLINE) != 0 || (!has_deadline && request.deadline_ns != 0) ||
-      request.original_frame_id != 0 || reserved != 0)
+      (request.intent_epoch | request.incarnation | unused) != 0)
     return verdict;
 
   uint32_t column = request.action_class < LTP_CLASS_COUNT ? request.action_class : LTP_CLASS_COUNT;

@@ -47,13 +47,15 @@ class RouteRequest(ctypes.Structure):
         ("session_id", ctypes.c_uint64),
         ("continuity_token", ctypes.c_uint64),
         ("deadline_ns", ctypes.c_uint64),
-        ("original_frame_id", ctypes.c_uint64),
+        ("intent_epoch", ctypes.c_uint32),
+        ("incarnation", ctypes.c_uint32),
         ("action_class", ctypes.c_uint16),
         ("priority", ctypes.c_uint8),
         ("cohort", ctypes.c_uint8),
         ("tenant_id", ctypes.c_uint32),
         ("cost", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("domain", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8 * 3),
     ]
 
 

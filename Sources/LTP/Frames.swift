@@ -60,15 +60,6 @@ public struct RouteRequest: Sendable {
     }
   }
 
-  /// The request that this one repeats.
-  public var originalFrameID: UInt64? {
-    get { fields.header.flags & LTP_REQUEST_REPLAY != 0 ? fields.original_frame_id : nil }
-    set {
-      fields.original_frame_id = newValue ?? 0
-      setFlag(LTP_REQUEST_REPLAY, newValue != nil)
-    }
-  }
-
   private mutating func setFlag(_ flag: UInt16, _ isOn: Bool) {
     fields.header.flags = isOn ? fields.header.flags | flag : fields.header.flags & ~flag
   }
@@ -81,6 +72,23 @@ public struct RouteRequest: Sendable {
       try check(ltp_response_write(bytes.baseAddress, bytes.count, &verdict, &response))
       return response
     }
+  }
+}
+
+/// A request that is asked again, as a new one. 128 bytes, the wire's own.
+public struct ReplayRequest: Sendable {
+  /// The C contract's form of it.
+  public var fields: ltp_long_request
+
+  /// - Parameters:
+  ///   - request: the new request, with an id of its own.
+  ///   - originalFrameID: of the first one; not 0.
+  public init(_ request: RouteRequest, of originalFrameID: UInt64) {
+    fields = ltp_long_request()
+    fields.request = request.fields
+    fields.request.header.flags |= LTP_REQUEST_REPLAY
+    fields.request.header.size_bytes = UInt16(MemoryLayout<ltp_long_request>.size)
+    fields.goal.original_frame_id = originalFrameID
   }
 }
 

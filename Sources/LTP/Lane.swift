@@ -26,6 +26,12 @@ public struct Lane: ~Copyable, @unchecked Sendable {
     Verdict(withUnsafeBytes(of: request.fields) { ltp_admit(handle, $0.baseAddress, $0.count) })
   }
 
+  /// Decides a request that is asked again.
+  @inlinable
+  public mutating func admit(_ request: borrowing ReplayRequest) -> Verdict {
+    Verdict(withUnsafeBytes(of: request.fields) { ltp_admit(handle, $0.baseAddress, $0.count) })
+  }
+
   /// Decides as many requests as both spans hold, each under the orientation current at its turn. Returns how many may
   /// run.
   @inlinable

@@ -47,9 +47,6 @@ public struct FocusSnapshotView: TypedFrameView {
   public func checkBody() throws(FrameError) {
     let check = FrameCheck(fields, base: 0)
     let snapshot = check.part
-    try check.requireContinuityEpoch(snapshot.continuity_epoch, "focus_snapshot.continuity_epoch") {
-      address(&$0.continuity_epoch)
-    }
     try check.requireState(snapshot.state, "focus_snapshot.state") { address(&$0.state) }
     try check.require(snapshot.peer_count <= UInt8(LTP_PEERS_MAX), "focus_snapshot.peer_count") {
       address(&$0.peer_count)

@@ -67,10 +67,4 @@ struct FrameCheck<Part: BitwiseCopyable> {
   ) throws(FrameError) {
     try require(signal != LTP_SIGNAL_NONE && signal < UInt8(LTP_SIGNAL_COUNT), field(), place)
   }
-
-  func requireContinuityEpoch(
-    _ epoch: UInt32, _ field: @autoclosure () -> StaticString, _ place: Place
-  ) throws(FrameError) {
-    try require(epoch <= UInt32(LTP_CONTINUITY_EPOCH_MAX), field(), place)
-  }
 }

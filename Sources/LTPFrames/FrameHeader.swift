@@ -10,22 +10,22 @@ import CLTP
   #error("Frames are little-endian and read in place: this needs a little-endian processor.")
 #endif
 
-/// Which flags a type of frame knows, and its size with and without its second line.
+/// Which flags a type of frame knows, and its size with and without its last line.
 struct FrameShape {
-  /// Bytes of a frame without its second line.
+  /// Bytes of a frame without the line that flags add.
   let sizeBytes: Int
   let flagsKnown: UInt16
-  /// The flag that adds the second line; 0 where no flag does.
-  let secondLineFlag: UInt16
-  let secondLineBytes: Int
+  /// The flags of which each adds the last line; 0 where none does.
+  let lastLineFlags: UInt16
+  let lastLineBytes: Int
 
   private init(
-    _ sizeBytes: Int, flags: UInt16 = 0, secondLineFlag: UInt16 = 0, secondLineBytes: Int = 0
+    _ sizeBytes: Int, flags: UInt16 = 0, lastLineFlags: UInt16 = 0, lastLineBytes: Int = 0
   ) {
     self.sizeBytes = sizeBytes
-    self.flagsKnown = flags | secondLineFlag
-    self.secondLineFlag = secondLineFlag
-    self.secondLineBytes = secondLineBytes
+    self.flagsKnown = flags | lastLineFlags
+    self.lastLineFlags = lastLineFlags
+    self.lastLineBytes = lastLineBytes
   }
 
   /// Nil for a type that does not exist.
@@ -36,15 +36,18 @@ struct FrameShape {
     case LTP_FRAME_HEARTBEAT:
       self.init(MemoryLayout<ltp_heartbeat>.size)
     case LTP_FRAME_ORIENTATION:
-      self.init(MemoryLayout<ltp_orientation>.size)
+      self.init(
+        MemoryLayout<ltp_orientation>.size, lastLineFlags: LTP_ORIENTATION_HAS_PEER,
+        lastLineBytes: MemoryLayout<ltp_orientation_peer>.size)
     case LTP_FRAME_ROUTE_REQUEST:
       self.init(
-        MemoryLayout<ltp_route_request>.size, flags: LTP_REQUEST_HAS_DEADLINE | LTP_REQUEST_REPLAY,
-        secondLineFlag: LTP_REQUEST_HAS_GOAL, secondLineBytes: MemoryLayout<ltp_route_goal>.size)
+        MemoryLayout<ltp_route_request>.size, flags: LTP_REQUEST_HAS_DEADLINE,
+        lastLineFlags: LTP_REQUEST_HAS_GOAL | LTP_REQUEST_REPLAY,
+        lastLineBytes: MemoryLayout<ltp_route_goal>.size)
     case LTP_FRAME_ROUTE_RESPONSE:
       self.init(
-        MemoryLayout<ltp_route_response>.size, secondLineFlag: LTP_RESPONSE_HAS_BRANCHES,
-        secondLineBytes: MemoryLayout<ltp_route_branch>.stride * Int(LTP_BRANCHES_MAX))
+        MemoryLayout<ltp_route_response>.size, lastLineFlags: LTP_RESPONSE_HAS_BRANCHES,
+        lastLineBytes: MemoryLayout<ltp_route_branch>.stride * Int(LTP_BRANCHES_MAX))
     case LTP_FRAME_FOCUS_SNAPSHOT:
       self.init(MemoryLayout<ltp_focus_snapshot>.size)
     default:
@@ -54,7 +57,7 @@ struct FrameShape {
 
   /// Bytes of a frame with these flags; unknown flags change nothing.
   func sizeBytes(flags: UInt16) -> Int {
-    sizeBytes + (flags & secondLineFlag != 0 ? secondLineBytes : 0)
+    sizeBytes + (flags & lastLineFlags != 0 ? lastLineBytes : 0)
   }
 }
 

@@ -32,16 +32,16 @@ public struct FrameWriter<View: TypedFrameView> {
     self.sizeBytes = Int(bytes.loadUnaligned(as: ltp_frame_header.self).size_bytes)
   }
 
-  /// Sets all fields of the frame, or of its first line. The header stays as it is.
+  /// Sets all fields of the frame but those of the line that flags add. The header stays as it is.
   public func set(_ fields: View.Fields) {
     let header = bytes.loadUnaligned(as: ltp_frame_header.self)
     bytes.storeBytes(of: fields, as: View.Fields.self)
     bytes.storeBytes(of: header, as: ltp_frame_header.self)
   }
 
-  /// Sets a part of the second line. Traps when the flags did not ask for that line.
-  func set<Part: BitwiseCopyable>(_ part: Part, secondLineOffset: Int) {
-    let offset = MemoryLayout<View.Fields>.size + secondLineOffset
+  /// Sets a part of the line that flags add. Traps when the flags did not ask for that line.
+  func set<Part: BitwiseCopyable>(_ part: Part, lastLineOffset: Int) {
+    let offset = MemoryLayout<View.Fields>.size + lastLineOffset
     precondition(offset + MemoryLayout<Part>.size <= sizeBytes, "the frame has no such line")
     bytes.storeBytes(of: part, toByteOffset: offset, as: Part.self)
   }

@@ -27,6 +27,10 @@ public struct HeartbeatView: TypedFrameView {
   @inlinable public var intervalMilliseconds: UInt32 { fields.interval_ms }
   /// `LTP_STATE_*`
   @inlinable public var state: UInt8 { fields.state }
+  /// Of the session or node that sends it.
+  @inlinable public var incarnation: UInt32 { fields.incarnation }
+  /// Continuity domain.
+  @inlinable public var domain: UInt8 { fields.domain }
 
   public func checkBody() throws(FrameError) {
     let check = FrameCheck(fields, base: 0)
@@ -43,7 +47,9 @@ public struct HeartbeatView: TypedFrameView {
     copy.sequence = sequence
     copy.orientation_epoch = orientationEpoch
     copy.interval_ms = intervalMilliseconds
+    copy.incarnation = incarnation
     copy.state = state
+    copy.domain = domain
     writer.set(copy)
   }
 }

@@ -24,10 +24,16 @@ public struct HelloView: TypedFrameView {
   @inlinable public var frameID: UInt64 { fields.frame_id }
   @inlinable public var sessionID: UInt64 { fields.session_id }
   @inlinable public var continuityToken: UInt64 { fields.continuity_token }
+  /// The client's own; the answer repeats it.
+  @inlinable public var clientNonce: UInt64 { fields.client_nonce }
   @inlinable public var continuityEpoch: UInt32 { fields.continuity_epoch }
+  /// Of the session; 0 when asking.
+  @inlinable public var incarnation: UInt32 { fields.incarnation }
   /// Text id, 0 for none.
   @inlinable public var nodeID: UInt32 { fields.node_id }
   @inlinable public var heartbeatIntervalMilliseconds: UInt32 { fields.heartbeat_interval_ms }
+  /// Continuity domain.
+  @inlinable public var domain: UInt8 { fields.domain }
   @inlinable public var versionMin: UInt8 { fields.version_min }
   @inlinable public var versionMax: UInt8 { fields.version_max }
 
@@ -42,9 +48,9 @@ public struct HelloView: TypedFrameView {
     try check.require(isAnswer || hello.continuity_epoch == 0, "hello.continuity_epoch") {
       address(&$0.continuity_epoch)
     }
-    try check.requireContinuityEpoch(hello.continuity_epoch, "hello.continuity_epoch") {
-      address(&$0.continuity_epoch)
-    }
+    // Not used yet: refused rather than ignored, so that nobody relies on what is not checked.
+    try check.require(hello.incarnation == 0, "hello.incarnation") { address(&$0.incarnation) }
+    try check.require(hello.domain == 0, "hello.domain") { address(&$0.domain) }
     try check.require(hello.version_min <= hello.version_max, "hello.version_min") {
       address(&$0.version_min)
     }
@@ -56,9 +62,12 @@ public struct HelloView: TypedFrameView {
     copy.frame_id = frameID
     copy.session_id = sessionID
     copy.continuity_token = continuityToken
+    copy.client_nonce = clientNonce
     copy.continuity_epoch = continuityEpoch
+    copy.incarnation = incarnation
     copy.node_id = nodeID
     copy.heartbeat_interval_ms = heartbeatIntervalMilliseconds
+    copy.domain = domain
     copy.version_min = versionMin
     copy.version_max = versionMax
     writer.set(copy)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// orientation: a transition of the overload state, with up to three measured facts behind it.
+// orientation: a transition of the overload state, with up to three measured facts behind it. The third line, what nodes
+// tell each other, is in OrientationPeerView.swift.
 //
 // Invariant: the first evidence_count entries name a signal, the others are all zero.
 
@@ -39,6 +40,12 @@ public struct OrientationView: TypedFrameView {
   /// 0 to `LTP_EVIDENCE_MAX`
   @inlinable public var evidenceCount: UInt8 { fields.evidence_count }
 
+  /// The third line, if the frame has one.
+  @inlinable public var peer: OrientationPeerView? {
+    flags & LTP_ORIENTATION_HAS_PEER != 0
+      ? OrientationPeerView(line: bytes + MemoryLayout<ltp_orientation>.size) : nil
+  }
+
   /// A copy of the entry at `index`, which must be below `LTP_EVIDENCE_MAX`; zero from `evidenceCount` on.
   public func evidence(_ index: Int) -> ltp_evidence {
     entry(index, of: fields.evidence, as: ltp_evidence.self)
@@ -47,9 +54,6 @@ public struct OrientationView: TypedFrameView {
   public func checkBody() throws(FrameError) {
     let check = FrameCheck(fields, base: 0)
     let orientation = check.part
-    try check.requireContinuityEpoch(orientation.continuity_epoch, "orientation.continuity_epoch") {
-      address(&$0.continuity_epoch)
-    }
     try check.requireState(orientation.from, "orientation.from") { address(&$0.from) }
     try check.requireState(orientation.to, "orientation.to") { address(&$0.to) }
     try check.requireSignal(orientation.reason, "orientation.reason") { address(&$0.reason) }
@@ -58,6 +62,7 @@ public struct OrientationView: TypedFrameView {
     ) { address(&$0.evidence_count) }
     try check.requireZero(orientation.reserved, "orientation.reserved") { address(&$0.reserved) }
     try checkEvidence(check)
+    try peer?.check()
   }
 
   private func checkEvidence(_ check: FrameCheck<ltp_orientation>) throws(FrameError) {
@@ -97,5 +102,6 @@ public struct OrientationView: TypedFrameView {
       setEntry(index, of: &copy.evidence, to: factCopy)
     }
     writer.set(copy)
+    if let peer { writer.setPeer(peer.copied) }
   }
 }

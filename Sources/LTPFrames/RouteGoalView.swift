@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The second line of a route_request: what the answer should keep to, and the peers it may choose from.
+// The second line of a route_request: what the answer should keep to, the peers it may choose from, and which request this
+// one replays.
 //
-// Invariant: offsets in errors count from the frame's first byte, so they are ltp_route_goal's plus one line.
+// Invariants: offsets in errors count from the frame's first byte, so they are ltp_route_goal's plus one line. What no flag
+// of the request announces is zero.
 
 public import CLTP
 
-/// The goal of a route_request.
+/// The second line of a route_request.
 public struct RouteGoalView {
   /// The frame's second line.
   public let line: UnsafeRawPointer
@@ -33,16 +35,27 @@ public struct RouteGoalView {
     entry(index, of: fields.option_peer_id, as: UInt32.self)
   }
 
-  func check() throws(FrameError) {
+  /// Of the request that this one replays; 0 for none.
+  @inlinable public var originalFrameID: UInt64 { fields.original_frame_id }
+
+  /// `flags`: the request's.
+  func check(flags: UInt16) throws(FrameError) {
     let check = FrameCheck(fields, base: MemoryLayout<ltp_route_request>.size)
     let goal = check.part
-    try check.require(goal.loss_ppm_max <= Self.partsMax, "route_goal.loss_ppm_max") {
+    let hasGoal = flags & LTP_REQUEST_HAS_GOAL != 0
+    let isReplay = flags & LTP_REQUEST_REPLAY != 0
+    try check.require(hasGoal || goal.latency_us_max == 0, "route_goal.latency_us_max") {
+      address(&$0.latency_us_max)
+    }
+    try check.require(goal.loss_ppm_max <= (hasGoal ? partsMax : 0), "route_goal.loss_ppm_max") {
       address(&$0.loss_ppm_max)
     }
-    try check.require(goal.preferences & ~LTP_GOAL_PREFERENCES_ALL == 0, "route_goal.preferences") {
+    let preferences = hasGoal ? LTP_GOAL_PREFERENCES_ALL : 0
+    try check.require(goal.preferences & ~preferences == 0, "route_goal.preferences") {
       address(&$0.preferences)
     }
-    try check.require(goal.option_count <= UInt32(LTP_GOAL_OPTIONS_MAX), "route_goal.option_count") {
+    let optionsMax = hasGoal ? UInt32(LTP_GOAL_OPTIONS_MAX) : 0
+    try check.require(goal.option_count <= optionsMax, "route_goal.option_count") {
       address(&$0.option_count)
     }
     for index in Int(goal.option_count)..<Int(LTP_GOAL_OPTIONS_MAX) {
@@ -50,6 +63,9 @@ public struct RouteGoalView {
       try check.requireZero(option, goalOptionName(index)) {
         address(&$0.option_peer_id) + index * MemoryLayout<UInt32>.stride
       }
+    }
+    try check.require(isReplay == (goal.original_frame_id != 0), "route_goal.original_frame_id") {
+      address(&$0.original_frame_id)
     }
     try check.requireZero(goal.reserved, "route_goal.reserved") { address(&$0.reserved) }
   }
@@ -64,17 +80,14 @@ public struct RouteGoalView {
     for index in 0..<Int(optionCount) {
       setEntry(index, of: &copy.option_peer_id, to: optionPeerID(index))
     }
+    copy.original_frame_id = originalFrameID
     return copy
   }
-
-  /// A loss of everything, in parts per million.
-  private static var partsMax: UInt32 { 1_000_000 }
-
 }
 
 extension FrameWriter where View == RouteRequestView {
-  /// Sets the second line. Traps without `LTP_REQUEST_HAS_GOAL`.
+  /// Sets the second line. Traps without `LTP_REQUEST_HAS_GOAL` and `LTP_REQUEST_REPLAY`.
   public func setGoal(_ goal: ltp_route_goal) {
-    set(goal, secondLineOffset: 0)
+    set(goal, lastLineOffset: 0)
   }
 }

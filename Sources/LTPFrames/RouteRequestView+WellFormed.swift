@@ -30,23 +30,17 @@ extension RouteRequestView {
         size_bytes: UInt16(MemoryLayout<ltp_route_request>.size), flags: 0))
   }
 
-  /// Where the reserved bytes lie: they end the line.
-  @inlinable
-  @inline(__always)
-  static var reservedOffset: Int { MemoryLayout<ltp_route_request>.size - MemoryLayout<UInt32>.size }
-
   /// Whether `bytes`, of which `available` can be read, are a valid route_request. If so,
   /// `RouteRequestView(checked:)` may look at them.
   ///
-  /// One line, the common case, is decided here with three branches; a request with a goal, and anything that
-  /// is no request, goes to the full check.
+  /// One line, the common case, is decided here with three branches; a request with a goal, a replay, and anything
+  /// that is no request, goes to the full check.
   @inlinable
   @inline(__always)
   public static func isWellFormed(_ bytes: UnsafeRawPointer, available: Int) -> Bool {
     guard available >= MemoryLayout<ltp_route_request>.size else { return false }
     let header = bytes.loadUnaligned(as: UInt64.self)
-    let freeFlags = word(flags: LTP_REQUEST_HAS_DEADLINE | LTP_REQUEST_REPLAY)
-    guard header & ~freeFlags == oneLineWord else {
+    guard header & ~word(flags: LTP_REQUEST_HAS_DEADLINE) == oneLineWord else {
       return isWellFormedInFull(bytes, available: available)
     }
     return RouteRequestView(checked: bytes).contradictions(header) == 0
@@ -64,7 +58,7 @@ extension RouteRequestView {
     let request = RouteRequestView(checked: bytes)
     // A deadline of 0 under its flag is valid, but not common: `lateness` takes 0 for none.
     let odd: UInt64 = (header & deadlineFlag != 0) == (request.deadlineNanoseconds != 0) ? 0 : 1
-    return odd | request.originalFrameID | UInt64(request.reserved) == 0
+    return odd | request.mustBeZero == 0
   }
 
   /// LTP_INPUT_DEADLINE_EXCEEDED, or 0: whether the deadline of a common request has come at `clock`. No branch: which
@@ -85,19 +79,22 @@ extension RouteRequestView {
   @inline(__always)
   public var level: UInt16 { UInt16(priority) &<< 8 | UInt16(cohort) }
 
+  /// The fields that are not used yet, and the reserved bytes: intent_epoch and incarnation are one word, domain and reserved
+  /// half of one (include/layout.c asserts it).
   @inlinable
   @inline(__always)
-  var reserved: UInt32 { bytes.loadUnaligned(fromByteOffset: Self.reservedOffset, as: UInt32.self) }
+  var mustBeZero: UInt64 {
+    bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_intent_epoch), as: UInt64.self)
+      | UInt64(bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_domain), as: UInt32.self))
+  }
 
-  /// Zero when the fields of a one-line request agree with its flags and its reserved bytes are zero.
+  /// Zero when the fields of a one-line request agree with its flags, and what must be zero is.
   @inlinable
   @inline(__always)
-  func contradictions(_ header: UInt64) -> UInt32 {
-    let lacksDeadline: UInt32 = header & Self.word(flags: LTP_REQUEST_HAS_DEADLINE) == 0 ? 1 : 0
-    let isReplay: UInt32 = header & Self.word(flags: LTP_REQUEST_REPLAY) != 0 ? 1 : 0
-    let givesDeadline: UInt32 = deadlineNanoseconds != 0 ? 1 : 0
-    let givesOriginal: UInt32 = originalFrameID != 0 ? 1 : 0
-    return (lacksDeadline & givesDeadline) | (isReplay ^ givesOriginal) | reserved
+  func contradictions(_ header: UInt64) -> UInt64 {
+    let lacksDeadline: UInt64 = header & Self.word(flags: LTP_REQUEST_HAS_DEADLINE) == 0 ? 1 : 0
+    let givesDeadline: UInt64 = deadlineNanoseconds != 0 ? 1 : 0
+    return (lacksDeadline & givesDeadline) | mustBeZero
   }
 
   /// The same by the full check, out of line.

@@ -2,12 +2,12 @@
 //
 // route_request: one intent, about which the core decides.
 //
-// Invariants: deadline_ns and original_frame_id agree with their flags. Whether an action class exists is for
-// the policy to say, so any class passes here. The second line, the goal, is in RouteGoalView.swift.
+// Invariants: deadline_ns agrees with its flag. Whether an action class exists is for the policy to say, so any
+// class passes here. The second line is in RouteGoalView.swift.
 
 public import CLTP
 
-/// A route_request, with or without a goal.
+/// A route_request, of one line or two.
 public struct RouteRequestView: TypedFrameView {
   public typealias Fields = ltp_route_request
   @inlinable public static var type: UInt8 { LTP_FRAME_ROUTE_REQUEST }
@@ -21,6 +21,7 @@ public struct RouteRequestView: TypedFrameView {
   @inlinable public var fields: ltp_route_request { bytes.loadUnaligned(as: ltp_route_request.self) }
 
   @inlinable public var hasGoal: Bool { flags & LTP_REQUEST_HAS_GOAL != 0 }
+  @inlinable var hasSecondLine: Bool { flags & (LTP_REQUEST_HAS_GOAL | LTP_REQUEST_REPLAY) != 0 }
   @inlinable public var hasDeadline: Bool { flags & LTP_REQUEST_HAS_DEADLINE != 0 }
   @inlinable public var isReplay: Bool { flags & LTP_REQUEST_REPLAY != 0 }
   @inlinable public var frameID: UInt64 { fields.frame_id }
@@ -29,7 +30,13 @@ public struct RouteRequestView: TypedFrameView {
   /// Monotonic; counts only with `LTP_REQUEST_HAS_DEADLINE`.
   @inlinable public var deadlineNanoseconds: UInt64 { fields.deadline_ns }
   /// The first frame of a replay; 0 without `LTP_REQUEST_REPLAY`.
-  @inlinable public var originalFrameID: UInt64 { fields.original_frame_id }
+  @inlinable public var originalFrameID: UInt64 { goal?.originalFrameID ?? 0 }
+  /// The continuity epoch in which the intent was made.
+  @inlinable public var intentEpoch: UInt32 { fields.intent_epoch }
+  /// Of the session.
+  @inlinable public var incarnation: UInt32 { fields.incarnation }
+  /// Continuity domain.
+  @inlinable public var domain: UInt8 { fields.domain }
   @inlinable public var actionClass: UInt16 { fields.action_class }
   /// 0 is shed first, 255 last.
   @inlinable public var priority: UInt8 { fields.priority }
@@ -41,7 +48,7 @@ public struct RouteRequestView: TypedFrameView {
 
   /// The second line, if the frame has one.
   @inlinable public var goal: RouteGoalView? {
-    hasGoal ? RouteGoalView(line: bytes + MemoryLayout<ltp_route_request>.size) : nil
+    hasSecondLine ? RouteGoalView(line: bytes + MemoryLayout<ltp_route_request>.size) : nil
   }
 
   public func checkBody() throws(FrameError) {
@@ -49,15 +56,15 @@ public struct RouteRequestView: TypedFrameView {
     let request = check.part
     let flags = request.header.flags
     let hasDeadline = flags & LTP_REQUEST_HAS_DEADLINE != 0
-    let isReplay = flags & LTP_REQUEST_REPLAY != 0
     try check.require(hasDeadline || request.deadline_ns == 0, "route_request.deadline_ns") {
       address(&$0.deadline_ns)
     }
-    try check.require(isReplay == (request.original_frame_id != 0), "route_request.original_frame_id") {
-      address(&$0.original_frame_id)
-    }
+    // Not used yet: refused rather than ignored, so that nobody relies on what is not checked.
+    try check.require(request.intent_epoch == 0, "route_request.intent_epoch") { address(&$0.intent_epoch) }
+    try check.require(request.incarnation == 0, "route_request.incarnation") { address(&$0.incarnation) }
+    try check.require(request.domain == 0, "route_request.domain") { address(&$0.domain) }
     try check.requireZero(request.reserved, "route_request.reserved") { address(&$0.reserved) }
-    try goal?.check()
+    try goal?.check(flags: flags)
   }
 
   public func copyFields(to writer: FrameWriter<Self>) {
@@ -66,12 +73,14 @@ public struct RouteRequestView: TypedFrameView {
     copy.session_id = sessionID
     copy.continuity_token = continuityToken
     copy.deadline_ns = deadlineNanoseconds
-    copy.original_frame_id = originalFrameID
+    copy.intent_epoch = intentEpoch
+    copy.incarnation = incarnation
     copy.action_class = actionClass
     copy.priority = priority
     copy.cohort = cohort
     copy.tenant_id = tenantID
     copy.cost = cost
+    copy.domain = domain
     writer.set(copy)
     if let goal { writer.setGoal(goal.copied) }
   }

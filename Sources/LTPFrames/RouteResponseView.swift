@@ -39,6 +39,10 @@ public struct RouteResponseView: TypedFrameView {
   @inlinable public var state: UInt8 { fields.state }
   /// `LTP_COMMITMENT_*`
   @inlinable public var commitment: UInt8 { fields.commitment }
+  /// `LTP_NEXT_*`
+  @inlinable public var nextStep: UInt8 { fields.next_step }
+  /// Continuity domain that the continuity epoch is of.
+  @inlinable public var domain: UInt8 { fields.domain }
   /// 0 without `LTP_RESPONSE_HAS_BRANCHES`, else 1 to `LTP_BRANCHES_MAX`.
   @inlinable public var branchCount: UInt8 { fields.branch_count }
 
@@ -60,6 +64,9 @@ public struct RouteResponseView: TypedFrameView {
     let count = Int(response.branch_count)
     let counts = response.header.flags & LTP_RESPONSE_HAS_BRANCHES != 0 ? 1...Int(LTP_BRANCHES_MAX) : 0...0
     try check.require(counts.contains(count), "route_response.branch_count") { address(&$0.branch_count) }
+    try check.require(response.next_step < UInt8(LTP_NEXT_COUNT), "route_response.next_step") {
+      address(&$0.next_step)
+    }
     try check.requireZero(response.reserved, "route_response.reserved") { address(&$0.reserved) }
     if count == 0 { return }
     for index in count..<Int(LTP_BRANCHES_MAX) {
@@ -74,9 +81,6 @@ public struct RouteResponseView: TypedFrameView {
     let defers = response.verdict == LTP_VERDICT_DEFER
     try check.require(!executes || response.retry_after_ms == 0, "route_response.retry_after_ms") {
       address(&$0.retry_after_ms)
-    }
-    try check.requireContinuityEpoch(response.continuity_epoch, "route_response.continuity_epoch") {
-      address(&$0.continuity_epoch)
     }
     try check.require(response.verdict < UInt8(LTP_VERDICT_COUNT), "route_response.verdict") {
       address(&$0.verdict)
@@ -107,6 +111,8 @@ public struct RouteResponseView: TypedFrameView {
     copy.state = state
     copy.commitment = commitment
     copy.branch_count = branchCount
+    copy.next_step = nextStep
+    copy.domain = domain
     writer.set(copy)
     for index in 0..<Int(branchCount) {
       let branch = branch(index)
@@ -122,6 +128,6 @@ extension FrameWriter where View == RouteResponseView {
   /// `LTP_RESPONSE_HAS_BRANCHES`.
   public func setBranch(_ index: Int, _ branch: ltp_route_branch) {
     precondition(index >= 0, "no such branch")
-    set(branch, secondLineOffset: index * MemoryLayout<ltp_route_branch>.stride)
+    set(branch, lastLineOffset: index * MemoryLayout<ltp_route_branch>.stride)
   }
 }

@@ -84,7 +84,7 @@ uint64_t shake_hands(ltp_lane *lane, uint64_t session_id) {
   REQUIRE_EQUAL(ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0), LTP_OK);
   hello.frame_id = session_id;
   hello.session_id = session_id;
-  hello.version_min = 1;
+  hello.version_min = LTP_PROTOCOL_VERSION;
   hello.version_max = LTP_PROTOCOL_VERSION;
   REQUIRE_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &answer), LTP_OK);
   CHECK_EQUAL(ltp_frame_check(&answer, sizeof answer, NULL), LTP_OK);

@@ -101,22 +101,28 @@ static void deadlines(void) {
   end();
 }
 
+static void check_replay(const ltp_long_request *asked, uint8_t verdict, uint8_t reason) {
+  ltp_verdict got = ltp_admit(lane, asked, sizeof *asked);
+  CHECK_EQUAL(got.verdict, verdict);
+  CHECK_EQUAL(got.reason, reason);
+}
+
 static void replays(void) {
   begin(LTP_STATE_HEALTHY);
-  ltp_route_request asked = request(2, 1, CLASS_ORDER_CREATE);
-  asked.header.flags = LTP_REQUEST_REPLAY;
-  asked.original_frame_id = 1;
+  ltp_long_request asked = {.request = request(2, 1, CLASS_ORDER_CREATE), .goal = {.original_frame_id = 1}};
+  asked.request.header.flags = LTP_REQUEST_REPLAY;
+  asked.request.header.size_bytes = sizeof asked;
   uint64_t before = ltp_lane_sequence(lane);
-  check_verdict(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
+  check_replay(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
   /* The record and its second slot; more when the lane had something to say first. */
   CHECK(ltp_lane_sequence(lane) >= before + 2);
-  asked.original_frame_id = 0;
-  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_MALFORMED_FRAME);
+  asked.goal.original_frame_id = 0;
+  check_replay(&asked, LTP_VERDICT_DENY, LTP_REASON_MALFORMED_FRAME);
   /* Across the ends of blocks, at every place that a pair of slots can take. */
-  asked.original_frame_id = 1;
+  asked.goal.original_frame_id = 1;
   ltp_route_request single = request(3, 1, CLASS_READ);
   for (int round = 0; round < 3000; round++) {
-    check_verdict(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
+    check_replay(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
     if (round % 7 == 0) check_verdict(&single, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
   }
   settle(lane);

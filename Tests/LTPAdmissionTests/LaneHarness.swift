@@ -105,28 +105,40 @@ extension Lane {
   func admit(_ request: ltp_route_request) -> ltp_verdict {
     withUnsafeBytes(of: request) { admit($0.baseAddress, available: $0.count).cValue }
   }
+
+  func admit(_ request: ltp_long_request) -> ltp_verdict {
+    withUnsafeBytes(of: request) { admit($0.baseAddress, available: $0.count).cValue }
+  }
 }
 
 /// A valid request of class "read" unless told otherwise.
 func request(
   _ actionClass: UInt16 = 8, frameID: UInt64 = 1, sessionID: UInt64 = 2, priority: UInt8 = 200,
-  token: UInt64 = 0, deadline: UInt64? = nil, original: UInt64? = nil
+  token: UInt64 = 0, deadline: UInt64? = nil
 ) -> ltp_route_request {
   var request = ltp_route_request()
   request.header.magic = LTP_FRAME_MAGIC
   request.header.version = UInt8(LTP_PROTOCOL_VERSION)
   request.header.type = LTP_FRAME_ROUTE_REQUEST
   request.header.size_bytes = 64
-  request.header.flags =
-    (deadline != nil ? LTP_REQUEST_HAS_DEADLINE : 0) | (original != nil ? LTP_REQUEST_REPLAY : 0)
+  request.header.flags = deadline != nil ? LTP_REQUEST_HAS_DEADLINE : 0
   request.frame_id = frameID
   request.session_id = sessionID
   request.continuity_token = token
   request.deadline_ns = deadline ?? 0
-  request.original_frame_id = original ?? 0
   request.action_class = actionClass
   request.priority = priority
   return request
+}
+
+/// The same request, as a replay of the one with this id.
+func replay(of original: UInt64, _ request: ltp_route_request) -> ltp_long_request {
+  var long = ltp_long_request()
+  long.request = request
+  long.request.header.flags |= LTP_REQUEST_REPLAY
+  long.request.header.size_bytes = UInt16(MemoryLayout<ltp_long_request>.size)
+  long.goal.original_frame_id = original
+  return long
 }
 
 /// SplitMix64.

@@ -117,7 +117,7 @@ import Testing
     let lane = harness.lane(blockBytes: 4096, blockCount: 4)
     let perBlock = lane.state.pointee.slotsPerBlock
     for index in 0..<perBlock - 1 { _ = lane.admit(request(8, frameID: index)) }
-    #expect(lane.admit(request(8, frameID: 500, original: 42)).verdict == LTP_VERDICT_EXECUTE)
+    #expect(lane.admit(replay(of: 42, request(8, frameID: 500))).verdict == LTP_VERDICT_EXECUTE)
     #expect(lane.kind(perBlock - 1) == LTP_RECORD_OBSERVED)
     let decision = lane.decision(perBlock)
     #expect(decision.kind == LTP_RECORD_DECISION)
@@ -145,7 +145,7 @@ import Testing
     let harness = LaneHarness()
     let lane = harness.lane()
     var bad = request(8, frameID: 9)
-    bad.reserved.3 = 1
+    bad.reserved.2 = 1
     #expect(lane.admit(bad).reason == LTP_REASON_MALFORMED_FRAME)
     #expect(lane.decision(0).inputs == LTP_INPUT_MALFORMED)
     #expect(lane.decision(0).action_class == LTP_CLASS_NONE)

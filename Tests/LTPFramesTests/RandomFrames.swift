@@ -20,6 +20,7 @@ struct FrameKind: CustomStringConvertible, Sendable {
     + [
       FrameKind(name: "heartbeat", type: LTP_FRAME_HEARTBEAT, flags: 0),
       FrameKind(name: "orientation", type: LTP_FRAME_ORIENTATION, flags: 0),
+      FrameKind(name: "orientation", type: LTP_FRAME_ORIENTATION, flags: LTP_ORIENTATION_HAS_PEER),
     ]
     + (0...7).map { FrameKind(name: "route_request", type: LTP_FRAME_ROUTE_REQUEST, flags: $0) }
     + (0...1).map { FrameKind(name: "route_response", type: LTP_FRAME_ROUTE_RESPONSE, flags: $0) }
@@ -47,12 +48,15 @@ struct FrameKind: CustomStringConvertible, Sendable {
       try HeartbeatView.write(heartbeat(&random), into: target, capacity: capacity)
       return MemoryLayout<ltp_heartbeat>.size
     case LTP_FRAME_ORIENTATION:
-      try OrientationView.write(orientation(&random), into: target, capacity: capacity)
-      return MemoryLayout<ltp_orientation>.size
+      let writer = try FrameWriter<OrientationView>(into: target, capacity: capacity, flags: flags)
+      writer.set(orientation(&random))
+      if flags & LTP_ORIENTATION_HAS_PEER != 0 { writer.setPeer(peer(&random)) }
+      try writer.finish()
+      return writer.sizeBytes
     case LTP_FRAME_ROUTE_REQUEST:
       let writer = try FrameWriter<RouteRequestView>(into: target, capacity: capacity, flags: flags)
       writer.set(routeRequest(&random))
-      if flags & LTP_REQUEST_HAS_GOAL != 0 { writer.setGoal(routeGoal(&random)) }
+      if flags & (LTP_REQUEST_HAS_GOAL | LTP_REQUEST_REPLAY) != 0 { writer.setGoal(routeGoal(&random)) }
       try writer.finish()
       return writer.sizeBytes
     case LTP_FRAME_ROUTE_RESPONSE:
@@ -72,8 +76,9 @@ struct FrameKind: CustomStringConvertible, Sendable {
     hello.session_id = random.nonZero()
     if flags & LTP_HELLO_ANSWER != 0 {
       hello.continuity_token = random.any()
-      hello.continuity_epoch = continuityEpoch(&random)
+      hello.continuity_epoch = random.any()
     }
+    hello.client_nonce = random.any()
     hello.node_id = random.any()
     hello.heartbeat_interval_ms = random.any()
     hello.version_max = random.any()
@@ -89,7 +94,9 @@ struct FrameKind: CustomStringConvertible, Sendable {
     heartbeat.sequence = random.any()
     heartbeat.orientation_epoch = random.any()
     heartbeat.interval_ms = random.any()
+    heartbeat.incarnation = random.any()
     heartbeat.state = state(&random)
+    heartbeat.domain = random.any()
     return heartbeat
   }
 
@@ -100,7 +107,7 @@ struct FrameKind: CustomStringConvertible, Sendable {
     orientation.node_id = random.any()
     orientation.hint_id = random.any()
     orientation.epoch = random.any()
-    orientation.continuity_epoch = continuityEpoch(&random)
+    orientation.continuity_epoch = random.any()
     orientation.policy_generation = random.any()
     orientation.from = state(&random)
     orientation.to = state(&random)
@@ -117,13 +124,24 @@ struct FrameKind: CustomStringConvertible, Sendable {
     return orientation
   }
 
+  private func peer(_ random: inout SplitMix64) -> ltp_orientation_peer {
+    var peer = ltp_orientation_peer()
+    peer.incarnation = random.nonZero()
+    peer.lease_ms = random.nonZero()
+    peer.tells = random.any() & LTP_PEER_TELLS_ALL
+    if peer.tells & LTP_PEER_TELLS_LATENCY != 0 { peer.latency_us = random.any() }
+    if peer.tells & LTP_PEER_TELLS_LOSS != 0 { peer.loss_ppm = UInt32(random.below(1_000_001)) }
+    if peer.tells & LTP_PEER_TELLS_LOAD != 0 { peer.load_permille = random.any() }
+    if peer.tells & LTP_PEER_TELLS_CACHE_AGE != 0 { peer.cache_age_s = random.any() }
+    return peer
+  }
+
   private func routeRequest(_ random: inout SplitMix64) -> ltp_route_request {
     var request = ltp_route_request()
     request.frame_id = random.any()
     request.session_id = random.any()
     request.continuity_token = random.any()
     if flags & LTP_REQUEST_HAS_DEADLINE != 0 { request.deadline_ns = random.any() }
-    if flags & LTP_REQUEST_REPLAY != 0 { request.original_frame_id = random.nonZero() }
     request.action_class = random.any()
     request.priority = random.any()
     request.cohort = random.any()
@@ -134,6 +152,8 @@ struct FrameKind: CustomStringConvertible, Sendable {
 
   private func routeGoal(_ random: inout SplitMix64) -> ltp_route_goal {
     var goal = ltp_route_goal()
+    if flags & LTP_REQUEST_REPLAY != 0 { goal.original_frame_id = random.nonZero() }
+    guard flags & LTP_REQUEST_HAS_GOAL != 0 else { return goal }
     goal.latency_us_max = random.any()
     goal.loss_ppm_max = UInt32(random.below(1_000_001))
     goal.preferences = random.any() & LTP_GOAL_PREFERENCES_ALL
@@ -156,7 +176,9 @@ struct FrameKind: CustomStringConvertible, Sendable {
     response.epoch = random.any()
     response.policy_generation = random.any()
     response.selected_peer_id = random.any()
-    response.continuity_epoch = continuityEpoch(&random)
+    response.continuity_epoch = random.any()
+    response.next_step = UInt8(random.below(Int(LTP_NEXT_COUNT)))
+    response.domain = random.any()
     response.state = state(&random)
     response.verdict = UInt8(random.below(Int(LTP_VERDICT_COUNT)))
     if response.verdict == LTP_VERDICT_EXECUTE {
@@ -185,7 +207,7 @@ struct FrameKind: CustomStringConvertible, Sendable {
     snapshot.note_id = random.any()
     snapshot.topology_id = random.any()
     snapshot.epoch = random.any()
-    snapshot.continuity_epoch = continuityEpoch(&random)
+    snapshot.continuity_epoch = random.any()
     snapshot.interval_ms = random.any()
     snapshot.state = state(&random)
     snapshot.priority_threshold = random.any()
@@ -207,9 +229,5 @@ struct FrameKind: CustomStringConvertible, Sendable {
 
   private func signal(_ random: inout SplitMix64) -> UInt8 {
     UInt8(1 + random.below(Int(LTP_SIGNAL_COUNT) - 1))
-  }
-
-  private func continuityEpoch(_ random: inout SplitMix64) -> UInt32 {
-    random.any() & UInt32(LTP_CONTINUITY_EPOCH_MAX)
   }
 }

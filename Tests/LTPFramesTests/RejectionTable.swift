@@ -8,7 +8,7 @@ import LTPFrames
 
 /// A valid frame to spoil.
 enum BaseFrame: CaseIterable, Sendable {
-  case helloAsking, helloAnswering, heartbeat, orientation
+  case helloAsking, helloAnswering, heartbeat, orientation, orientationWithPeer
   case request, requestWithDeadline, requestReplay, requestWithGoal
   case responseExecute, responseDefer, responseDeny, responseWithBranches
   case focusSnapshot
@@ -20,11 +20,14 @@ enum BaseFrame: CaseIterable, Sendable {
     case .helloAsking: hello(answer: false)
     case .helloAnswering: hello(answer: true)
     case .heartbeat: frame(LTP_FRAME_HEARTBEAT)
-    case .orientation: orientation
+    case .orientation: orientation(0)
+    case .orientationWithPeer:
+      orientation(LTP_ORIENTATION_HAS_PEER).setting(UInt64(3), at: 128).setting(UInt32(500), at: 136)
+        .setting(LTP_PEER_TELLS_LATENCY | LTP_PEER_TELLS_LOAD, at: 140)
     case .request: frame(LTP_FRAME_ROUTE_REQUEST)
     case .requestWithDeadline:
       frame(LTP_FRAME_ROUTE_REQUEST, LTP_REQUEST_HAS_DEADLINE).setting(UInt64(5), at: 32)
-    case .requestReplay: frame(LTP_FRAME_ROUTE_REQUEST, LTP_REQUEST_REPLAY).setting(UInt64(5), at: 40)
+    case .requestReplay: frame(LTP_FRAME_ROUTE_REQUEST, LTP_REQUEST_REPLAY).setting(UInt64(5), at: 112)
     case .requestWithGoal:
       frame(LTP_FRAME_ROUTE_REQUEST, LTP_REQUEST_HAS_GOAL).setting(UInt32(2), at: 76)
     case .responseExecute: response(LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED, LTP_COMMITMENT_NONE)
@@ -49,13 +52,13 @@ enum BaseFrame: CaseIterable, Sendable {
   private func hello(answer: Bool) -> [UInt8] {
     frame(LTP_FRAME_HELLO, answer ? LTP_HELLO_ANSWER : 0)
       .setting(UInt64(7), at: 16).setting(UInt64(answer ? 9 : 0), at: 24)
-      .setting(UInt32(answer ? 3 : 0), at: 32)
-      .setting(UInt8(1), at: 44).setting(UInt8(2), at: 45)
+      .setting(UInt32(answer ? 3 : 0), at: 40)
+      .setting(UInt8(1), at: 57).setting(UInt8(2), at: 58)
   }
 
   /// With one piece of evidence.
-  private var orientation: [UInt8] {
-    frame(LTP_FRAME_ORIENTATION).setting(LTP_SIGNAL_OPERATOR, at: 46).setting(UInt8(1), at: 48)
+  private func orientation(_ flags: UInt16) -> [UInt8] {
+    frame(LTP_FRAME_ORIENTATION, flags).setting(LTP_SIGNAL_OPERATOR, at: 46).setting(UInt8(1), at: 48)
       .setting(LTP_SIGNAL_CPU_PRESSURE, at: 60)
   }
 
@@ -90,7 +93,7 @@ struct FreeField: CustomStringConvertible, Sendable {
 
 enum RejectionTable {
   static let all: [Spoiler] =
-    header + hello + heartbeat + orientation + evidence + request + goal + response + branches
+    header + hello + heartbeat + orientation + evidence + peer + request + goal + response + branches
     + focusSnapshot + peers
 
   private static let range = LTP_ERROR_FRAME_RANGE
@@ -102,7 +105,8 @@ enum RejectionTable {
       Spoiler(base, 0, 1, 0x4D, LTP_ERROR_FRAME_MAGIC, "header.magic"),
       Spoiler(base, 1, 1, 0x4C, LTP_ERROR_FRAME_MAGIC, "header.magic", refused: 0),
       Spoiler(base, 2, 1, 0, LTP_ERROR_FRAME_VERSION, "header.version"),
-      Spoiler(base, 2, 1, 2, LTP_ERROR_FRAME_VERSION, "header.version"),
+      Spoiler(base, 2, 1, 1, LTP_ERROR_FRAME_VERSION, "header.version"),
+      Spoiler(base, 2, 1, 3, LTP_ERROR_FRAME_VERSION, "header.version"),
       Spoiler(base, 3, 1, 0, LTP_ERROR_FRAME_TYPE, "header.type"),
       Spoiler(base, 3, 1, 7, LTP_ERROR_FRAME_TYPE, "header.type"),
       Spoiler(base, 4, 2, 0, LTP_ERROR_FRAME_SIZE, "header.size_bytes"),
@@ -117,22 +121,26 @@ enum RejectionTable {
     [
       .init(.helloAsking, 16, 8, 0, range, "hello.session_id"),
       .init(.helloAsking, 24, 8, 1 << 63, range, "hello.continuity_token"),
-      .init(.helloAsking, 32, 4, 1, range, "hello.continuity_epoch"),
+      .init(.helloAsking, 40, 4, 1, range, "hello.continuity_epoch"),
+      .init(.helloAsking, 44, 4, 1, range, "hello.incarnation"),
+      .init(.helloAsking, 56, 1, 1, range, "hello.domain"),
       .init(.helloAnswering, 16, 8, 0, range, "hello.session_id"),
-      .init(.helloAnswering, 32, 4, 0x40000, range, "hello.continuity_epoch"),
-      .init(.helloAsking, 44, 1, 3, range, "hello.version_min"),
-      .init(.helloAsking, 45, 1, 0, range, "hello.version_min", refused: 44),
-    ] + Spoiler.reserved(.helloAsking, 46..<64, "hello.reserved")
+      .init(.helloAnswering, 44, 4, 1 << 31, range, "hello.incarnation"),
+      .init(.helloAnswering, 56, 1, 255, range, "hello.domain"),
+      .init(.helloAsking, 57, 1, 3, range, "hello.version_min"),
+      .init(.helloAsking, 58, 1, 0, range, "hello.version_min", refused: 57),
+    ] + Spoiler.reserved(.helloAsking, 59..<64, "hello.reserved")
 
   private static let heartbeat: [Spoiler] =
     [
-      .init(.heartbeat, 48, 1, 7, range, "heartbeat.state"),
-      .init(.heartbeat, 48, 1, 255, range, "heartbeat.state"),
-    ] + Spoiler.reserved(.heartbeat, 49..<64, "heartbeat.reserved")
+      .init(.heartbeat, 52, 1, 7, range, "heartbeat.state"),
+      .init(.heartbeat, 52, 1, 255, range, "heartbeat.state"),
+    ] + Spoiler.reserved(.heartbeat, 54..<64, "heartbeat.reserved")
 
   private static let orientation: [Spoiler] =
     [
-      .init(.orientation, 36, 4, 0x40000, range, "orientation.continuity_epoch"),
+      .init(.orientation, 6, 2, 1, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
+      .init(.orientationWithPeer, 6, 2, 0, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
       .init(.orientation, 44, 1, 7, range, "orientation.from"),
       .init(.orientation, 45, 1, 7, range, "orientation.to"),
       .init(.orientation, 46, 1, 0, range, "orientation.reason"),
@@ -150,23 +158,43 @@ enum RejectionTable {
     + Spoiler.reserved(.orientation, 80..<104, "orientation.evidence[1]")
     + Spoiler.reserved(.orientation, 104..<128, "orientation.evidence[2]")
 
+  private static let peer: [Spoiler] =
+    [
+      .init(.orientationWithPeer, 128, 8, 0, range, "orientation_peer.incarnation"),
+      .init(.orientationWithPeer, 136, 4, 0, range, "orientation_peer.lease_ms"),
+      .init(.orientationWithPeer, 140, 4, 16, range, "orientation_peer.tells"),
+      .init(.orientationWithPeer, 140, 4, 1 << 31, range, "orientation_peer.tells"),
+      .init(.orientationWithPeer, 148, 4, 1, range, "orientation_peer.loss_ppm"),
+      .init(.orientationWithPeer, 156, 4, 1 << 31, range, "orientation_peer.cache_age_s"),
+    ] + Spoiler.reserved(.orientationWithPeer, 160..<192, "orientation_peer.reserved")
+
   private static let request: [Spoiler] =
     [
       .init(.request, 32, 8, 1 << 63, range, "route_request.deadline_ns"),
       .init(.request, 32, 8, 1, range, "route_request.deadline_ns"),
-      .init(.request, 40, 8, 1 << 63, range, "route_request.original_frame_id"),
-      .init(.requestReplay, 40, 8, 0, range, "route_request.original_frame_id"),
+      .init(.request, 40, 4, 1, range, "route_request.intent_epoch"),
+      .init(.request, 40, 4, 1 << 31, range, "route_request.intent_epoch"),
+      .init(.request, 44, 4, 1 << 31, range, "route_request.incarnation"),
+      .init(.requestWithDeadline, 44, 4, 1, range, "route_request.incarnation"),
+      .init(.request, 60, 1, 1, range, "route_request.domain"),
+      .init(.requestWithGoal, 60, 1, 128, range, "route_request.domain"),
+      .init(.requestReplay, 112, 8, 0, range, "route_goal.original_frame_id"),
+      .init(.requestWithGoal, 112, 8, 1 << 63, range, "route_goal.original_frame_id"),
       .init(.requestReplay, 32, 8, 1, range, "route_request.deadline_ns"),
-      .init(.requestWithDeadline, 40, 8, 1, range, "route_request.original_frame_id"),
+      .init(.request, 6, 2, 4, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
       .init(.requestWithDeadline, 6, 2, 0, range, "route_request.deadline_ns", refused: 32),
       .init(.request, 6, 2, 1, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
       .init(.requestWithGoal, 6, 2, 0, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
-    ] + Spoiler.reserved(.request, 60..<64, "route_request.reserved")
-    + Spoiler.reserved(.requestWithGoal, 60..<64, "route_request.reserved")
+    ] + Spoiler.reserved(.request, 61..<64, "route_request.reserved")
+    + Spoiler.reserved(.requestWithGoal, 61..<64, "route_request.reserved")
 
   private static let goal: [Spoiler] =
     [
       .init(.requestWithGoal, 68, 4, 1_000_001, range, "route_goal.loss_ppm_max"),
+      .init(.requestReplay, 64, 4, 1, range, "route_goal.latency_us_max"),
+      .init(.requestReplay, 68, 4, 1, range, "route_goal.loss_ppm_max"),
+      .init(.requestReplay, 72, 4, 1, range, "route_goal.preferences"),
+      .init(.requestReplay, 76, 4, 1, range, "route_goal.option_count"),
       .init(.requestWithGoal, 72, 4, 4, range, "route_goal.preferences"),
       .init(.requestWithGoal, 72, 4, 1 << 31, range, "route_goal.preferences"),
       .init(.requestWithGoal, 76, 4, 9, range, "route_goal.option_count"),
@@ -176,12 +204,12 @@ enum RejectionTable {
       let offset = 80 + 4 * index
       return Spoiler.reserved(
         .requestWithGoal, offset..<offset + 4, "route_goal.option_peer_id[\(index)]")
-    } + Spoiler.reserved(.requestWithGoal, 112..<128, "route_goal.reserved")
+    } + Spoiler.reserved(.requestWithGoal, 120..<128, "route_goal.reserved")
+    + Spoiler.reserved(.requestReplay, 120..<128, "route_goal.reserved")
 
   private static let response: [Spoiler] =
     [
       .init(.responseExecute, 36, 4, 1, range, "route_response.retry_after_ms"),
-      .init(.responseExecute, 48, 4, 0x40000, range, "route_response.continuity_epoch"),
       .init(.responseExecute, 52, 1, 3, range, "route_response.verdict"),
       .init(.responseExecute, 52, 1, 0, range, "route_response.reason", refused: 53),
       .init(.responseExecute, 53, 1, 2, range, "route_response.reason"),
@@ -196,13 +224,14 @@ enum RejectionTable {
       .init(.responseDefer, 55, 1, 0, range, "route_response.commitment"),
       .init(.responseDefer, 55, 1, 2, range, "route_response.commitment"),
       .init(.responseDeny, 56, 1, 1, range, "route_response.branch_count"),
-    ] + Spoiler.reserved(.responseDeny, 57..<64, "route_response.reserved")
+      .init(.responseDeny, 57, 1, 5, range, "route_response.next_step"),
+    ] + Spoiler.reserved(.responseDeny, 59..<64, "route_response.reserved")
 
   private static let branches: [Spoiler] =
     [
       .init(.responseWithBranches, 56, 1, 0, range, "route_response.branch_count"),
       .init(.responseWithBranches, 56, 1, 9, range, "route_response.branch_count"),
-      .init(.responseWithBranches, 57, 1, 1, reserved, "route_response.reserved"),
+      .init(.responseWithBranches, 59, 1, 1, reserved, "route_response.reserved"),
     ]
     + (2..<8).flatMap { index in
       let offset = 64 + 8 * index
@@ -211,7 +240,6 @@ enum RejectionTable {
 
   private static let focusSnapshot: [Spoiler] =
     [
-      .init(.focusSnapshot, 40, 4, 0x40000, range, "focus_snapshot.continuity_epoch"),
       .init(.focusSnapshot, 48, 1, 7, range, "focus_snapshot.state"),
       .init(.focusSnapshot, 50, 1, 13, range, "focus_snapshot.peer_count"),
       .init(.focusSnapshot, 50, 1, 1, reserved, "focus_snapshot.peers[1]", refused: 104),
@@ -236,10 +264,14 @@ enum RejectionTable {
   static let free: [FreeField] = [
     .init(.helloAsking, "frame_id", 8..<16),
     .init(.helloAnswering, "continuity_token", 24..<32),
-    .init(.helloAsking, "node_id, heartbeat_interval_ms", 36..<44),
-    .init(.heartbeat, "frame_id to interval_ms", 8..<48),
-    .init(.orientation, "frame_id to epoch", 8..<36),
-    .init(.orientation, "policy_generation", 40..<44),
+    .init(.helloAsking, "client_nonce", 32..<40),
+    .init(.helloAnswering, "continuity_epoch", 40..<44),
+    .init(.helloAsking, "node_id, heartbeat_interval_ms", 48..<56),
+    .init(.heartbeat, "frame_id to incarnation", 8..<52),
+    .init(.heartbeat, "domain", 53..<54),
+    .init(.orientation, "frame_id to policy_generation", 8..<44),
+    .init(.orientationWithPeer, "latency_us", 144..<148),
+    .init(.orientationWithPeer, "load_permille", 152..<156),
     .init(.orientation, "priority_threshold", 47..<48),
     .init(.orientation, "evidence[0].name_id", 56..<60),
     .init(.orientation, "evidence[0].value, threshold", 64..<80),
@@ -248,10 +280,10 @@ enum RejectionTable {
     .init(.request, "action_class to cost", 48..<60),
     .init(.requestWithGoal, "latency_us_max", 64..<68),
     .init(.requestWithGoal, "option_peer_id[0], [1]", 80..<88),
-    .init(.responseDeny, "frame_id to selected_peer_id", 8..<48),
+    .init(.responseDeny, "frame_id to continuity_epoch", 8..<52),
+    .init(.responseDeny, "domain", 58..<59),
     .init(.responseWithBranches, "branches 0 and 1", 64..<80),
-    .init(.focusSnapshot, "frame_id to epoch", 8..<40),
-    .init(.focusSnapshot, "interval_ms", 44..<48),
+    .init(.focusSnapshot, "frame_id to interval_ms", 8..<48),
     .init(.focusSnapshot, "priority_threshold", 49..<50),
     .init(.focusSnapshot, "the three counts", 64..<88),
   ]

@@ -60,28 +60,33 @@ struct WellFormedTests {
     return undo
   }
 
-  @Test("all flags against zero and non-zero deadline, original frame and reserved bytes")
+  @Test("all flags against zero and non-zero deadline, unused fields, reserved bytes and original frame")
   func everyContradiction() {
     for flags in UInt16(0)..<16 {
-      for fields in 0..<8 {
-        let hasGoal = flags & LTP_REQUEST_HAS_GOAL != 0
-        var request = ltp_route_request()
-        request.header = ltp_frame_header(
-          magic: LTP_FRAME_MAGIC, version: 1, type: LTP_FRAME_ROUTE_REQUEST, size_bytes: hasGoal ? 128 : 64,
-          flags: flags)
+      for fields in 0..<64 {
+        let isReplay = flags & LTP_REQUEST_REPLAY != 0
+        let hasSecondLine = isReplay || flags & LTP_REQUEST_HAS_GOAL != 0
+        var frame = ltp_long_request()
+        frame.request.header = ltp_frame_header(
+          magic: LTP_FRAME_MAGIC, version: UInt8(LTP_PROTOCOL_VERSION), type: LTP_FRAME_ROUTE_REQUEST,
+          size_bytes: hasSecondLine ? 128 : 64, flags: flags)
         // Only the highest bit, so that a check that looks at half a field is found out.
-        request.deadline_ns = fields & 1 != 0 ? 1 << 63 : 0
-        request.original_frame_id = fields & 2 != 0 ? 1 << 63 : 0
-        request.reserved.3 = fields & 4 != 0 ? 0x80 : 0
-        let frame = [UInt8](repeating: 0, count: 128).setting(request, at: 0)
-        let valid =
-          flags < 8 && (flags & LTP_REQUEST_HAS_DEADLINE != 0 || fields & 1 == 0)
-          && (flags & LTP_REQUEST_REPLAY != 0) == (fields & 2 != 0) && fields & 4 == 0
-        let fast = frame.withUnsafeBytes { bytes in
+        frame.request.deadline_ns = fields & 1 != 0 ? 1 << 63 : 0
+        frame.request.reserved.2 = fields & 2 != 0 ? 0x80 : 0
+        frame.request.intent_epoch = fields & 4 != 0 ? 1 << 31 : 0
+        frame.request.incarnation = fields & 8 != 0 ? 1 << 31 : 0
+        frame.request.domain = fields & 16 != 0 ? 0x80 : 0
+        frame.goal.original_frame_id = fields & 32 != 0 ? 1 << 63 : 0
+        let bytes = [UInt8](repeating: 0, count: 128).setting(frame, at: 0)
+        let isOneLineFit = (flags & LTP_REQUEST_HAS_DEADLINE != 0 || fields & 1 == 0) && fields & 30 == 0
+        let valid = flags < 8 && isOneLineFit && (!hasSecondLine || isReplay == (fields & 32 != 0))
+        let fast = bytes.withUnsafeBytes { bytes in
           bytes.baseAddress.map { RouteRequestView.isWellFormed($0, available: 128) }
         }
         #expect(fast == valid)
-        #expect((refusal(frame) == nil) == valid)
+        #expect((refusal(bytes) == nil) == valid)
+        let isCommon = bytes.withUnsafeBytes { RouteRequestView.isCommon($0.baseAddress!, available: 128) }
+        #expect(!isCommon || valid && !hasSecondLine)
       }
     }
   }

@@ -15,7 +15,7 @@ struct WriterTests {
     var bytes = [UInt8](repeating: 0xAA, count: 200)
     #expect(frameInit(&bytes, capacity: sizeBytes, type: kind.type, flags: kind.flags) == LTP_OK)
     let header = ltp_frame_header(
-      magic: 0x544C, version: 1, type: kind.type, size_bytes: UInt16(sizeBytes), flags: kind.flags)
+      magic: 0x544C, version: 2, type: kind.type, size_bytes: UInt16(sizeBytes), flags: kind.flags)
     #expect(bytes[..<sizeBytes] == [UInt8](repeating: 0, count: sizeBytes).setting(header, at: 0)[...])
     #expect(bytes[sizeBytes...].allSatisfy { $0 == 0xAA }, "the rest of the buffer is the caller's")
   }
@@ -45,7 +45,7 @@ struct WriterTests {
       try HeartbeatView.write(heartbeat, into: &bytes, capacity: 64)
     }
     #expect(
-      error.map(Refusal.init) == Refusal(status: LTP_ERROR_FRAME_RANGE, offset: 48, field: "heartbeat.state"))
+      error.map(Refusal.init) == Refusal(status: LTP_ERROR_FRAME_RANGE, offset: 52, field: "heartbeat.state"))
     #expect(bytes[..<8].allSatisfy { $0 == 0 })
   }
 
@@ -71,9 +71,9 @@ struct WriterTests {
     var error = ltp_frame_error(status: -1, offset: 99, field: nil)
     #expect(frameCheck(frame, available: 64, error: &error) == LTP_OK)
     #expect(error.status == LTP_OK && error.offset == 0 && String(cString: error.field) == "")
-    let wrong = frame.setting(UInt8(9), at: 46)
+    let wrong = frame.setting(UInt8(9), at: 59)
     #expect(frameCheck(wrong, available: 64, error: &error) == LTP_ERROR_FRAME_RESERVED)
-    #expect(error.status == LTP_ERROR_FRAME_RESERVED && error.offset == 46)
+    #expect(error.status == LTP_ERROR_FRAME_RESERVED && error.offset == 59)
     #expect(String(cString: error.field) == "hello.reserved")
     #expect(frameCheck(wrong, available: 64, error: nil) == LTP_ERROR_FRAME_RESERVED)
     #expect(frameCheck(nil, available: 64, error: &error) == LTP_ERROR_NULL_ARGUMENT)

@@ -60,19 +60,20 @@ struct CoreTraceTests {
   }
 
   private func request(_ lane: OpaquePointer?, _ number: Int, _ random: inout HostileTests.Random) {
-    var frame = ltp_route_request()
+    var long = ltp_long_request()
+    let size = MemoryLayout<ltp_long_request>.size
     let isReplay = number % 53 == 0
-    _ = ltp_frame_init(
-      &frame, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, isReplay ? LTP_REQUEST_REPLAY : 0
-    )
+    _ = ltp_frame_init(&long, size, LTP_FRAME_ROUTE_REQUEST, isReplay ? LTP_REQUEST_REPLAY : 0)
+    long.goal.original_frame_id = isReplay ? 1 : 0
+    var frame = long.request
     frame.frame_id = UInt64(number + 1)
-    frame.original_frame_id = isReplay ? 1 : 0
     frame.session_id = UInt64.random(in: 1...90, using: &random)
     frame.continuity_token = UInt64.random(in: 0...3, using: &random)
     frame.action_class = [0, 8, 15, 24, 28, 40, 48, 56, 127, 128, 65535].randomElement(using: &random)!
     frame.priority = UInt8.random(in: 0...255, using: &random)
     if number % 101 == 0 { frame.reserved.0 = 1 }
-    _ = ltp_admit(lane, &frame, MemoryLayout<ltp_route_request>.size)
+    long.request = frame
+    _ = ltp_admit(lane, &long, size)
   }
 
   @Test("three runs of the core verify, and every decision comes out the same")

@@ -196,8 +196,8 @@ struct SwiftAPITests {
       cancel.deadline = 1
       #expect(lane.admit(cancel).reason == .deadlineExceeded)
       cancel.deadline = nil
-      cancel.originalFrameID = 2
-      #expect(lane.admit(cancel).isExecute)
+      #expect(lane.admit(ReplayRequest(cancel, of: 2)).isExecute)
+      #expect(lane.admit(ReplayRequest(cancel, of: 0)).reason == .malformedFrame)
       try core.publish(
         Transition(to: .healthy, because: .transportDisconnected, advancesContinuity: true))
       let verdict = lane.admit(cancel)
@@ -216,7 +216,7 @@ struct SwiftAPITests {
       _ = try Frame.check(bytes.span.bytes)
       Issue.record("accepted")
     } catch {
-      #expect(error.offset == 60 && error.field == "route_request.reserved")
+      #expect(error.offset == 61 && error.field == "route_request.reserved")
     }
     let good = withUnsafeBytes(of: RouteRequest(id: 1, session: 1, actionClass: 1).fields) { Array($0) }
     let size = try Frame.check(good.span.bytes)

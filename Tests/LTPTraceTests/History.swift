@@ -238,9 +238,10 @@ struct History {
     }
   }
 
-  private mutating func request() -> ltp_route_request {
+  private mutating func request() -> ltp_long_request {
     frameID += 1
     let bits = random.next()
+    var long = ltp_long_request()
     var request = ltp_route_request()
     request.header.magic = LTP_FRAME_MAGIC
     request.header.version = UInt8(LTP_PROTOCOL_VERSION)
@@ -252,13 +253,15 @@ struct History {
     request.priority = UInt8(truncatingIfNeeded: bits >> 16)
     if bits >> 24 & 15 == 0 {
       request.header.flags |= LTP_REQUEST_REPLAY
-      request.original_frame_id = bits >> 32 | 1
+      request.header.size_bytes = UInt16(MemoryLayout<ltp_long_request>.size)
+      long.goal.original_frame_id = bits >> 32 | 1
     }
     if bits >> 28 & 15 == 0 {
       request.header.flags |= LTP_REQUEST_HAS_DEADLINE
       request.deadline_ns = disk.now
     }
-    return request
+    long.request = request
+    return long
   }
 
   // MARK: Ends

@@ -53,7 +53,8 @@ final class Scene {
     }
   }
 
-  static func request(_ frameID: UInt64, actionClass: UInt16 = 8) -> ltp_route_request {
+  static func request(_ frameID: UInt64, actionClass: UInt16 = 8) -> ltp_long_request {
+    var long = ltp_long_request()
     var request = ltp_route_request()
     request.header.magic = LTP_FRAME_MAGIC
     request.header.version = UInt8(LTP_PROTOCOL_VERSION)
@@ -63,7 +64,8 @@ final class Scene {
     request.session_id = 1 + frameID % 7
     request.action_class = actionClass
     request.priority = 200
-    return request
+    long.request = request
+    return long
   }
 
   func admit(_ core: Core, _ lane: SimulatedLane, count: Int) throws(Violation) {

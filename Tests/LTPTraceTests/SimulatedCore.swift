@@ -175,10 +175,11 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
 
   /// Decides one request and enters it in the host's book. Throws when the record does not say the verdict.
   @discardableResult
-  func admit(_ lane: SimulatedLane, _ request: ltp_route_request) throws(Violation) -> ltp_verdict {
-    var request = request
+  func admit(_ lane: SimulatedLane, _ long: ltp_long_request) throws(Violation) -> ltp_verdict {
+    var long = long
+    let request = long.request
     let before = lane.published
-    let verdict = lane.lane.admit(&request, available: 64).cValue
+    let verdict = lane.lane.admit(&long, available: MemoryLayout<ltp_long_request>.size).cValue
     lane.enterNewSlots(ledger)
     if verdict.reason == LTP_REASON_TRACE_BACKPRESSURE {
       ledger.lanes[lane.id]!.unrecorded += 1

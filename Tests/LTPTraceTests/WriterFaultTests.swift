@@ -243,10 +243,10 @@ struct WriterFaultTests {
       #expect(line.pointee.monotonic.load(ordering: .acquiring) == before)
       // The deadline is a time on the monotonic clock, whatever the other one says.
       var request = Scene.request(UInt64(round), actionClass: 0)
-      request.header.flags = LTP_REQUEST_HAS_DEADLINE
-      request.deadline_ns = before + 1
+      request.request.header.flags = LTP_REQUEST_HAS_DEADLINE
+      request.request.deadline_ns = before + 1
       #expect(try core.admit(lane, request).verdict == LTP_VERDICT_EXECUTE)
-      request.deadline_ns = before
+      request.request.deadline_ns = before
       #expect(try core.admit(lane, request).reason == LTP_REASON_DEADLINE_EXCEEDED)
     }
     // A jump of two hours forward is more than a block's offsets should span: the lane says a new base.

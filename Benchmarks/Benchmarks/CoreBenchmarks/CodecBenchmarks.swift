@@ -27,8 +27,8 @@ private func makeFrames() -> [(name: String, bytes: UnsafeMutableRawPointer)] {
       makeFrame(LTP_FRAME_HELLO) { bytes in
         let hello = bytes.bindMemory(to: ltp_hello.self, capacity: 1)
         hello.pointee.session_id = 9
-        hello.pointee.version_min = 1
-        hello.pointee.version_max = 1
+        hello.pointee.version_min = UInt8(LTP_PROTOCOL_VERSION)
+        hello.pointee.version_max = UInt8(LTP_PROTOCOL_VERSION)
       }
     ),
     ("heartbeat", makeFrame(LTP_FRAME_HEARTBEAT, fill: setSession)),
