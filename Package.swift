@@ -69,7 +69,7 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(
-      name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPLimits", "LTPAdmission", "LTPTrace"],
+      name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPTrace"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",

@@ -170,7 +170,8 @@ typedef struct ltp_error {
 #define LTP_REASON_ALREADY_REPLAYED ((uint8_t)19)
 #define LTP_REASON_COUNT 20
 
-/* Why the orientation changed. The first thirteen are observations, the rest are the core's own. */
+/* Why the orientation changed: 1 to LTP_OBSERVATION_MAX are observations, the core's own are numbered from LTP_SIGNAL_OWN_FIRST
+ * on. A new one of either changes no size and no number of another. */
 #define LTP_SIGNAL_NONE ((uint8_t)0)
 #define LTP_SIGNAL_CONNECTION_BACKLOG_GROWING ((uint8_t)1)
 #define LTP_SIGNAL_WS_RECONNECT_STORM ((uint8_t)2)
@@ -185,14 +186,19 @@ typedef struct ltp_error {
 #define LTP_SIGNAL_QUORUM_LOST ((uint8_t)11)
 #define LTP_SIGNAL_METRICS_STABILIZED ((uint8_t)12)
 #define LTP_SIGNAL_RECOVERY_COMPLETE ((uint8_t)13)
-#define LTP_OBSERVATION_COUNT 13
-#define LTP_SIGNAL_OPERATOR ((uint8_t)14)            /* a person forced it */
-#define LTP_SIGNAL_CORE_STARTED ((uint8_t)15)        /* written by the core: nothing observed yet */
-#define LTP_SIGNAL_POLICY_CHANGED ((uint8_t)16)      /* written by the core: the state stays */
-#define LTP_SIGNAL_ORIENTATION_OVERRUN ((uint8_t)17) /* written by the core: transitions outran the trace */
-#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)18)    /* written by the core: the page that it follows has no valid word,
+#define LTP_SIGNAL_LINK_LOSS ((uint8_t)14)
+#define LTP_SIGNAL_LINK_LATENCY ((uint8_t)15)
+#define LTP_SIGNAL_CACHE_STALE ((uint8_t)16)
+#define LTP_OBSERVATION_COUNT 16 /* so many there are, from 1 on */
+#define LTP_OBSERVATION_MAX 63   /* so many there can be */
+#define LTP_SIGNAL_OWN_FIRST 64
+#define LTP_SIGNAL_OPERATOR ((uint8_t)64)            /* a person forced it */
+#define LTP_SIGNAL_CORE_STARTED ((uint8_t)65)        /* written by the core: nothing observed yet */
+#define LTP_SIGNAL_POLICY_CHANGED ((uint8_t)66)      /* written by the core: the state stays */
+#define LTP_SIGNAL_ORIENTATION_OVERRUN ((uint8_t)67) /* written by the core: transitions outran the trace */
+#define LTP_SIGNAL_ORIENTATION_LOST ((uint8_t)68)    /* written by the core: the page that it follows has no valid word,
                                                         or what it must observe was not pushed */
-#define LTP_SIGNAL_COUNT 19
+#define LTP_SIGNAL_OWN_COUNT 5
 
 /* For DEFER: under which condition the intent will be replayed. */
 #define LTP_COMMITMENT_NONE ((uint8_t)0)
@@ -495,21 +501,21 @@ typedef struct ltp_signal_rules {
   uint64_t state_dwell_ns; /* a state lasts at least this long before a better one; default 1 s */
   uint64_t recovering_ns;  /* quiet for this long, RECOVERING becomes HEALTHY; default 5 s */
   uint64_t observe_interval_ns; /* how often what LTP_OBSERVE_* names is read; default 100 ms */
-  uint64_t reserved;
-  ltp_signal_rule rules[LTP_SIGNAL_COUNT]; /* by LTP_SIGNAL_*: entries of what is no observation are zero */
+  uint64_t reserved[6];
+  ltp_signal_rule rules[LTP_OBSERVATION_MAX + 1]; /* by LTP_SIGNAL_*: entries of what is no observation are zero */
 } ltp_signal_rules;
 
 LTP_STATIC_ASSERT(sizeof(ltp_signal_rule) == 48, signal_rule_size);
-LTP_STATIC_ASSERT(sizeof(ltp_signal_rules) == 952, signal_rules_size);
+LTP_STATIC_ASSERT(sizeof(ltp_signal_rules) == 3152, signal_rules_size);
 
 /* The built-in rules. Units: CONNECTION_BACKLOG_GROWING and WS_RECONNECT_STORM in connections (a second),
- * QUEUE_LATENCY_SPIKE and DB_WRITE_LATENCY in microseconds, the pressures in hundredths of a percent of the time in which
- * something waited, the others 0 or 1. */
+ * QUEUE_LATENCY_SPIKE, DB_WRITE_LATENCY and LINK_LATENCY in microseconds, the pressures in hundredths of a percent of the time
+ * in which something waited, LINK_LOSS in parts per million, CACHE_STALE in seconds, the others 0 or 1. */
 int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 
 /* ---- Policy ------------------------------------------------------------------------------------------ */
 
-#define LTP_POLICY_VERSION 1
+#define LTP_POLICY_VERSION 2
 #define LTP_CLASS_COUNT 128 /* action classes, 0 to 127; a class with an empty name does not exist */
 #define LTP_CLASS_NAME_BYTES 28
 #define LTP_CLASS_NONE ((uint16_t)0xFFFF) /* in records of frames whose class could not be read */
@@ -608,7 +614,7 @@ typedef struct ltp_policy {
   ltp_policy_limits limits;
   ltp_signal_rules signals; /* all zero: none. The rules of a core that orients itself from when the policy is loaded until
                                another one brings others. A core that follows a page, and a shadow policy, do not use them */
-  uint8_t reserved_2[8];
+  uint8_t reserved_2[464];
 } ltp_policy;
 
 #define LTP_POLICY_THRESHOLDS_OFFSET 56
@@ -627,7 +633,7 @@ LTP_STATIC_ASSERT(offsetof(ltp_policy, limits) == LTP_POLICY_LIMITS_OFFSET, poli
 LTP_STATIC_ASSERT(offsetof(ltp_policy, signals) == LTP_POLICY_SIGNALS_OFFSET, policy_signals_offset);
 LTP_STATIC_ASSERT(offsetof(ltp_policy_limits, classes) == LTP_LIMITS_CLASSES_OFFSET, policy_limits_classes);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_limits) == 1120, policy_limits_size);
-LTP_STATIC_ASSERT(sizeof(ltp_policy) == 13408, policy_size);
+LTP_STATIC_ASSERT(sizeof(ltp_policy) == 16064, policy_size);
 
 typedef struct ltp_policy_error {
   int32_t status;

@@ -81,7 +81,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
 #define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
 #define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
-#define LTP_RECORD_POLICY ((uint8_t)19)      /* 421 slots, control */
+#define LTP_RECORD_POLICY ((uint8_t)19)      /* 504 slots, control: all of the smallest block */
 #define LTP_RECORD_TEXT ((uint8_t)20)        /* 4 slots, control */
 #define LTP_RECORD_SEALED ((uint8_t)21)      /* 2 slots, control: last record of a full segment */
 #define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
@@ -252,7 +252,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_opened_record) == 4 * 32, opened_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_segment_record) == 4 * 32, segment_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_transition_record) == 8 * 32, transition_record_size);
 LTP_STATIC_ASSERT(offsetof(ltp_policy_record, policy) == 64, policy_record_offset);
-LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 421 * 32, policy_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 504 * 32, policy_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_text_record) == 4 * 32, text_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_sealed_record) == 2 * 32, sealed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_closed_record) == 2 * 32, closed_record_size);

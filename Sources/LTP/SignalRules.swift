@@ -70,7 +70,7 @@ public struct SignalRules: Sendable {
   }
 
   private static func offset(_ signal: Signal) -> Int {
-    precondition(signal.rawValue < UInt8(LTP_SIGNAL_COUNT), "there is no such signal")
+    precondition(signal.rawValue <= UInt8(LTP_OBSERVATION_MAX), "only observations have rules")
     return Int(signal.rawValue) * MemoryLayout<ltp_signal_rule>.stride
   }
 }

@@ -74,6 +74,9 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
   public static let quorumLost = Signal(rawValue: LTP_SIGNAL_QUORUM_LOST)
   public static let metricsStabilized = Signal(rawValue: LTP_SIGNAL_METRICS_STABILIZED)
   public static let recoveryComplete = Signal(rawValue: LTP_SIGNAL_RECOVERY_COMPLETE)
+  public static let linkLoss = Signal(rawValue: LTP_SIGNAL_LINK_LOSS)
+  public static let linkLatency = Signal(rawValue: LTP_SIGNAL_LINK_LATENCY)
+  public static let cacheStale = Signal(rawValue: LTP_SIGNAL_CACHE_STALE)
   public static let `operator` = Signal(rawValue: LTP_SIGNAL_OPERATOR)
   public static let coreStarted = Signal(rawValue: LTP_SIGNAL_CORE_STARTED)
   public static let policyChanged = Signal(rawValue: LTP_SIGNAL_POLICY_CHANGED)
@@ -82,7 +85,9 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
 
   /// The signal of this name, as `description` gives it.
   public init?(name: String) {
-    for value in 1..<UInt8(LTP_SIGNAL_COUNT) where String(cString: ltp_signal_name(value)) == name {
+    let own = UInt8(LTP_SIGNAL_OWN_FIRST)..<UInt8(LTP_SIGNAL_OWN_FIRST + LTP_SIGNAL_OWN_COUNT)
+    for value in Array(1...UInt8(LTP_OBSERVATION_COUNT)) + own
+    where String(cString: ltp_signal_name(value)) == name {
       self.init(rawValue: value)
       return
     }

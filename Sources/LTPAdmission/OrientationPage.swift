@@ -4,6 +4,7 @@
 // never sees half of one, and what it reads is checked before it is believed.
 
 public import CLTP
+import LTPFrames
 import Synchronization
 
 /// A mapping: copies refer to the same page. The mapping must outlive them all.
@@ -240,7 +241,7 @@ public struct PageContent {
 extension ltp_page_entry {
   /// Holds nothing that a publisher does not write. What nobody reads is not looked at.
   fileprivate var isValid: Bool {
-    guard reason > LTP_SIGNAL_NONE, reason <= LTP_SIGNAL_OPERATOR, evidence_count <= LTP_EVIDENCE_MAX,
+    guard isObservation(reason) || reason == LTP_SIGNAL_OPERATOR, evidence_count <= LTP_EVIDENCE_MAX,
       text.119 == 0
     else { return false }
     return withUnsafeBytes(of: evidence) { bytes in
@@ -257,7 +258,7 @@ extension ltp_page_entry {
 extension ltp_evidence {
   /// LTP_OK for a fact that can be published, or what is wrong with it.
   public var status: Int32 {
-    guard signal > LTP_SIGNAL_NONE, signal < LTP_SIGNAL_COUNT else { return LTP_ERROR_UNKNOWN_SIGNAL }
+    guard isSignal(signal) else { return LTP_ERROR_UNKNOWN_SIGNAL }
     return reserved.0 | reserved.1 | reserved.2 == 0 ? LTP_OK : LTP_ERROR_OPTION_RANGE
   }
 }

@@ -2,6 +2,7 @@
 // Whether a policy's limits are whole and within their ranges.
 
 import CLTP
+import LTPFrames
 
 extension PolicyCheck {
   static func checkLimits(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
@@ -102,7 +103,8 @@ extension PolicyCheck {
       else { throw refusal("settings of shedding without LTP_LIMITS_SHED") }
       return
     }
-    guard limits.shed_signal <= UInt8(LTP_OBSERVATION_COUNT), limits.shed_target >= 0 else {
+    let isFollowable = limits.shed_signal == LTP_SIGNAL_NONE || isObservation(limits.shed_signal)
+    guard isFollowable, limits.shed_target >= 0 else {
       throw refusal("shed_signal is no observation, or shed_target is below 0")
     }
     guard (1...500).contains(limits.shed_decrease_permille),

@@ -86,8 +86,8 @@ public enum PolicyCheck {
       throw PolicyRefusal(LTP_ERROR_POLICY_VERSION, "version is not LTP_POLICY_VERSION")
     }
     let raw = UnsafeRawPointer(policy)
-    let end = MemoryLayout<ltp_policy>.size
-    guard isZero(raw, 8..<56), isZero(raw, end - 8..<end) else {
+    let signalsEnd = Int(LTP_POLICY_SIGNALS_OFFSET) + MemoryLayout<ltp_signal_rules>.size
+    guard isZero(raw, 8..<56), isZero(raw, signalsEnd..<MemoryLayout<ltp_policy>.size) else {
       throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "reserved bytes are not zero")
     }
     guard policy.threshold(state: UInt8(LTP_STATE_COUNT)) == 0 else {

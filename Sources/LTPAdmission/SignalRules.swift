@@ -2,6 +2,7 @@
 // ltp_signal_rules: the built-in ones, and what is wrong with a host's or a policy's.
 
 public import CLTP
+import LTPFrames
 
 /// A mistake in signal rules. `signal` is LTP_SIGNAL_NONE when no signal is to blame.
 public struct SignalRulesFault: Error {
@@ -59,6 +60,9 @@ extension ltp_signal_rules {
     rules.setRule(LTP_SIGNAL_TRANSPORT_DISCONNECTED, rule(unstable, enter: 1, exit: 1, milliseconds: 0))
     rules.setRule(LTP_SIGNAL_HEARTBEAT_TIMEOUT, rule(unstable, enter: 1, exit: 1, milliseconds: 0))
     rules.setRule(LTP_SIGNAL_PARTIAL_OUTAGE, rule(strained, enter: 1, exit: 1, milliseconds: 0))
+    rules.setRule(LTP_SIGNAL_LINK_LOSS, rule(strained, enter: 50_000, exit: 20_000, milliseconds: 1000))
+    rules.setRule(LTP_SIGNAL_LINK_LATENCY, rule(strained, enter: 140_000, exit: 120_000, milliseconds: 1000))
+    rules.setRule(LTP_SIGNAL_CACHE_STALE, rule(strained, enter: 300, exit: 60, milliseconds: 0))
     rules.setRule(LTP_SIGNAL_QUORUM_LOST, rule(failed, enter: 1, exit: 1, milliseconds: 0))
     return rules
   }
@@ -96,11 +100,11 @@ extension ltp_signal_rules {
     guard (1_000_000...hour).contains(observe_interval_ns) else {
       throw SignalRulesFault(signal: LTP_SIGNAL_NONE, text: "observe_interval_ns is not from 1 ms to 1 h")
     }
-    guard flags & ~LTP_OBSERVE_ALL == 0, reserved == 0 else {
+    guard flags & ~LTP_OBSERVE_ALL == 0, withUnsafeBytes(of: reserved, { $0.allSatisfy { $0 == 0 } }) else {
       throw SignalRulesFault(signal: LTP_SIGNAL_NONE, text: "unknown bit in flags, or reserved is not 0")
     }
     var watched = 0
-    for signal in 0..<Int(LTP_SIGNAL_COUNT) {
+    for signal in 0...Int(LTP_OBSERVATION_MAX) {
       let rule = rule(signal)
       guard let fault = Self.fault(of: rule, signal: signal, longest: hour) ?? staleFault(rule, signal) else {
         watched += rule.condition == LTP_CONDITION_NONE ? 0 : 1
@@ -144,7 +148,7 @@ extension ltp_signal_rules {
       let isEmpty = withUnsafeBytes(of: rule) { $0.allSatisfy { $0 == 0 } }
       return isEmpty ? nil : "a rule without a condition"
     }
-    if !(1...Int(LTP_OBSERVATION_COUNT)).contains(signal) { return "a rule for what is no observation" }
+    if !isObservation(UInt8(signal)) { return "a rule for what is no observation" }
     if rule.condition > LTP_CONDITION_FAILED { return "a condition that does not exist" }
     if rule.flags & ~LTP_SIGNAL_RULE_BELOW != 0 || rule.reserved.0 | rule.reserved.1 != 0 {
       return "an unknown flag, or reserved is not 0"

@@ -65,6 +65,6 @@ struct FrameCheck<Part: BitwiseCopyable> {
   func requireSignal(
     _ signal: UInt8, _ field: @autoclosure () -> StaticString, _ place: Place
   ) throws(FrameError) {
-    try require(signal != LTP_SIGNAL_NONE && signal < UInt8(LTP_SIGNAL_COUNT), field(), place)
+    try require(isSignal(signal), field(), place)
   }
 }

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPFrames
 import LTPLimits
 import LTPTrace
 
@@ -64,7 +65,7 @@ extension LogState {
     if before.state >= LTP_STATE_COUNT || after.state >= LTP_STATE_COUNT {
       findings.add(.transition, at: place, "the transition names a state that the protocol does not have")
     }
-    if reason == LTP_SIGNAL_NONE || reason >= LTP_SIGNAL_COUNT {
+    if !isSignal(reason) {
       findings.add(.transition, at: place, "the transition's reason \(reason) is not a signal")
     }
     if record.u8(TransitionLayout.flags) & ~LTP_TRANSITION_REPEATED != 0 {
@@ -79,7 +80,7 @@ extension LogState {
       let signal = entry.u8(4)
       let isGiven = index < evidenceCount
       let isFit =
-        signal != LTP_SIGNAL_NONE && signal < LTP_SIGNAL_COUNT && firstNonZero(entry, from: 5, to: 8) == nil
+        isSignal(signal) && firstNonZero(entry, from: 5, to: 8) == nil
       if isGiven ? !isFit : firstNonZero(entry, from: 0, to: 24) != nil {
         findings.add(.transition, at: place, "evidence \(index + 1) is malformed")
       }

@@ -13,7 +13,7 @@ enum RecordLayout {
     switch kind {
     case LTP_RECORD_OPENED, LTP_RECORD_SEGMENT, LTP_RECORD_TEXT: 4
     case LTP_RECORD_TRANSITION: 8
-    case LTP_RECORD_POLICY: 421
+    case LTP_RECORD_POLICY: 504
     case LTP_RECORD_SEALED, LTP_RECORD_CLOSED: 2
     default: 0
     }

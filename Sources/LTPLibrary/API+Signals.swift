@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPFrames
 import LTPObservation
 import Synchronization
 
@@ -22,7 +23,7 @@ public func ltp_signal_push(
 ) -> Int32 {
   guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
   guard let observer = core.state.pointee.observer else { return LTP_ERROR_NOT_OBSERVING }
-  guard signal > LTP_SIGNAL_NONE, signal <= UInt8(LTP_OBSERVATION_COUNT) else {
+  guard isObservation(signal) else {
     return LTP_ERROR_UNKNOWN_SIGNAL
   }
   guard flags & ~LTP_PUSH_NOW == 0 else { return LTP_ERROR_OPTION_RANGE }

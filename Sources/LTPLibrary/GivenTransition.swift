@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPFrames
 
 struct GivenTransition {
   private let fields: ltp_transition
@@ -15,7 +16,7 @@ struct GivenTransition {
 
   private static func status(of fields: ltp_transition) -> Int32 {
     guard fields.to < LTP_STATE_COUNT else { return LTP_ERROR_UNKNOWN_STATE }
-    guard fields.reason > LTP_SIGNAL_NONE, fields.reason <= LTP_SIGNAL_OPERATOR else {
+    guard isObservation(fields.reason) || fields.reason == LTP_SIGNAL_OPERATOR else {
       return LTP_ERROR_UNKNOWN_SIGNAL
     }
     guard fields.evidence_count <= LTP_EVIDENCE_MAX else { return LTP_ERROR_EVIDENCE_COUNT }

@@ -41,7 +41,7 @@ public struct Finding {
 
 public struct StateMachine: ~Copyable {
   private var rules: ltp_signal_rules
-  private var filters = InlineArray<14, SignalFilter>(repeating: SignalFilter())
+  private var filters = InlineArray<64, SignalFilter>(repeating: SignalFilter())
   private var now: UInt64 = 0
   private var stateSince: UInt64
   private let begun: UInt64

@@ -24,13 +24,15 @@ static void names(void) {
 static void each_name_is_its_own(void) {
   const char *(*const tables[])(uint8_t) = {
     ltp_state_name, ltp_verdict_name, ltp_reason_name, ltp_signal_name};
-  const int counts[] = {LTP_STATE_COUNT, LTP_VERDICT_COUNT, LTP_REASON_COUNT, LTP_SIGNAL_COUNT};
+  const int counts[] = {LTP_STATE_COUNT, LTP_VERDICT_COUNT, LTP_REASON_COUNT, LTP_OBSERVATION_COUNT + 1};
   for (int table = 0; table < 4; table++) {
     for (int value = 0; value < 256; value++) {
       const char *name = tables[table]((uint8_t)value);
       REQUIRE(name != NULL);
-      CHECK_EQUAL(strcmp(name, "INVALID") == 0, value >= counts[table]);
-      for (int other = 0; other < value && value < counts[table]; other++)
+      int is_own = table == 3 && value >= LTP_SIGNAL_OWN_FIRST && value < LTP_SIGNAL_OWN_FIRST + LTP_SIGNAL_OWN_COUNT;
+      int exists = value < counts[table] || is_own;
+      CHECK_EQUAL(strcmp(name, "INVALID") == 0, !exists);
+      for (int other = 0; other < value && exists; other++)
         CHECK(strcmp(name, tables[table]((uint8_t)other)) != 0);
     }
   }

@@ -139,9 +139,10 @@ static void bad_transitions(void) {
   REFUSED(reason, LTP_SIGNAL_NONE, LTP_ERROR_UNKNOWN_SIGNAL);
   REFUSED(reason, LTP_SIGNAL_CORE_STARTED, LTP_ERROR_UNKNOWN_SIGNAL);
   REFUSED(reason, 200, LTP_ERROR_UNKNOWN_SIGNAL);
+  REFUSED(reason, LTP_OBSERVATION_COUNT + 1, LTP_ERROR_UNKNOWN_SIGNAL);
   REFUSED(evidence_count, 4, LTP_ERROR_EVIDENCE_COUNT);
   REFUSED(evidence[1].signal, LTP_SIGNAL_NONE, LTP_ERROR_UNKNOWN_SIGNAL);
-  REFUSED(evidence[1].signal, LTP_SIGNAL_COUNT, LTP_ERROR_UNKNOWN_SIGNAL);
+  REFUSED(evidence[1].signal, LTP_OBSERVATION_COUNT + 1, LTP_ERROR_UNKNOWN_SIGNAL);
   REFUSED(flags, 4, LTP_ERROR_OPTION_RANGE);
   REFUSED(reserved[2], 1, LTP_ERROR_OPTION_RANGE);
   /* What cannot be written into an orientation frame must not get into the orientation. */

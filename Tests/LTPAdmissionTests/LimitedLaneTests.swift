@@ -376,7 +376,7 @@ struct LimitedLaneTests {
       { $0.shed_signal = 3 }, { $0.flags = LTP_LIMITS_SHED },
       {
         $0.flags = LTP_LIMITS_SHED
-        ($0.shed_decrease_permille, $0.shed_increase_permille, $0.shed_signal) = (50, 10, 14)
+        ($0.shed_decrease_permille, $0.shed_increase_permille, $0.shed_signal) = (50, 10, 17)
       },
       {
         $0.concurrency = LTP_CONCURRENCY_FIXED

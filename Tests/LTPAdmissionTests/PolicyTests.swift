@@ -82,8 +82,12 @@ import Testing
   @Test func malformedPoliciesAreRefusedByName() {
     let cases: [(Int32, (inout ltp_policy) -> Void)] = [
       (LTP_ERROR_STRUCT_SIZE, { $0.struct_size = 8 }),
-      (LTP_ERROR_POLICY_VERSION, { $0.version = 2 }),
+      (LTP_ERROR_POLICY_VERSION, { $0.version = 1 }),
+      (LTP_ERROR_POLICY_VERSION, { $0.version = 3 }),
       (LTP_ERROR_POLICY_RULE, { $0.reserved.5 = 1 }),
+      (LTP_ERROR_POLICY_RULE, { $0.reserved_2.0 = 1 }),
+      (LTP_ERROR_POLICY_RULE, { $0.reserved_2.463 = 1 }),
+      (LTP_ERROR_SIGNAL_RULES, { $0.signals.reserved.5 = 1 }),
       (LTP_ERROR_POLICY_RULE, { $0.priority_threshold.7 = 1 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.attributes = 1 << 9 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.name.0 = 65 }),

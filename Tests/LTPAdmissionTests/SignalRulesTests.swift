@@ -58,7 +58,7 @@ struct SignalRulesTests {
     #expect(
       stale(LTP_SIGNAL_CPU_PRESSURE, LTP_OBSERVE_MEMORY_LIMIT, intervals: 2) == nil, "the host pushes it")
     #expect(
-      fault { for signal in 0..<UInt8(LTP_SIGNAL_COUNT) { $0.setRule(signal, ltp_signal_rule()) } } != nil)
+      fault { for signal in 0...UInt8(LTP_OBSERVATION_MAX) { $0.setRule(signal, ltp_signal_rule()) } } != nil)
   }
 
   @Test("a policy has whole rules or none")

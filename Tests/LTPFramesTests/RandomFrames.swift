@@ -228,6 +228,9 @@ struct FrameKind: CustomStringConvertible, Sendable {
   private func state(_ random: inout SplitMix64) -> UInt8 { UInt8(random.below(Int(LTP_STATE_COUNT))) }
 
   private func signal(_ random: inout SplitMix64) -> UInt8 {
-    UInt8(1 + random.below(Int(LTP_SIGNAL_COUNT) - 1))
+    let number = random.below(Int(LTP_OBSERVATION_COUNT + LTP_SIGNAL_OWN_COUNT))
+    return UInt8(
+      number < Int(LTP_OBSERVATION_COUNT)
+        ? 1 + number : Int(LTP_SIGNAL_OWN_FIRST) + number - Int(LTP_OBSERVATION_COUNT))
   }
 }

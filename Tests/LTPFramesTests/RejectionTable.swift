@@ -144,7 +144,9 @@ enum RejectionTable {
       .init(.orientation, 44, 1, 7, range, "orientation.from"),
       .init(.orientation, 45, 1, 7, range, "orientation.to"),
       .init(.orientation, 46, 1, 0, range, "orientation.reason"),
-      .init(.orientation, 46, 1, 19, range, "orientation.reason"),
+      .init(.orientation, 46, 1, 17, range, "orientation.reason"),
+      .init(.orientation, 46, 1, 63, range, "orientation.reason"),
+      .init(.orientation, 46, 1, 69, range, "orientation.reason"),
       .init(.orientation, 48, 1, 4, range, "orientation.evidence_count"),
       .init(.orientation, 48, 1, 0, reserved, "orientation.evidence[0]", refused: 56),
       .init(.orientation, 48, 1, 2, range, "orientation.evidence[1].signal", refused: 84),
@@ -153,7 +155,8 @@ enum RejectionTable {
   private static let evidence: [Spoiler] =
     [
       .init(.orientation, 60, 1, 0, range, "orientation.evidence[0].signal"),
-      .init(.orientation, 60, 1, 19, range, "orientation.evidence[0].signal"),
+      .init(.orientation, 60, 1, 17, range, "orientation.evidence[0].signal"),
+      .init(.orientation, 60, 1, 69, range, "orientation.evidence[0].signal"),
     ] + Spoiler.reserved(.orientation, 61..<64, "orientation.evidence[0].reserved")
     + Spoiler.reserved(.orientation, 80..<104, "orientation.evidence[1]")
     + Spoiler.reserved(.orientation, 104..<128, "orientation.evidence[2]")

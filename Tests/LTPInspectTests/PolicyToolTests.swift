@@ -43,7 +43,7 @@ struct PolicyToolTests {
       """
     directory.write(Array(text.utf8), to: "policy.json")
     let file = directory.path + "/policy.json"
-    #expect(try run("check", file).output.contains("11 signals watched"))
+    #expect(try run("check", file).output.contains("14 signals watched"))
     let shown = try run("show", file).output
     for words in [
       ">= 7,000 for 0 ms", "< 6,000 for 9 ms", "pushed every 2,000 ms, or UNKNOWN", "<= 1 for 0 ms",
@@ -53,7 +53,7 @@ struct PolicyToolTests {
     #expect(!shown.contains("CPU_PRESSURE"))
     let json = try JSONSerialization.jsonObject(with: Data(try run("show", file, "--json").output.utf8))
     let signals = try #require((json as? [String: Any])?["signals"] as? [String: Any])
-    #expect((signals["rules"] as? [Any])?.count == 11 && signals["observe"] as? [String] == ["hellos"])
+    #expect((signals["rules"] as? [Any])?.count == 14 && signals["observe"] as? [String] == ["hellos"])
     #expect(try !run("show").output.contains("RECOVERING ends"))
   }
 

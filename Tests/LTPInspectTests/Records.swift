@@ -37,7 +37,7 @@ enum Records {
   static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: 64)
     bytes.withUnsafeMutableBytes { raw in
-      raw.storeBytes(of: header(LTP_RECORD_POLICY, slots: 421), as: ltp_control_header.self)
+      raw.storeBytes(of: header(LTP_RECORD_POLICY, slots: 504), as: ltp_control_header.self)
       raw.storeBytes(of: generation, toByteOffset: 8, as: UInt32.self)
       raw.storeBytes(of: slot, toByteOffset: 12, as: UInt32.self)
       policy.withUnsafeBytes {

@@ -80,14 +80,14 @@ private struct History {
   func play(checking: Bool, seed: Int) -> [Transition] {
     var rules = rules
     var driven = Driven(rules)
-    var overSince = [UInt64?](repeating: nil, count: 14)
+    var overSince = [UInt64?](repeating: nil, count: Int(LTP_OBSERVATION_COUNT) + 1)
     var owesRecovery = true
     for (place, step) in steps.enumerated() {
       driven.now += step.wait
       if let other, other.step == place {
         rules = other.rules
         driven.adopt(rules)
-        for signal in 1..<14 {
+        for signal in 1...Int(LTP_OBSERVATION_COUNT) {
           let isOver = Self.isOver(rules.rule(signal), driven.values[signal]?.value)
           overSince[signal] = isOver ? driven.now : nil
         }
@@ -101,7 +101,7 @@ private struct History {
       if let changed, StateTable.severity(changed.to) < StateTable.severity(before) {
         #expect(driven.now - since >= rules.state_dwell_ns, "flaps, seed \(seed)")
       }
-      for signal in 1..<14 where overSince[signal] != nil {
+      for signal in 1...Int(LTP_OBSERVATION_COUNT) where overSince[signal] != nil {
         if driven.now - overSince[signal]! >= rules.rule(signal).enter_dwell_ns {
           #expect(driven.state == LTP_STATE_FAILED, "masks a failure, seed \(seed)")
         }
