@@ -16,8 +16,8 @@ let package = Package(
     .library(
       name: "LTPModules",
       targets: [
-        "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace", "LTPLibrary",
-        "CLTPSystem",
+        "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace",
+        "LTPLibrary", "CLTPSystem",
       ]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
@@ -35,28 +35,32 @@ let package = Package(
     .target(
       name: "CLTPSystem",
       linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("crypto")]),
+    // what the trace holds, byte by byte: kinds, views, words, block headers, digests, names
+    .target(name: "LTPRecords", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
     // bytes -> frame view
     .target(name: "LTPFrames", dependencies: ["CLTP"], swiftSettings: core),
     // rates, permits, and what moves them
-    .target(name: "LTPLimits", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
+    .target(name: "LTPLimits", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
     // frame -> lane (orientation, policy, limits, continuity) -> verdict and record
     .target(
-      name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPLimits"],
+      name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits"],
       swiftSettings: core),
     // the caller's side: adaptive throttling, retry budgets
     .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
     // values -> transitions: signals, hysteresis, the state table
     .target(
-      name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPLimits", "LTPAdmission"],
+      name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission"],
       swiftSettings: core),
     // records -> sealed blocks -> segments on disk, and back at recovery
-    .target(name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPAdmission"], swiftSettings: core),
+    .target(
+      name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission"],
+      swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation",
-        "LTPTrace",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient",
+        "LTPObservation", "LTPTrace",
       ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
@@ -69,7 +73,8 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(
-      name: "LTPInspect", dependencies: ["CLTP", "CLTPSystem", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPTrace"],
+      name: "LTPInspect",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPTrace"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",
@@ -79,21 +84,24 @@ let package = Package(
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
+    .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords"]),
     .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
-    .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPLimits", "LTPAdmission"]),
-    .testTarget(name: "LTPLimitsTests", dependencies: ["LTPLimits"]),
+    .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPRecords", "LTPLimits", "LTPAdmission"]),
+    .testTarget(name: "LTPLimitsTests", dependencies: ["LTPRecords", "LTPLimits"]),
     .testTarget(name: "LTPClientTests", dependencies: ["LTPClient"]),
-    .testTarget(name: "LTPObservationTests", dependencies: ["LTPObservation", "LTPAdmission"]),
+    .testTarget(name: "LTPObservationTests", dependencies: ["LTPRecords", "LTPObservation", "LTPAdmission"]),
     .testTarget(
       name: "LTPTraceTests",
-      dependencies: ["CLTP", "CLTPSystem", "LTPLimits", "LTPAdmission", "LTPTrace", "LTPInspect"]),
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTrace", "LTPInspect",
+      ]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["LTP", "LTPPolicy"]),
     .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect"]),
     .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect"]),
     .testTarget(
       name: "LTPInspectTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPAdmission", "LTPTrace", "LTPInspect", "LTPLibrary", "ltp",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPTrace", "LTPInspect", "LTPLibrary", "ltp",
       ]),
   ]
 )

@@ -112,6 +112,6 @@ public struct Policy: Sendable {
   private static func offset(_ state: State, _ actionClass: Int) -> Int {
     precondition((0..<Int(LTP_CLASS_COUNT)).contains(actionClass), "there is no such action class")
     let place = Int(state.rawValue) * Int(LTP_CLASS_COUNT) + actionClass
-    return Int(LTP_POLICY_RULES_OFFSET) + place * MemoryLayout<ltp_policy_rule>.stride
+    return LTP_AT_policy_rules + place * MemoryLayout<ltp_policy_rule>.stride
   }
 }

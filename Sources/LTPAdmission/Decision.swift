@@ -4,35 +4,7 @@
 
 public import CLTP
 import LTPLimits
-
-/// Verdict and reason in one byte: the reason in the lower five bits. Zero is DENY without a reason.
-public struct Outcome: Equatable, Sendable {
-  public var rawValue: UInt8
-
-  @inlinable
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
-
-  @inlinable
-  public init(verdict: UInt8, reason: UInt8) { rawValue = verdict << 5 | (reason & 0x1F) }
-
-  @inlinable
-  public var verdict: UInt8 { rawValue >> 5 }
-
-  @inlinable
-  public var reason: UInt8 { rawValue & 0x1F }
-
-  @inlinable
-  public var isExecute: Bool { rawValue & (LTP_VERDICT_EXECUTE << 5) != 0 }
-
-  /// The same as 1 or 0, for what must not branch.
-  @inlinable
-  @inline(__always)
-  var executeCount: UInt64 { UInt64(rawValue) &>> 6 & 1 }
-
-  /// How many values an outcome can take; counters are indexed by it.
-  @inlinable
-  public static var count: Int { 96 }
-}
+public import LTPRecords
 
 /// One rule of a compiled policy, packed into 64 bits so that a row is copied and read atomically.
 ///

@@ -8,6 +8,7 @@
 public import CLTP
 public import CLTPSystem
 public import LTPFrames
+public import LTPRecords
 public import Synchronization
 
 /// Where a lane stands: what has to be as it was for the short path.
@@ -105,17 +106,13 @@ struct LaneView {
   ) -> Verdict {
     let place = Int(decision.outcome.rawValue)
     let high = verdicts[place]
-    let retry = UInt64(decision.retryAfterMilliseconds) &<< 32
-    // ltp_decision_record in four stores instead of eleven; LTPAdmissionTests compares the two. Verdict and reason
-    // stand side by side in a record as they do in a verdict.
-    let first =
-      UInt64(LTP_RECORD_DECISION) | (high &>> 24 & 0xFF_FF00) | inputs &<< 24 | classAndPriority &<< 32
+    // Where a verdict and a record have it: in the upper half of the word.
+    let retry = UInt64(decision.retryAfterMilliseconds) &<< Verdict.retryAfterShift
     // The writer's core has read these lines when the ring comes round: have them here in time.
     ltp_system_prefetch_for_write(cursor + 1024)
-    cursor.storeBytes(of: first, as: UInt64.self)
-    cursor.storeBytes(of: timeMicroseconds | retry, toByteOffset: 8, as: UInt64.self)
-    cursor.storeBytes(of: frameID, toByteOffset: 16, as: UInt64.self)
-    cursor.storeBytes(of: sessionID, toByteOffset: 24, as: UInt64.self)
+    DecisionRecord.store(
+      verdictHigh: high, inputs: inputs, classAndPriority: classAndPriority,
+      timeMicroseconds: timeMicroseconds, retry: retry, frameID: frameID, sessionID: sessionID, at: cursor)
     let counter = counters + (column &* Outcome.count &+ place)
     // Only this thread writes it, so a load and a store do; readers see whole values.
     let count = counter.pointee.load(ordering: .relaxed)

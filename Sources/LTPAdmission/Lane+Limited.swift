@@ -6,6 +6,7 @@
 import CLTP
 public import LTPFrames
 import LTPLimits
+import LTPRecords
 
 extension Lane {
   /// Decides a common request of a class that limits concern, and publishes its record.
@@ -95,7 +96,7 @@ extension Lane {
       classAndPriority: request.classAndPriority | shadow &<< 24, frameID: request.frameID,
       sessionID: request.sessionID, column: column, at: cursor)
     // Zero unless it was taken, and then retry_after is.
-    return Verdict(low: verdict.low | UInt64(answer.permit) &<< 32, high: verdict.high)
+    return Verdict(low: verdict.low | UInt64(answer.permit) &<< Verdict.retryAfterShift, high: verdict.high)
   }
 
   /// What the shadow policy says, as an `Outcome`. Its limits are not run.

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPLimits
+import LTPRecords
 import Synchronization
 
 extension Lane {
@@ -205,7 +206,6 @@ extension Lane {
     let block =
       state.pointee.end - Int(state.pointee.slotsPerBlock) * Int(LTP_SLOT_BYTES)
       - Int(LTP_BLOCK_HEADER_BYTES)
-    let field = (block + 56).assumingMemoryBound(to: UInt32.self)
-    field.pointee += 1
+    block.assumingMemoryBound(to: ltp_block_header.self).pointee.slot_count += 1
   }
 }

@@ -4,6 +4,7 @@
 
 public import CLTP
 import LTPFrames
+import LTPRecords
 import Synchronization
 
 extension Lane {

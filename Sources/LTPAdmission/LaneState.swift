@@ -6,6 +6,7 @@
 
 import CLTP
 public import LTPLimits
+public import LTPRecords
 public import Synchronization
 
 public struct LaneState: ~Copyable {

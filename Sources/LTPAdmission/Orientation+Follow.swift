@@ -4,6 +4,7 @@
 // clock's thread comes with each tick, for leases that have ended, or run again.
 
 import CLTP
+import LTPRecords
 import Synchronization
 
 /// Where a core stands with the page that it follows. In the core's memory.
@@ -73,9 +74,9 @@ extension Orientation {
     return try withUnsafePointer(to: reading.entry) { pointer throws(PublishRefusal) in
       let bytes = UnsafeRawPointer(pointer)
       return try publish(
-        change, evidence: (bytes + PageEntryOffset.evidence).assumingMemoryBound(to: ltp_evidence.self),
+        change, evidence: (bytes + LTP_AT_page_entry_evidence).assumingMemoryBound(to: ltp_evidence.self),
         evidenceCount: Int(reading.entry.evidence_count),
-        text: (bytes + PageEntryOffset.text).assumingMemoryBound(to: CChar.self),
+        text: (bytes + LTP_AT_page_entry_text).assumingMemoryBound(to: CChar.self),
         now: now)
     }
   }

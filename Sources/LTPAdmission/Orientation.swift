@@ -8,6 +8,7 @@
 
 public import CLTP
 public import CLTPSystem
+public import LTPRecords
 public import Synchronization
 
 /// Why a transition was not published. `status` is an LTP_ERROR_*.
@@ -145,8 +146,7 @@ public struct Orientation {
   ) {
     let index = Int(after.epoch) % Self.transitionsMax
     var record = ltp_transition_record()
-    record.header.kind = LTP_RECORD_TRANSITION
-    record.header.slot_count = UInt16(MemoryLayout<ltp_transition_record>.size / Int(LTP_SLOT_BYTES))
+    record.header = ltp_control_header(.transition)
     record.word_before = before.rawValue
     record.word_after = after.rawValue
     record.time_monotonic_ns = now

@@ -5,13 +5,11 @@
 
 public import CLTP
 import LTPFrames
+public import LTPRecords
 import Synchronization
 
 /// A mapping: copies refer to the same page. The mapping must outlive them all.
 public struct OrientationPage {
-  private static let wordOffset = 64
-  private static let changesOffset = 72
-  private static let entriesOffset = 128
   private static let entryBytes = MemoryLayout<ltp_page_entry>.size
   private static let triesMax = 64
   /// Times may be a tick late, and a lease of an hour is a good one.
@@ -34,19 +32,19 @@ public struct OrientationPage {
   }
 
   /// The published word, as `OrientationWord`; its policy slot says whether its threshold counts.
-  var word: UnsafeMutablePointer<Atomic<UInt64>> { word(at: Self.wordOffset) }
+  var word: UnsafeMutablePointer<Atomic<UInt64>> { word(at: LTP_AT_page_layout_word) }
 
   /// Futex word: grows with each change.
-  public var changes: UnsafeMutableRawPointer { base + Self.changesOffset }
+  public var changes: UnsafeMutableRawPointer { base + LTP_AT_page_layout_changes }
 
   // MARK: Format
 
   /// LTP_OK when the page is one that this library knows, or which LTP_ERROR_PAGE_* it is not.
   public var formatStatus: Int32 {
-    guard word(at: 0).pointee.load(ordering: .acquiring) == LTP_PAGE_MAGIC else {
+    guard word(at: LTP_AT_page_layout_magic).pointee.load(ordering: .acquiring) == LTP_PAGE_MAGIC else {
       return LTP_ERROR_PAGE_FORMAT
     }
-    let versionAndSize = word(at: 8).pointee.load(ordering: .relaxed)
+    let versionAndSize = word(at: LTP_AT_page_layout_version).pointee.load(ordering: .relaxed)
     guard UInt32(truncatingIfNeeded: versionAndSize) == UInt32(LTP_PAGE_VERSION) else {
       return LTP_ERROR_PAGE_VERSION
     }
@@ -54,26 +52,26 @@ public struct OrientationPage {
   }
 
   /// Nothing has been written yet: the file is new, or its maker died before it was done.
-  public var isBlank: Bool { word(at: 0).pointee.load(ordering: .acquiring) == 0 }
+  public var isBlank: Bool { word(at: LTP_AT_page_layout_magic).pointee.load(ordering: .acquiring) == 0 }
 
   /// Makes a page of a blank one, with nothing published.
   public func format() {
-    word(at: 8).pointee.store(
+    word(at: LTP_AT_page_layout_version).pointee.store(
       UInt64(LTP_PAGE_VERSION) | UInt64(LTP_PAGE_BYTES) << 32, ordering: .relaxed)
-    word(at: 0).pointee.store(LTP_PAGE_MAGIC, ordering: .releasing)
+    word(at: LTP_AT_page_layout_magic).pointee.store(LTP_PAGE_MAGIC, ordering: .releasing)
   }
 
   /// From now on leases count in this boot; those of another have ended.
   public func enterBoot() {
     guard !isOfThisBoot else { return }
     endLease()
-    word(at: 16).pointee.store(boot.low, ordering: .releasing)
-    word(at: 24).pointee.store(boot.high, ordering: .releasing)
+    word(at: LTP_AT_page_layout_boot_id).pointee.store(boot.low, ordering: .releasing)
+    word(at: LTP_AT_page_layout_boot_id + 8).pointee.store(boot.high, ordering: .releasing)
   }
 
   private var isOfThisBoot: Bool {
-    word(at: 16).pointee.load(ordering: .acquiring) == boot.low
-      && word(at: 24).pointee.load(ordering: .acquiring) == boot.high
+    word(at: LTP_AT_page_layout_boot_id).pointee.load(ordering: .acquiring) == boot.low
+      && word(at: LTP_AT_page_layout_boot_id + 8).pointee.load(ordering: .acquiring) == boot.high
   }
 
   // MARK: Leases
@@ -93,7 +91,7 @@ public struct OrientationPage {
   private func leaseEnd(of published: UInt64) -> UInt64? {
     let offset = entryOffset(OrientationWord(rawValue: published))
     guard word(at: offset).pointee.load(ordering: .acquiring) == published else { return nil }
-    let until = word(at: offset + PageEntryOffset.leaseUntil).pointee.load(ordering: .acquiring)
+    let until = word(at: offset + LTP_AT_page_entry_lease_until_ns).pointee.load(ordering: .acquiring)
     return word(at: offset).pointee.load(ordering: .relaxed) == published ? until : nil
   }
 
@@ -102,14 +100,14 @@ public struct OrientationPage {
     let published = word.pointee.load(ordering: .relaxed)
     let hadEnded = leaseLeft(of: published, now: now) == 0
     let offset = entryOffset(OrientationWord(rawValue: published))
-    word(at: offset + PageEntryOffset.lease).pointee.store(lease, ordering: .relaxed)
-    word(at: offset + PageEntryOffset.leaseUntil).pointee.store(now &+ lease, ordering: .releasing)
+    word(at: offset + LTP_AT_page_entry_lease_ns).pointee.store(lease, ordering: .relaxed)
+    word(at: offset + LTP_AT_page_entry_lease_until_ns).pointee.store(now &+ lease, ordering: .releasing)
     return hadEnded
   }
 
   private func endLease() {
     let published = OrientationWord(rawValue: word.pointee.load(ordering: .relaxed))
-    word(at: entryOffset(published) + PageEntryOffset.leaseUntil).pointee.store(0, ordering: .releasing)
+    word(at: entryOffset(published) + LTP_AT_page_entry_lease_until_ns).pointee.store(0, ordering: .releasing)
   }
 
   /// To be followed by waking whoever sleeps on `changes`.
@@ -156,7 +154,7 @@ public struct OrientationPage {
   }
 
   private func entryOffset(_ word: OrientationWord) -> Int {
-    Self.entriesOffset + Int(word.epoch % UInt32(LTP_PAGE_ENTRIES)) * Self.entryBytes
+    LTP_AT_page_layout_entries + Int(word.epoch % UInt32(LTP_PAGE_ENTRIES)) * Self.entryBytes
   }
 
   // MARK: Publishing
@@ -204,14 +202,6 @@ public struct OrientationPage {
     }
     word(at: offset).pointee.store(published, ordering: .releasing)
   }
-}
-
-/// Where fields lie in ltp_page_entry; ltp.h asserts it.
-enum PageEntryOffset {
-  static let evidence = 40
-  static let text = 112
-  static let leaseUntil = 232
-  static let lease = 240
 }
 
 /// What a page said at one moment.

@@ -4,6 +4,7 @@
 
 public import CLTP
 public import LTPLimits
+import LTPRecords
 
 public enum PolicyTable {
   public static let classCount = Int(LTP_CLASS_COUNT)
@@ -51,26 +52,26 @@ extension UnsafePointer<ltp_policy> {
   /// The class's description. `actionClass` is 0 to LTP_CLASS_COUNT - 1.
   public func classDescription(_ actionClass: Int) -> ltp_policy_class {
     UnsafeRawPointer(self).load(
-      fromByteOffset: Int(LTP_POLICY_CLASSES_OFFSET)
+      fromByteOffset: LTP_AT_policy_classes
         + actionClass * MemoryLayout<ltp_policy_class>.stride, as: ltp_policy_class.self)
   }
 
   public func rule(state: UInt8, actionClass: Int) -> ltp_policy_rule {
     UnsafeRawPointer(self).load(
-      fromByteOffset: Int(LTP_POLICY_RULES_OFFSET)
+      fromByteOffset: LTP_AT_policy_rules
         + (Int(state) * PolicyTable.classCount + actionClass) * MemoryLayout<ltp_policy_rule>.stride,
       as: ltp_policy_rule.self)
   }
 
   public func classRate(_ actionClass: Int) -> ltp_rate {
     UnsafeRawPointer(self).load(
-      fromByteOffset: Int(LTP_POLICY_LIMITS_OFFSET) + Int(LTP_LIMITS_CLASSES_OFFSET)
+      fromByteOffset: LTP_AT_policy_limits + LTP_AT_policy_limits_classes
         + actionClass * MemoryLayout<ltp_rate>.stride, as: ltp_rate.self)
   }
 
   public func threshold(state: UInt8) -> UInt8 {
     UnsafeRawPointer(self).load(
-      fromByteOffset: Int(LTP_POLICY_THRESHOLDS_OFFSET) + Int(state),
+      fromByteOffset: LTP_AT_policy_priority_threshold + Int(state),
       as: UInt8.self)
   }
 }
@@ -79,14 +80,14 @@ extension UnsafeMutablePointer<ltp_policy> {
   func setClass(_ actionClass: Int, _ value: ltp_policy_class) {
     UnsafeMutableRawPointer(self).storeBytes(
       of: value,
-      toByteOffset: Int(LTP_POLICY_CLASSES_OFFSET)
+      toByteOffset: LTP_AT_policy_classes
         + actionClass * MemoryLayout<ltp_policy_class>.stride, as: ltp_policy_class.self)
   }
 
   func setRule(state: UInt8, actionClass: Int, _ value: ltp_policy_rule) {
     UnsafeMutableRawPointer(self).storeBytes(
       of: value,
-      toByteOffset: Int(LTP_POLICY_RULES_OFFSET)
+      toByteOffset: LTP_AT_policy_rules
         + (Int(state) * PolicyTable.classCount + actionClass) * MemoryLayout<ltp_policy_rule>.stride,
       as: ltp_policy_rule.self)
   }

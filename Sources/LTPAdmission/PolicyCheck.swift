@@ -2,6 +2,7 @@
 // Whether a policy may be loaded: its shape first, then the never list. A refusal names class, state and rule.
 
 public import CLTP
+import LTPRecords
 
 /// Why a policy is refused. `actionClass`, `state` and `signal` are LTP_CLASS_NONE, LTP_STATE_COUNT and LTP_SIGNAL_NONE when
 /// none is to blame.
@@ -85,9 +86,9 @@ public enum PolicyCheck {
     guard policy.pointee.version == LTP_POLICY_VERSION else {
       throw PolicyRefusal(LTP_ERROR_POLICY_VERSION, "version is not LTP_POLICY_VERSION")
     }
-    let raw = UnsafeRawPointer(policy)
-    let signalsEnd = Int(LTP_POLICY_SIGNALS_OFFSET) + MemoryLayout<ltp_signal_rules>.size
-    guard isZero(raw, 8..<56), isZero(raw, signalsEnd..<MemoryLayout<ltp_policy>.size) else {
+    guard isZero(policy, LTP_AT_policy_reserved..<LTP_END_policy_reserved),
+      isZero(policy, LTP_AT_policy_reserved_2..<LTP_END_policy_reserved_2)
+    else {
       throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "reserved bytes are not zero")
     }
     guard policy.threshold(state: UInt8(LTP_STATE_COUNT)) == 0 else {
@@ -207,8 +208,7 @@ public enum PolicyCheck {
   /// None, or whole ones.
   private static func checkSignals(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
     guard policy.hasSignals else {
-      let start = Int(LTP_POLICY_SIGNALS_OFFSET)
-      guard isZero(policy, start..<start + MemoryLayout<ltp_signal_rules>.size) else {
+      guard isZero(policy, LTP_AT_policy_signals..<LTP_END_policy_signals) else {
         throw PolicyRefusal(LTP_ERROR_SIGNAL_RULES, "signal rules whose struct_size is 0")
       }
       return

@@ -3,6 +3,7 @@
 // the two. Kept as two words up to the C ABI, because fields apart would be packed and unpacked on each return.
 
 public import CLTP
+import LTPRecords
 
 public struct Verdict: Equatable, Sendable {
   /// Epoch, then retry_after in milliseconds.
@@ -16,14 +17,27 @@ public struct Verdict: Equatable, Sendable {
     self.high = high
   }
 
+  /// Of retry_after in `low`.
+  @inlinable
+  @inline(__always)
+  static var retryAfterShift: UInt64 { UInt64(LTP_AT_verdict_retry_after_ms * 8) }
+
+  /// Of a field in `high`, which begins at its own eight bytes.
+  @inlinable
+  @inline(__always)
+  static func highShift(_ offset: Int) -> UInt64 { UInt64((offset - 8) * 8) }
+
   init(_ decision: Decision, word: OrientationWord, policyGeneration: UInt32) {
     let outcome = decision.outcome
     let commitment =
       outcome.verdict == LTP_VERDICT_DEFER ? LTP_COMMITMENT_WHEN_STABLE : LTP_COMMITMENT_NONE
-    low = UInt64(word.epoch) | UInt64(decision.retryAfterMilliseconds) << 32
+    low = UInt64(word.epoch) | UInt64(decision.retryAfterMilliseconds) << Self.retryAfterShift
     high =
-      UInt64(policyGeneration) | UInt64(outcome.verdict) << 32 | UInt64(outcome.reason) << 40
-      | UInt64(word.state) << 48 | UInt64(commitment) << 56
+      UInt64(policyGeneration) << Self.highShift(LTP_AT_verdict_policy_generation)
+      | UInt64(outcome.verdict) << Self.highShift(LTP_AT_verdict_verdict)
+      | UInt64(outcome.reason) << Self.highShift(LTP_AT_verdict_reason)
+      | UInt64(word.state) << Self.highShift(LTP_AT_verdict_state)
+      | UInt64(commitment) << Self.highShift(LTP_AT_verdict_commitment)
   }
 
   @inlinable
@@ -32,5 +46,5 @@ public struct Verdict: Equatable, Sendable {
 
   @inlinable
   @inline(__always)
-  public var isExecute: Bool { UInt8(truncatingIfNeeded: high >> 32) == LTP_VERDICT_EXECUTE }
+  public var isExecute: Bool { UInt8(truncatingIfNeeded: high >> Self.highShift(LTP_AT_verdict_verdict)) == LTP_VERDICT_EXECUTE }
 }

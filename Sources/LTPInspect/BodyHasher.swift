@@ -7,6 +7,7 @@
 
 import CLTPSystem
 import Glibc
+import LTPRecords
 import LTPTrace
 
 final class BodyHasher: @unchecked Sendable {

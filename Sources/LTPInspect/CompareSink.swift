@@ -4,6 +4,7 @@
 
 public import CLTP
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 
 /// A decision that would have come out differently, by what both say.
@@ -45,13 +46,14 @@ struct CompareSink: RecordSink {
     let threshold = context.threshold(of: candidate)
     var slot = from
     while slot < to {
-      let record = body + slot * RecordLayout.slotBytes
+      let record = RecordView(body, slot: slot)
       guard let word = DecisionWord(record) else { break }
+      let sessionID = record.decision.pointee.session_id
       slot += 1
       let recorded = Outcome(verdict: word.verdict, reason: word.reason)
       let rule = rules[word.column]
       func decide(_ inputs: UInt8) -> Outcome {
-        rule.decide(threshold: threshold, priority: word.priority, inputs: inputs, sessionID: record.u64(24))
+        rule.decide(threshold: threshold, priority: word.priority, inputs: inputs, sessionID: sessionID)
           .outcome
       }
       let compared = decide(word.inputs)
@@ -70,7 +72,7 @@ struct CompareSink: RecordSink {
     _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext
   ) -> Int {
     var slot = from
-    while slot < to, let word = DecisionWord(body + slot * RecordLayout.slotBytes) {
+    while slot < to, let word = DecisionWord(RecordView(body, slot: slot)) {
       slot += 1
       let recorded = Outcome(verdict: word.verdict, reason: word.reason)
       if word.shadow.rawValue == 0 {
@@ -110,7 +112,7 @@ struct CompareSink: RecordSink {
   }
 
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {}
 
   /// The most frequent first.

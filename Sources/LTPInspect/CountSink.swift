@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 /// Which of a decision's first 8 bytes can be what a lane writes.
 enum DecisionShape {
@@ -25,20 +26,20 @@ enum DecisionShape {
   }
 
   /// What is wrong with a decision that is not plain, as words; nil when nothing is.
-  static func fault(_ record: UnsafeRawPointer) -> String? {
-    let verdict = record.u8(1)
-    let reason = record.u8(2)
-    let inputs = record.u8(3)
+  static func fault(_ record: DecisionWord) -> String? {
+    let verdict = record.verdict
+    let reason = record.reason
+    let inputs = record.inputs
     if !isOutcome(verdict, reason) { return "verdict \(verdict) with reason \(reason) is no outcome" }
     if !isInputs(inputs) { return "inputs \(inputs) contradict each other" }
-    if verdict == LTP_VERDICT_EXECUTE, inputs >> LTP_INPUT_GATE_SHIFT != LTP_GATE_NONE {
+    if verdict == LTP_VERDICT_EXECUTE, record.gate != LTP_GATE_NONE {
       return "an EXECUTE that a limit refused"
     }
-    let shadow = Outcome(rawValue: record.u8(7))
+    let shadow = record.shadow
     if shadow.rawValue != 0, !isOutcome(shadow.verdict, shadow.reason) {
       return "the shadow's verdict \(shadow.rawValue) is no outcome"
     }
-    if inputs & LTP_INPUT_MALFORMED != 0, record.u16(4) != LTP_CLASS_NONE {
+    if inputs & LTP_INPUT_MALFORMED != 0, record.actionClass != LTP_CLASS_NONE {
       return "a malformed frame's decision names a class"
     }
     return nil
@@ -88,7 +89,7 @@ struct CountSink: RecordSink {
       while slot < to {
         let stopped = count(body, &slot, to, row, required)
         if stopped == .end { break }
-        judge(body + (slot - 1) * RecordLayout.slotBytes, slot - 1, required, context, log)
+        judge(body, slot - 1, required, context, log)
         if stopped == .replay { break }
       }
     } else {
@@ -99,7 +100,7 @@ struct CountSink: RecordSink {
         while slot < to {
           let stopped = count(body, &slot, to, row, required.baseAddress!)
           if stopped == .end { break }
-          judge(body + (slot - 1) * RecordLayout.slotBytes, slot - 1, required.baseAddress!, context, log)
+          judge(body, slot - 1, required.baseAddress!, context, log)
           if stopped == .replay { break }
         }
       }
@@ -116,49 +117,46 @@ struct CountSink: RecordSink {
     _ body: UnsafeRawPointer, _ slot: inout Int, _ to: Int, _ row: UnsafeMutablePointer<UInt64>,
     _ required: UnsafePointer<UInt8>
   ) -> Stop {
-    var next = body + slot * RecordLayout.slotBytes
-    let end = body + to * RecordLayout.slotBytes
+    var next = body + slot * Int(LTP_SLOT_BYTES)
+    let end = body + to * Int(LTP_SLOT_BYTES)
     var stop = Stop.end
     while next < end {
-      let word = next.u64(0)
-      guard UInt8(truncatingIfNeeded: word) == LTP_RECORD_DECISION else { break }
-      next += RecordLayout.slotBytes
-      let verdict = UInt8(truncatingIfNeeded: word >> 8)
-      let reason = UInt8(truncatingIfNeeded: word >> 16)
-      let inputs = UInt8(truncatingIfNeeded: word >> 24)
-      let actionClass = UInt16(truncatingIfNeeded: word >> 32)
-      let column = CountTable.column(actionClass)
+      guard let word = DecisionWord(RecordView(next)) else { break }
+      next += Int(LTP_SLOT_BYTES)
+      let verdict = word.verdict
+      let reason = word.reason
+      let inputs = word.inputs
+      let column = word.column
       let outcome = Int(verdict & 3) << 5 | Int(reason & 0x1F)
       row[column &* CountTable.outcomeCount &+ outcome] &+= 1
       let executes: UInt8 = verdict == LTP_VERDICT_EXECUTE ? 0xFF : 0
       let odd =
         (verdict & ~3) | (reason & ~0x1F) | oddOutcome[outcome] | oddInputs[Int(inputs)]
-        | UInt8(truncatingIfNeeded: word >> 56) | (required[column] & ~inputs & executes)
+        | word.shadow.rawValue | (required[column] & ~inputs & executes)
         | (inputs & (LTP_INPUT_REPLAY | LTP_INPUT_MALFORMED))
-        | (inputs >> LTP_INPUT_GATE_SHIFT & executes)
+        | (word.gate & executes)
       if odd != 0 {
-        stop = inputs & LTP_INPUT_REPLAY != 0 ? .replay : .odd
+        stop = word.isReplay ? .replay : .odd
         break
       }
     }
-    slot = (next - body) / RecordLayout.slotBytes
+    slot = (next - body) / Int(LTP_SLOT_BYTES)
     return stop
   }
 
   /// A decision that left the loop: names what is wrong with it, if anything is.
   @inline(never)
   private func judge(
-    _ record: UnsafeRawPointer, _ slot: Int, _ required: UnsafePointer<UInt8>,
+    _ body: UnsafeRawPointer, _ slot: Int, _ required: UnsafePointer<UInt8>,
     _ context: borrowing RecordContext, _ log: LogState
   ) {
+    guard let record = DecisionWord(RecordView(body, slot: slot)) else { return }
     if let fault = DecisionShape.fault(record) {
       log.findings.add(.record, at: context.place(slot: slot), fault)
     }
-    guard record.u8(1) == LTP_VERDICT_EXECUTE else { return }
-    let actionClass = record.u16(4)
-    let need = required[CountTable.column(actionClass)]
-    guard need & ~record.u8(3) != 0 else { return }
-    let name = context.policy?.name(actionClass) ?? className(actionClass)
+    guard record.verdict == LTP_VERDICT_EXECUTE else { return }
+    guard required[record.column] & ~record.inputs != 0 else { return }
+    let name = context.policy?.name(record.actionClass) ?? className(record.actionClass)
     let rule =
       switch context.word.state {
       case LTP_STATE_FAILED: "never list, 1: a critical action was EXECUTEd while FAILED"
@@ -171,6 +169,6 @@ struct CountSink: RecordSink {
   }
 
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {}
 }

@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 final class CountTable {
   static let columns = RecordedPolicy.columns
@@ -34,4 +35,10 @@ final class CountTable {
       ? Int(actionClass)
       : (actionClass == LTP_CLASS_NONE ? RecordedPolicy.noneColumn : RecordedPolicy.otherColumn)
   }
+}
+
+extension DecisionWord {
+  /// Of the tables by class.
+  @inline(__always)
+  var column: Int { CountTable.column(actionClass) }
 }

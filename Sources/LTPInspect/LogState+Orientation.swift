@@ -6,29 +6,16 @@ import CLTP
 import LTPAdmission
 import LTPFrames
 import LTPLimits
+import LTPRecords
 import LTPTrace
 
-/// Field offsets in ltp_transition_record.
-enum TransitionLayout {
-  static let wordBefore = 8
-  static let wordAfter = 16
-  static let monotonic = 24
-  static let generation = 32
-  static let reason = 36
-  static let evidenceCount = 37
-  static let flags = 38
-  static let evidence = 40
-  static let text = 136
-}
-
 extension LogState {
-  func takeTransition(_ record: UnsafeRawPointer, _ place: Place) {
-    let before = OrientationWord(rawValue: record.u64(TransitionLayout.wordBefore))
-    let after = OrientationWord(rawValue: record.u64(TransitionLayout.wordAfter))
-    let generation = record.u32(TransitionLayout.generation)
-    let flags = record.u8(TransitionLayout.flags)
+  func takeTransition(_ record: UnsafePointer<ltp_transition_record>, _ place: Place) {
+    let before = OrientationWord(rawValue: record.pointee.word_before)
+    let after = OrientationWord(rawValue: record.pointee.word_after)
+    let generation = record.pointee.policy_generation
     checkFields(record, before, after, place)
-    if flags & LTP_TRANSITION_REPEATED != 0 {
+    if record.isRepeated {
       checkRepeated(after, generation, place)
       return
     }
@@ -39,7 +26,7 @@ extension LogState {
         "the transition starts from \(describe(before)), and the one before it ended at "
           + describe(current.word))
     }
-    checkStep(before, after, reason: record.u8(TransitionLayout.reason), place)
+    checkStep(before, after, reason: record.pointee.reason, place)
     checkPolicy(after, generation, place)
     history.record(PublishedOrientation(word: after, policyGeneration: generation))
   }
@@ -58,17 +45,18 @@ extension LogState {
   }
 
   private func checkFields(
-    _ record: UnsafeRawPointer, _ before: OrientationWord, _ after: OrientationWord, _ place: Place
+    _ record: UnsafePointer<ltp_transition_record>, _ before: OrientationWord, _ after: OrientationWord,
+    _ place: Place
   ) {
-    let reason = record.u8(TransitionLayout.reason)
-    let evidenceCount = Int(record.u8(TransitionLayout.evidenceCount))
+    let reason = record.pointee.reason
+    let evidenceCount = Int(record.pointee.evidence_count)
     if before.state >= LTP_STATE_COUNT || after.state >= LTP_STATE_COUNT {
       findings.add(.transition, at: place, "the transition names a state that the protocol does not have")
     }
     if !isSignal(reason) {
       findings.add(.transition, at: place, "the transition's reason \(reason) is not a signal")
     }
-    if record.u8(TransitionLayout.flags) & ~LTP_TRANSITION_REPEATED != 0 {
+    if record.pointee.flags & ~LTP_TRANSITION_REPEATED != 0 {
       findings.add(.transition, at: place, "the transition has a flag that is not known")
     }
     guard evidenceCount <= Int(LTP_EVIDENCE_MAX) else {
@@ -76,17 +64,18 @@ extension LogState {
       return
     }
     for index in 0..<Int(LTP_EVIDENCE_MAX) {
-      let entry = record + TransitionLayout.evidence + index * MemoryLayout<ltp_evidence>.size
-      let signal = entry.u8(4)
-      let isGiven = index < evidenceCount
+      let entry = record.evidence(index)
       let isFit =
-        isSignal(signal) && firstNonZero(entry, from: 5, to: 8) == nil
-      if isGiven ? !isFit : firstNonZero(entry, from: 0, to: 24) != nil {
+        index < evidenceCount
+        ? entry.pointee.status == LTP_OK
+        : firstNonZero(entry, from: 0, to: MemoryLayout<ltp_evidence>.size) == nil
+      if !isFit {
         findings.add(.transition, at: place, "evidence \(index + 1) is malformed")
       }
     }
-    let text = RecordLayout.text(record + TransitionLayout.text, count: Int(LTP_TRANSITION_TEXT_BYTES))
-    if text == nil { findings.add(.transition, at: place, "the transition's text is not ended by zeros") }
+    if text(inField: record.text) == nil {
+      findings.add(.transition, at: place, "the transition's text is not ended by zeros")
+    }
   }
 
   /// What a step of the orientation may do.
@@ -128,12 +117,12 @@ extension LogState {
     }
   }
 
-  func takePolicy(_ record: UnsafeRawPointer, _ place: Place) {
-    let generation = record.u32(8)
-    let isShadow = record.u32(12) & LTP_POLICY_SHADOW != 0
-    let slot = record.u32(12) & ~LTP_POLICY_SHADOW
-    let digest = Digest(from: record + 16)
-    let bytes = record + 64
+  func takePolicy(_ record: UnsafePointer<ltp_policy_record>, _ place: Place) {
+    let generation = record.pointee.policy_generation
+    let isShadow = record.isShadow
+    let slot = record.slot
+    let digest = record.digest
+    let bytes = UnsafeRawPointer(record.policy)
     if slot > 3 { findings.add(.policy, at: place, "policy slot \(slot) does not exist") }
     let said = shelf.policy(generation: generation)
     if let known = isShadow ? said?.shadow : said, known.digest == digest, known.slot == slot,

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 
 /// What was seen, counted.
@@ -96,7 +97,7 @@ final class LogState {
         .segment, at: context.place(slot: 0),
         "the block ends at \(end), past the segment's limit of \(segment.bytesMax) bytes")
     }
-    if segment.blocks == 1, lane != LTP_CONTROL_LANE || header.body.u8(0) != LTP_RECORD_SEGMENT {
+    if segment.blocks == 1, lane != LTP_CONTROL_LANE || RecordView(header.body).kind != .segment {
       findings.add(.record, at: context.place(slot: 0), "the segment does not begin with a SEGMENT record")
     }
     checkSequence(header, context)
@@ -152,14 +153,14 @@ final class LogState {
 
   // MARK: Segment, run and text records
 
-  func takeSegment(_ record: UnsafeRawPointer, _ place: Place) {
-    let word = OrientationWord(rawValue: record.u64(24))
-    let generation = record.u32(32)
-    let number = UInt64(record.u32(8))
+  func takeSegment(_ record: UnsafePointer<ltp_segment_record>, _ place: Place) {
+    let word = OrientationWord(rawValue: record.pointee.orientation_word)
+    let generation = record.pointee.policy_generation
+    let number = UInt64(record.pointee.run)
     if segment.blocks != 1 || place.offset != UInt64(LTP_BLOCK_HEADER_BYTES) {
       findings.add(.record, at: place, "a SEGMENT record that is not the first of its segment")
     }
-    segment.bytesMax = record.u64(16)
+    segment.bytesMax = record.pointee.segment_bytes
     defer { hasBegun = true }
     if !hasBegun, place.block == 0 {
       history.beginLog()
@@ -187,10 +188,10 @@ final class LogState {
     run = RunTotals(number: number, isFromSegment: true)
   }
 
-  func takeOpened(_ record: UnsafeRawPointer, _ place: Place) {
-    let number = UInt64(record.u32(8))
-    let firstLane = record.u32(12)
-    let cutBytes = record.u64(40)
+  func takeOpened(_ record: UnsafePointer<ltp_opened_record>, _ place: Place) {
+    let number = UInt64(record.pointee.run)
+    let firstLane = record.pointee.next_lane_id
+    let cutBytes = record.pointee.cut_bytes
     if let before = run.number, number != before + 1, !(run.isFromSegment && number == before) {
       findings.add(.record, at: place, "run \(number) is opened, and the run before it is \(before)")
     } else if run.number == nil, number != 1, !isResuming {
@@ -201,7 +202,7 @@ final class LogState {
         .record, at: place,
         "the run's lanes are numbered from \(firstLane), and lane \(lanes.highest) has been used")
     }
-    if cutBytes == 0, record.u64(24) != 0 || record.u64(32) != 0 {
+    if cutBytes == 0, record.pointee.cut_segment != 0 || record.pointee.cut_offset != 0 {
       findings.add(.record, at: place, "a place of a cut without bytes that were cut")
     }
     if cutBytes > 0 {
@@ -214,24 +215,24 @@ final class LogState {
     lanes.beginRun()
   }
 
-  func takeSealed(_ record: UnsafeRawPointer, _ place: Place, isLastOfBlock: Bool) {
+  func takeSealed(_ record: UnsafePointer<ltp_sealed_record>, _ place: Place, isLastOfBlock: Bool) {
     segment.isSealed = true
     if !isLastOfBlock {
       findings.add(.record, at: place, "records follow the SEALED record in its block")
     }
     guard segment.blocks < UInt64.max / 2 else { return }
-    compare(record.u64(8), segment.blocks, "blocks in this segment", place)
-    compare(record.u64(16), segment.decisions, "decisions in this segment", place)
+    compare(record.pointee.block_count, segment.blocks, "blocks in this segment", place)
+    compare(record.pointee.decision_count, segment.decisions, "decisions in this segment", place)
   }
 
-  func takeClosed(_ record: UnsafeRawPointer, _ place: Place) {
+  func takeClosed(_ record: UnsafePointer<ltp_closed_record>, _ place: Place) {
     if run.isClosed { findings.add(.record, at: place, "the run is closed a second time") }
     run.isClosed = true
     totals.isClosed = true
     guard run.isWhole else { return }
-    compare(record.u64(8), run.decisions, "decisions in this run", place)
+    compare(record.pointee.decision_count, run.decisions, "decisions in this run", place)
     // What a lane denied after its last record, or while the core was closing, is in this number only.
-    let unrecorded = record.u64(16)
+    let unrecorded = record.pointee.unrecorded_count
     if unrecorded < run.unrecorded {
       compare(unrecorded, run.unrecorded, "unrecorded denials in this run", place)
     }
@@ -243,9 +244,9 @@ final class LogState {
     findings.add(.count, at: place, "the record says \(said) \(what), and there are \(seen)")
   }
 
-  func takeText(_ record: UnsafeRawPointer, _ place: Place) {
-    let id = record.u32(8)
-    guard let text = RecordLayout.text(record + 12, count: 116) else {
+  func takeText(_ record: UnsafePointer<ltp_text_record>, _ place: Place) {
+    let id = record.pointee.text_id
+    guard let text = text(inField: record.text) else {
       findings.add(.record, at: place, "the text is not ended by zeros")
       return
     }

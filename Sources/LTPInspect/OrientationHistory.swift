@@ -5,6 +5,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 /// One published orientation: what the word does not say about itself.
 struct PublishedOrientation {

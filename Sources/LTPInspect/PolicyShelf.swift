@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPLimits
+import LTPRecords
 import LTPTrace
 
 /// A policy as recorded. Tables have one row a state; a row has `columns` entries: the classes, then one for

@@ -2,6 +2,7 @@
 // The policies of a trace, as they were loaded.
 
 public import CLTP
+import LTPRecords
 import LTPTrace
 
 /// A policy as the trace has it.
@@ -44,23 +45,25 @@ struct PolicySink: RecordSink {
   }
 
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {
-    guard kind == LTP_RECORD_POLICY else { return }
+    guard kind == .policy else { return }
+    let policy = record.policy
     let entry = PolicyEntry(
-      generation: record.u32(8), isShadow: record.u32(12) & LTP_POLICY_SHADOW != 0,
-      unixNanoseconds: context.unixNanoseconds(record.u32(4)), digest: Self.hexadecimal(record + 16))
+      generation: policy.pointee.policy_generation, isShadow: policy.isShadow,
+      unixNanoseconds: context.unixNanoseconds(policy.pointee.header.time_us),
+      digest: Self.hexadecimal(policy.digest))
     // Each segment says the current ones again.
     var key = entry
     key.unixNanoseconds = 0
     if known.insert(key).inserted { policies.append(entry) }
     guard entry.generation == chosenGeneration, entry.isShadow == choosesShadow else { return }
-    chosen = (record + 64).loadUnaligned(as: ltp_policy.self)
+    chosen = policy.policy.pointee
   }
 
-  private static func hexadecimal(_ digest: UnsafeRawPointer) -> String {
-    UnsafeRawBufferPointer(start: digest, count: Int(LTP_HASH_BYTES)).reduce(into: "") { text, byte in
-      text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
+  private static func hexadecimal(_ digest: Digest) -> String {
+    withUnsafeBytes(of: digest.words) { bytes in
+      bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
     }
   }
 }

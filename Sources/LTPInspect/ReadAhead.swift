@@ -9,6 +9,7 @@
 
 import CLTPSystem
 import Glibc
+import LTPRecords
 import LTPTrace
 
 /// Bytes of a segment: `count` at `base`, the first of them at `offset` in the segment.

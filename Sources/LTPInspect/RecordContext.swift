@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPLimits
+import LTPRecords
 import LTPTrace
 
 struct RecordContext {
@@ -36,7 +37,7 @@ struct RecordContext {
 
   func place(slot: Int) -> Place {
     Place(
-      segment: segment, offset: bodyOffset + UInt64(slot * RecordLayout.slotBytes), block: block, lane: lane,
+      segment: segment, offset: bodyOffset + UInt64(slot) * UInt64(LTP_SLOT_BYTES), block: block, lane: lane,
       sequence: firstSequence &+ UInt64(slot))
   }
 
@@ -53,14 +54,14 @@ extension RecordContext {
   }
 
   /// When a transition was published. Its record's own time is that of the block, and it lies before it.
-  func transitionTime(_ record: UnsafeRawPointer) -> UInt64 {
+  func transitionTime(_ record: UnsafePointer<ltp_transition_record>) -> UInt64 {
     let dayNanoseconds: UInt64 = 86_400_000_000_000
-    let earlier = baseMonotonicNanoseconds &- record.u64(TransitionLayout.monotonic)
+    let earlier = baseMonotonicNanoseconds &- record.pointee.time_monotonic_ns
     let later = 0 &- earlier
     if earlier < dayNanoseconds { return baseUnixNanoseconds &- earlier }
     if later < dayNanoseconds { return baseUnixNanoseconds &+ later }
     // Clocks of different boots: only the block's time means something here.
-    return unixNanoseconds(record.u32(4))
+    return unixNanoseconds(record.pointee.header.time_us)
   }
 }
 
@@ -77,7 +78,7 @@ protocol RecordSink {
 
   /// Takes a record of any other kind, whose shape has been checked.
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState)
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState)
 }
 
 extension RecordSink {

@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPLimits
+import LTPRecords
 
 struct RedecideSink: RecordSink {
   private(set) var redecided: UInt64 = 0
@@ -24,21 +25,22 @@ struct RedecideSink: RecordSink {
     let shadow = ShadowRow(policy, context, isWholeLog: log.run.isWhole)
     var slot = from
     while slot < to {
-      let record = body + slot * RecordLayout.slotBytes
+      let record = RecordView(body, slot: slot)
       guard let recorded = DecisionWord(record) else { break }
+      let sessionID = record.decision.pointee.session_id
       slot += 1
       let rule = policy.rules[row + recorded.column]
       let decision = rule.decide(
         threshold: context.word.threshold,
         retryFloorMilliseconds: context.limitsWord.retryFloor(under: policy.gates[row + recorded.column]),
-        priority: recorded.priority, inputs: recorded.inputs, sessionID: record.u64(24))
+        priority: recorded.priority, inputs: recorded.inputs, sessionID: sessionID)
       let same =
         recorded.verdict == decision.outcome.verdict && recorded.reason == decision.outcome.reason
-        && Self.retryFits(recorded, record.u32(12), decision)
+        && Self.retryFits(recorded, record.decision.pointee.retry_after_ms, decision)
       let facts = Self.fault(rule, policy.gates[row + recorded.column], recorded, decision, context)
-      if !same || facts != nil || !shadow.fits(recorded, sessionID: record.u64(24)) {
+      if !same || facts != nil || !shadow.fits(recorded, sessionID: sessionID) {
         mismatches += 1
-        report(record, slot - 1, facts ?? (same ? .shadow : nil), decision, context, log)
+        report(record.decision, slot - 1, facts ?? (same ? .shadow : nil), decision, context, log)
       }
       if recorded.isReplay { break }
     }
@@ -124,17 +126,16 @@ struct RedecideSink: RecordSink {
   private static func run(_ body: UnsafeRawPointer, from: Int, to: Int) -> Int {
     var slot = from
     while slot < to {
-      let record = body + slot * RecordLayout.slotBytes
-      guard record.u8(0) == LTP_RECORD_DECISION else { break }
+      guard let recorded = DecisionWord(RecordView(body, slot: slot)) else { break }
       slot += 1
-      if record.u8(3) & LTP_INPUT_REPLAY != 0 { break }
+      if recorded.isReplay { break }
     }
     return slot - from
   }
 
   @inline(never)
   private func report(
-    _ record: UnsafeRawPointer, _ slot: Int, _ fault: Fault?, _ decision: Decision,
+    _ record: UnsafePointer<ltp_decision_record>, _ slot: Int, _ fault: Fault?, _ decision: Decision,
     _ context: borrowing RecordContext, _ log: LogState
   ) {
     let place = context.place(slot: slot)
@@ -144,24 +145,25 @@ struct RedecideSink: RecordSink {
         case .continuity: "continuity was looked at where the rule does not ask for it, or not where it does"
         case .gate: "a limit refused that does not concern the class, or what the table refuses by itself"
         case .level: "the limits' level \(context.limitsWord.shedLevel) says otherwise"
-        case .shadow: "the shadow policy's verdict \(record.u8(7)) is not what it decides"
+        case .shadow: "the shadow policy's verdict \(record.pointee.shadow) is not what it decides"
         }
-      let name = context.policy?.name(record.u16(4)) ?? className(record.u16(4))
+      let name = context.policy?.name(record.pointee.action_class) ?? className(record.pointee.action_class)
       log.findings.add(
         .redecide, at: place,
-        "inputs \(record.u8(3)), priority \(record.u8(6)), class \(name) in \(stateName(context.word.state)): "
-          + what)
+        "inputs \(record.pointee.inputs), priority \(record.pointee.priority), class \(name) in "
+          + "\(stateName(context.word.state)): \(what)")
       return
     }
     log.findings.add(
       .redecide, at: place,
-      "recorded \(verdictName(record.u8(1))) \(reasonName(record.u8(2))) retry \(record.u32(12)) ms, decided "
-        + "again \(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
-        + "\(decision.retryAfterMilliseconds) ms (frame \(record.u64(16)), epoch \(context.word.epoch), policy "
+      "recorded \(verdictName(record.pointee.verdict)) \(reasonName(record.pointee.reason)) retry "
+        + "\(record.pointee.retry_after_ms) ms, decided again \(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
+        + "\(decision.retryAfterMilliseconds) ms (frame \(record.pointee.frame_id), epoch "
+        + "\(context.word.epoch), policy "
         + "\(context.policy?.generation ?? 0))")
   }
 
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {}
 }

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 enum ShowLine {
   // Columns of the text form.
@@ -36,11 +37,11 @@ enum ShowLine {
   }
 
   static func decision(
-    _ record: UnsafeRawPointer, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
+    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
     _ out: inout TextBuffer
   ) {
     let start = out.count
-    Timestamp.append(context.unixNanoseconds(record.u32(8)), to: &out)
+    Timestamp.append(context.unixNanoseconds(record.pointee.time_us), to: &out)
     out.pad(to: lane, since: start)
     out.append(UInt64(context.lane))
     out.pad(to: sequence, since: start)
@@ -50,21 +51,21 @@ enum ShowLine {
     out.pad(to: epoch, since: start)
     out.append(UInt64(context.word.epoch))
     out.pad(to: verdict, since: start)
-    out.append(verdictName(record.u8(1)))
+    out.append(verdictName(record.pointee.verdict))
     out.pad(to: reason, since: start)
-    out.append(reasonName(record.u8(2)))
+    out.append(reasonName(record.pointee.reason))
     out.pad(to: actionClass, since: start)
     out.append(className)
     out.pad(to: priority, since: start)
-    out.append(UInt64(record.u8(6)))
+    out.append(UInt64(record.pointee.priority))
     out.pad(to: session, since: start)
-    out.append(record.u64(24))
+    out.append(record.pointee.session_id)
     out.pad(to: frame, since: start)
-    out.append(record.u64(16))
+    out.append(record.pointee.frame_id)
     out.pad(to: retry, since: start)
-    out.append(UInt64(record.u32(12)))
-    let inputs = record.u8(3)
-    let shadow = Outcome(rawValue: record.u8(7))
+    out.append(UInt64(record.pointee.retry_after_ms))
+    let inputs = record.pointee.inputs
+    let shadow = Outcome(rawValue: record.pointee.shadow)
     guard inputs != 0 || shadow.rawValue != 0 else { return }
     out.pad(to: facts, since: start)
     appendFacts(inputs, separator: " ", &out)
@@ -111,11 +112,11 @@ enum ShowLine {
   }
 
   static func decisionJSON(
-    _ record: UnsafeRawPointer, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
+    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
     _ out: inout TextBuffer
   ) {
     out.append("{\"kind\":\"decision\",\"time\":\"")
-    Timestamp.append(context.unixNanoseconds(record.u32(8)), to: &out)
+    Timestamp.append(context.unixNanoseconds(record.pointee.time_us), to: &out)
     out.append("\",\"lane\":")
     out.append(UInt64(context.lane))
     out.append(",\"sequence\":")
@@ -127,28 +128,28 @@ enum ShowLine {
     out.append(",\"policy_generation\":")
     out.append(UInt64(context.policy?.generation ?? 0))
     out.append(",\"verdict\":\"")
-    out.append(verdictName(record.u8(1)))
+    out.append(verdictName(record.pointee.verdict))
     out.append("\",\"reason\":\"")
-    out.append(reasonName(record.u8(2)))
+    out.append(reasonName(record.pointee.reason))
     out.append("\",\"class\":")
     out.append(json: className)
     out.append(",\"priority\":")
-    out.append(UInt64(record.u8(6)))
+    out.append(UInt64(record.pointee.priority))
     out.append(",\"session\":\"")
-    out.append(record.u64(24))
+    out.append(record.pointee.session_id)
     out.append("\",\"frame\":\"")
-    out.append(record.u64(16))
+    out.append(record.pointee.frame_id)
     out.append("\",\"retry_after_ms\":")
-    out.append(UInt64(record.u32(12)))
+    out.append(UInt64(record.pointee.retry_after_ms))
     out.append(",\"facts\":[")
-    let inputs = record.u8(3)
+    let inputs = record.pointee.inputs
     if inputs != 0 {
       out.append(byte: 34)
       appendFacts(inputs, separator: "\",\"", &out)
       out.append(byte: 34)
     }
     out.append("]")
-    let shadow = Outcome(rawValue: record.u8(7))
+    let shadow = Outcome(rawValue: record.pointee.shadow)
     if shadow.rawValue != 0 {
       out.append(
         ",\"shadow\":{\"verdict\":\"\(verdictName(shadow.verdict))\",\"reason\":\"\(reasonName(shadow.reason))\"}"
@@ -186,15 +187,16 @@ enum ShowLine {
   }
 
   static func hello(
-    _ record: UnsafeRawPointer, _ time: UInt64, _ context: borrowing RecordContext, _ slot: Int, json: Bool,
-    _ out: inout TextBuffer
+    _ record: UnsafePointer<ltp_hello_record>, _ time: UInt64, _ context: borrowing RecordContext,
+    _ slot: Int, json: Bool, _ out: inout TextBuffer
   ) {
     let number = context.firstSequence &+ UInt64(slot)
     if json {
       out.append("{\"kind\":\"hello\",\"time\":\"")
       Timestamp.append(time, to: &out)
-      out.append("\",\"lane\":\(context.lane),\"sequence\":\(number),\"session\":\"\(record.u64(24))\"")
-      out.append(",\"frame\":\"\(record.u64(16))\",\"continuity_epoch\":\(record.u32(4))}")
+      out.append("\",\"lane\":\(context.lane),\"sequence\":\(number)")
+      out.append(",\"session\":\"\(record.pointee.session_id)\",\"frame\":\"\(record.pointee.frame_id)\"")
+      out.append(",\"continuity_epoch\":\(record.pointee.continuity_epoch)}")
       return
     }
     let start = out.count
@@ -205,11 +207,11 @@ enum ShowLine {
     out.append(number)
     out.pad(to: state, since: start)
     out.append("HELLO, continuity epoch ")
-    out.append(UInt64(record.u32(4)))
+    out.append(UInt64(record.pointee.continuity_epoch))
     out.pad(to: session, since: start)
-    out.append(record.u64(24))
+    out.append(record.pointee.session_id)
     out.pad(to: frame, since: start)
-    out.append(record.u64(16))
+    out.append(record.pointee.frame_id)
   }
 
   static func event(

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 struct ShowSink: RecordSink {
   private static let flushBytes = 1 << 16
@@ -28,25 +29,29 @@ struct ShowSink: RecordSink {
     names.use(context.policy)
     var slot = from
     while slot < to {
-      let record = body + slot * RecordLayout.slotBytes
-      guard record.u8(0) == LTP_RECORD_DECISION else { break }
-      if wants(record, context) { show(record, slot, context) }
+      let record = RecordView(body, slot: slot)
+      guard let word = DecisionWord(record) else { break }
+      if wants(record.decision, context) { show(record.decision, slot, context) }
       slot += 1
-      if record.u8(3) & LTP_INPUT_REPLAY != 0 { break }
+      if word.isReplay { break }
     }
     return slot - from
   }
 
-  private func wants(_ record: UnsafeRawPointer, _ context: borrowing RecordContext) -> Bool {
-    if let verdict = filter.verdict, record.u8(1) != verdict { return false }
-    if let session = filter.session, record.u64(24) != session { return false }
-    return isInSpan(context.unixNanoseconds(record.u32(8))) && !isDone
+  private func wants(
+    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext
+  ) -> Bool {
+    if let verdict = filter.verdict, record.pointee.verdict != verdict { return false }
+    if let session = filter.session, record.pointee.session_id != session { return false }
+    return isInSpan(context.unixNanoseconds(record.pointee.time_us)) && !isDone
   }
 
   private func isInSpan(_ time: UInt64) -> Bool { time >= filter.from && time < filter.to }
 
-  private mutating func show(_ record: UnsafeRawPointer, _ slot: Int, _ context: borrowing RecordContext) {
-    let actionClass = names[record.u16(4)]
+  private mutating func show(
+    _ record: UnsafePointer<ltp_decision_record>, _ slot: Int, _ context: borrowing RecordContext
+  ) {
+    let actionClass = names[record.pointee.action_class]
     if filter.json {
       ShowLine.decisionJSON(record, context, context.firstSequence &+ UInt64(slot), actionClass, &out)
     } else {
@@ -57,43 +62,58 @@ struct ShowSink: RecordSink {
   }
 
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {
-    let isLane = context.lane != LTP_CONTROL_LANE
-    let time =
-      kind == LTP_RECORD_TRANSITION
-      ? context.transitionTime(record) : context.unixNanoseconds(record.u32(isLane ? 8 : 4))
-    guard isInSpan(time), !isDone else { return }
+    guard let time = self.time(of: kind, record, context), isInSpan(time), !isDone else { return }
     switch kind {
-    case LTP_RECORD_TRANSITION:
-      guard record.u8(TransitionLayout.flags) & LTP_TRANSITION_REPEATED == 0 else { return }
-      let view = TransitionView(record, unixNanoseconds: time, texts: log.texts)
+    case .transition:
+      guard !record.transition.isRepeated else { return }
+      let view = TransitionView(record.transition, unixNanoseconds: time, texts: log.texts)
       if filter.json { ShowLine.transitionJSON(view, &out) } else { ShowLine.transition(view, &out) }
-    case LTP_RECORD_HELLO:
-      guard filter.verdict == nil, filter.session == nil || filter.session == record.u64(24) else { return }
+    case .hello:
+      guard filter.verdict == nil,
+        filter.session == nil || filter.session == record.hello.pointee.session_id
+      else { return }
       shown += 1
-      ShowLine.hello(record, time, context, slot, json: filter.json, &out)
-    case LTP_RECORD_UNRECORDED:
+      ShowLine.hello(record.hello, time, context, slot, json: filter.json, &out)
+    case .unrecorded:
       ShowLine.event(
-        "unrecorded", time, [("lane", UInt64(context.lane)), ("denied", record.u64(16))], filter.json, &out)
-    case LTP_RECORD_OPENED:
+        "unrecorded", time,
+        [("lane", UInt64(context.lane)), ("denied", record.unrecorded.pointee.denied_count)], filter.json,
+        &out)
+    case .opened:
+      let opened = record.opened.pointee
       ShowLine.event(
         "opened", time,
-        [("run", UInt64(record.u32(8))), ("process", record.u64(16)), ("bytes_cut", record.u64(40))],
+        [("run", UInt64(opened.run)), ("process", opened.process_id), ("bytes_cut", opened.cut_bytes)],
         filter.json, &out)
-    case LTP_RECORD_CLOSED:
+    case .closed:
+      let closed = record.closed.pointee
       ShowLine.event(
-        "closed", time, [("decisions", record.u64(8)), ("unrecorded", record.u64(16))], filter.json, &out)
-    case LTP_RECORD_POLICY:
+        "closed", time, [("decisions", closed.decision_count), ("unrecorded", closed.unrecorded_count)],
+        filter.json, &out)
+    case .policy:
       guard log.totals.policies > policiesShown else { return }
       policiesShown = log.totals.policies
       ShowLine.event(
-        "policy", time, [("generation", UInt64(record.u32(8))), ("slot", UInt64(record.u32(12)))],
-        filter.json,
-        &out)
-    default: return
+        "policy", time,
+        [
+          ("generation", UInt64(record.policy.pointee.policy_generation)),
+          ("slot", UInt64(record.policy.pointee.policy_slot)),
+        ], filter.json, &out)
+    // What the others say is in the lines of decisions, or about files.
+    case .decision, .replay, .observed, .time, .segment, .text, .sealed: return
     }
     endLine()
+  }
+
+  /// Nil for a record without a time.
+  private func time(
+    of kind: RecordKind, _ record: RecordView, _ context: borrowing RecordContext
+  ) -> UInt64? {
+    if kind == .transition { return context.transitionTime(record.transition) }
+    guard let offset = record.timeMicroseconds(kind) else { return nil }
+    return context.unixNanoseconds(offset)
   }
 
   private var policiesShown: UInt64 = 0

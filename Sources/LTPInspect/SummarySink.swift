@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 struct SummarySink: RecordSink {
   var counting = CountSink()
@@ -22,7 +23,7 @@ struct SummarySink: RecordSink {
   ) -> Int {
     let count = counting.decisions(body, from: from, to: to, context: context, log: log)
     for slot in from..<from + count {
-      guard let word = DecisionWord(body + slot * RecordLayout.slotBytes), word.gate != LTP_GATE_NONE else {
+      guard let word = DecisionWord(RecordView(body, slot: slot)), word.gate != LTP_GATE_NONE else {
         continue
       }
       refusals.add(word, state: context.word.state)
@@ -31,21 +32,21 @@ struct SummarySink: RecordSink {
   }
 
   mutating func record(
-    _ kind: UInt8, _ record: UnsafeRawPointer, slot: Int, context: borrowing RecordContext, log: LogState
+    _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {
-    if kind == LTP_RECORD_POLICY, let policy = log.shelf.policy(generation: record.u32(8)) {
+    if kind == .policy,
+      let policy = log.shelf.policy(generation: record.policy.pointee.policy_generation)
+    {
       for column in 0..<PolicyTable.classCount {
         let name = policy.name(UInt16(column))
         // A class keeps its name in the counts when a later policy drops it.
         if name != className(UInt16(column)) { classNames[column] = name }
       }
     }
-    guard kind == LTP_RECORD_TRANSITION, transitionsMax > 0,
-      record.u8(TransitionLayout.flags) & LTP_TRANSITION_REPEATED == 0
-    else { return }
-    let time = context.transitionTime(record)
+    guard kind == .transition, transitionsMax > 0, !record.transition.isRepeated else { return }
+    let time = context.transitionTime(record.transition)
     if kept.count == 2 * transitionsMax { kept.removeFirst(transitionsMax) }
-    kept.append(TransitionView(record, unixNanoseconds: time, texts: log.texts))
+    kept.append(TransitionView(record.transition, unixNanoseconds: time, texts: log.texts))
   }
 
   var transitions: [TransitionView] { kept.suffix(transitionsMax) }

@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPLimits
+import LTPRecords
 import LTPTrace
 
 struct TraceAudit<Sink: RecordSink>: BlockVisitor {
@@ -46,19 +47,17 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     var slot = 0
     var decisions: UInt64 = 0
     while slot < count {
-      let record = body + slot * RecordLayout.slotBytes
-      let kind = record.u8(0)
-      if kind == LTP_RECORD_DECISION {
+      let record = RecordView(body, slot: slot)
+      if record.isDecision {
         let taken = sink.decisions(body, from: slot, to: count, context: context, log: log)
-        noteTimes(record.u32(8), (record + (taken - 1) * RecordLayout.slotBytes).u32(8), context)
+        let last = RecordView(body, slot: slot + taken - 1).decision
+        noteTimes(record.decision.pointee.time_us, last.pointee.time_us, context)
         decisions += UInt64(taken)
         slot += taken
-        if (body + (slot - 1) * RecordLayout.slotBytes).u8(3) & LTP_INPUT_REPLAY != 0 {
-          takeReplay(body, &slot, count, context)
-        }
+        if last.pointee.inputs & LTP_INPUT_REPLAY != 0 { takeReplay(body, &slot, count, context) }
         continue
       }
-      guard takeLaneRecord(kind, record, slot, &context) else { break }
+      guard takeLaneRecord(record, slot, &context) else { break }
       slot += 1
     }
     log.totals.decisions += decisions
@@ -75,57 +74,63 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   private mutating func takeReplay(
     _ body: UnsafeRawPointer, _ slot: inout Int, _ count: Int, _ context: borrowing RecordContext
   ) {
-    let record = body + slot * RecordLayout.slotBytes
-    guard slot < count, record.u8(0) == LTP_RECORD_REPLAY else {
+    guard slot < count, RecordView(body, slot: slot).kind == .replay else {
       log.findings.add(
         .record, at: context.place(slot: slot - 1), "no REPLAY record follows a replayed decision")
       return
     }
-    checkReserved(LTP_RECORD_REPLAY, record, slot, context)
-    if record.u64(16) != (record - RecordLayout.slotBytes).u64(16) {
+    let record = RecordView(body, slot: slot)
+    checkReserved(.replay, record, slot, context)
+    if record.replay.pointee.frame_id != RecordView(body, slot: slot - 1).decision.pointee.frame_id {
       log.findings.add(
         .record, at: context.place(slot: slot), "the REPLAY record names another frame than its decision")
     }
     log.totals.replays += 1
-    sink.record(LTP_RECORD_REPLAY, record, slot: slot, context: context, log: log)
+    sink.record(.replay, record, slot: slot, context: context, log: log)
     slot += 1
   }
 
   /// False when what follows cannot be made out.
   private mutating func takeLaneRecord(
-    _ kind: UInt8, _ record: UnsafeRawPointer, _ slot: Int, _ context: inout RecordContext
+    _ record: RecordView, _ slot: Int, _ context: inout RecordContext
   ) -> Bool {
+    guard let kind = record.kind else {
+      log.findings.add(
+        .record, at: context.place(slot: slot), "record kind \(record.kindByte) is not known")
+      return false
+    }
     checkReserved(kind, record, slot, context)
     switch kind {
-    case LTP_RECORD_OBSERVED:
-      let word = OrientationWord(rawValue: record.u64(16))
-      log.enter(word, generation: record.u32(12), slot: slot, &context)
-      log.enter(LimitsWord(rawValue: record.u64(24)), slot: slot, &context)
-    case LTP_RECORD_TIME:
-      context.baseMonotonicNanoseconds = record.u64(8)
-      context.baseUnixNanoseconds = record.u64(16)
-    case LTP_RECORD_UNRECORDED:
-      let denied = record.u64(16)
+    case .observed:
+      let observed = record.observed.pointee
+      let word = OrientationWord(rawValue: observed.orientation_word)
+      log.enter(word, generation: observed.policy_generation, slot: slot, &context)
+      log.enter(LimitsWord(rawValue: observed.limits_word), slot: slot, &context)
+    case .time:
+      context.baseMonotonicNanoseconds = record.time.pointee.base_monotonic_ns
+      context.baseUnixNanoseconds = record.time.pointee.base_unix_ns
+    case .unrecorded:
+      let denied = record.unrecorded.pointee.denied_count
       if denied == 0 {
         log.findings.add(.record, at: context.place(slot: slot), "an UNRECORDED record of no denials")
       }
       log.totals.unrecorded &+= denied
       log.run.unrecorded &+= denied
-      log.noteTime(context.unixNanoseconds(record.u32(8)))
-    case LTP_RECORD_HELLO:
-      if record.u32(4) > UInt32(LTP_CONTINUITY_EPOCH_MAX) || record.u64(24) == 0 {
+      log.noteTime(context.unixNanoseconds(record.unrecorded.pointee.time_us))
+    case .hello:
+      let hello = record.hello.pointee
+      if hello.continuity_epoch > UInt32(LTP_CONTINUITY_EPOCH_MAX) || hello.session_id == 0 {
         log.findings.add(.record, at: context.place(slot: slot), "a HELLO record's fields are out of range")
       }
       log.totals.hellos += 1
-      log.noteTime(context.unixNanoseconds(record.u32(8)))
-    case LTP_RECORD_REPLAY:
+      log.noteTime(context.unixNanoseconds(hello.time_us))
+    case .replay:
       log.findings.add(.record, at: context.place(slot: slot), "a REPLAY record without a replayed decision")
-    default:
-      let isControl = RecordLayout.controlSlotCount(kind) > 0
+    case .decision: return false  // `walkLane` hands those to the sink
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed:
       log.findings.add(
         .record, at: context.place(slot: slot),
-        isControl
-          ? "a record of kind \(kind) belongs to the control lane" : "record kind \(kind) is not known")
+        "a record of kind \(kind.rawValue) belongs to the control lane")
       return false
     }
     sink.record(kind, record, slot: slot, context: context, log: log)
@@ -133,9 +138,9 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   }
 
   private func checkReserved(
-    _ kind: UInt8, _ record: UnsafeRawPointer, _ slot: Int, _ context: borrowing RecordContext
+    _ kind: RecordKind, _ record: RecordView, _ slot: Int, _ context: borrowing RecordContext
   ) {
-    guard let offset = RecordLayout.reservedFault(kind, record) else { return }
+    guard let offset = kind.reservedFault(record) else { return }
     log.findings.add(
       .record, at: context.place(slot: slot), "reserved byte \(offset) of the record is not zero")
   }
@@ -146,11 +151,10 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   private func takeTexts(_ body: UnsafeRawPointer, _ count: Int, _ context: borrowing RecordContext) {
     var slot = 0
     while slot < count {
-      let record = body + slot * RecordLayout.slotBytes
-      let slots = RecordLayout.controlSlotCount(record.u8(0))
-      guard slots > 0, slot + slots <= count else { return }
-      if record.u8(0) == LTP_RECORD_TEXT { log.takeText(record, context.place(slot: slot)) }
-      slot += slots
+      let record = RecordView(body, slot: slot)
+      guard let kind = record.kind, kind.isControl, slot + kind.slotCount <= count else { return }
+      if kind == .text { log.takeText(record.text, context.place(slot: slot)) }
+      slot += kind.slotCount
     }
   }
 
@@ -160,34 +164,42 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     takeTexts(body, count, context)
     var slot = 0
     while slot < count {
-      let record = body + slot * RecordLayout.slotBytes
-      let kind = record.u8(0)
-      let slots = RecordLayout.controlSlotCount(kind)
+      let record = RecordView(body, slot: slot)
       let place = context.place(slot: slot)
-      guard slots > 0 else {
-        log.findings.add(.record, at: place, "a record of kind \(kind) does not belong to the control lane")
+      guard let kind = record.kind, kind.isControl else {
+        log.findings.add(
+          .record, at: place, "a record of kind \(record.kindByte) does not belong to the control lane")
         return
       }
-      guard Int(record.u16(2)) == slots, slot + slots <= count else {
+      let slots = kind.slotCount
+      let said = record.control.pointee.slot_count
+      guard Int(said) == slots, slot + slots <= count else {
         log.findings.add(
           .record, at: place,
-          "a record of kind \(kind) has \(slots) slots; it says \(record.u16(2)), and \(count - slot) are left"
+          "a record of kind \(kind.rawValue) has \(slots) slots; it says \(said), and \(count - slot) are left"
         )
         return
       }
       checkReserved(kind, record, slot, context)
-      log.noteTime(context.unixNanoseconds(record.u32(4)))
-      switch kind {
-      case LTP_RECORD_OPENED: log.takeOpened(record, place)
-      case LTP_RECORD_SEGMENT: log.takeSegment(record, place)
-      case LTP_RECORD_TRANSITION: log.takeTransition(record, place)
-      case LTP_RECORD_POLICY: log.takePolicy(record, place)
-      case LTP_RECORD_TEXT: break
-      case LTP_RECORD_SEALED: log.takeSealed(record, place, isLastOfBlock: slot + slots == count)
-      default: log.takeClosed(record, place)
-      }
+      log.noteTime(context.unixNanoseconds(record.control.pointee.time_us))
+      takeControlRecord(kind, record, place, isLastOfBlock: slot + slots == count)
       sink.record(kind, record, slot: slot, context: context, log: log)
       slot += slots
+    }
+  }
+
+  private func takeControlRecord(
+    _ kind: RecordKind, _ record: RecordView, _ place: Place, isLastOfBlock: Bool
+  ) {
+    switch kind {
+    case .opened: log.takeOpened(record.opened, place)
+    case .segment: log.takeSegment(record.segment, place)
+    case .transition: log.takeTransition(record.transition, place)
+    case .policy: log.takePolicy(record.policy, place)
+    case .text: break  // `takeTexts` has
+    case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
+    case .closed: log.takeClosed(record.closed, place)
+    case .decision, .replay, .observed, .unrecorded, .hello, .time: break  // `walkControl` has refused them
     }
   }
 }

@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPRecords
 import LTPTrace
 
 extension TraceScanner {

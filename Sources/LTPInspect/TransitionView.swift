@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 public struct TransitionView: Sendable, Equatable, Encodable {
   public struct Evidence: Sendable, Equatable, Encodable {
@@ -24,30 +25,27 @@ public struct TransitionView: Sendable, Equatable, Encodable {
   public var evidence: [Evidence]
   public var text: String
 
-  /// `record` is that of a transition.
-  init(_ record: UnsafeRawPointer, unixNanoseconds: UInt64, texts: [UInt32: String]) {
-    let before = OrientationWord(rawValue: record.u64(TransitionLayout.wordBefore))
-    let after = OrientationWord(rawValue: record.u64(TransitionLayout.wordAfter))
+  init(_ record: UnsafePointer<ltp_transition_record>, unixNanoseconds: UInt64, texts: [UInt32: String]) {
+    let before = OrientationWord(rawValue: record.pointee.word_before)
+    let after = OrientationWord(rawValue: record.pointee.word_after)
     self.unixNanoseconds = unixNanoseconds
     from = "\(stateName(before.state))"
     to = "\(stateName(after.state))"
-    reason = "\(signalName(record.u8(TransitionLayout.reason)))"
+    reason = "\(signalName(record.pointee.reason))"
     epoch = after.epoch
     continuityEpoch = after.continuityEpoch
     priorityThreshold = after.threshold
-    policyGeneration = record.u32(TransitionLayout.generation)
-    let count = min(Int(record.u8(TransitionLayout.evidenceCount)), Int(LTP_EVIDENCE_MAX))
+    policyGeneration = record.pointee.policy_generation
+    let count = min(Int(record.pointee.evidence_count), Int(LTP_EVIDENCE_MAX))
     evidence = (0..<count).map { index in
-      let entry = record + TransitionLayout.evidence + index * MemoryLayout<ltp_evidence>.size
-      let signal = "\(signalName(entry.u8(4)))"
-      let nameID = entry.u32(0)
+      let entry = record.evidence(index).pointee
+      let signal = "\(signalName(entry.signal))"
+      let nameID = entry.name_id
       let name = nameID == 0 ? signal : texts[nameID] ?? "text-\(nameID)"
       return Evidence(
-        name: name, signal: signal, value: Int64(bitPattern: entry.u64(8)),
-        threshold: Int64(bitPattern: entry.u64(16)))
+        name: name, signal: signal, value: entry.value, threshold: entry.threshold)
     }
-    let field = UnsafeRawBufferPointer(
-      start: record + TransitionLayout.text, count: Int(LTP_TRANSITION_TEXT_BYTES))
+    let field = record.text
     let end = field.firstIndex(of: 0) ?? field.count
     text = printable(String(decoding: field[..<end], as: UTF8.self))
   }

@@ -8,6 +8,7 @@ import LTPAdmission
 import LTPFrames
 import LTPLimits
 import LTPObservation
+import LTPRecords
 import LTPTrace
 import Synchronization
 

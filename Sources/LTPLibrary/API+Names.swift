@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 private func cString(_ text: StaticString) -> UnsafePointer<CChar> {
   UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)

@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPRecords
 
 @c @implementation
 public func ltp_page_open(

@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 
 /// Writes the caller's error, if it asked for one, and returns the status.

@@ -4,6 +4,7 @@
 import CLTP
 import LTPAdmission
 import LTPFrames
+import LTPRecords
 
 struct GivenTransition {
   private let fields: ltp_transition
@@ -58,10 +59,11 @@ struct GivenTransition {
   ) -> Int32 {
     withUnsafeBytes(of: fields) { bytes in
       let base = bytes.baseAddress!
-      let text = base + MemoryLayout<ltp_transition>.size - Int(LTP_TRANSITION_TEXT_BYTES)
+      let evidence = base + LTP_AT_transition_evidence
+      let text = base + LTP_AT_transition_text
       do throws(PublishRefusal) {
         let word = try body(
-          (base + 16).assumingMemoryBound(to: ltp_evidence.self), text.assumingMemoryBound(to: CChar.self))
+          evidence.assumingMemoryBound(to: ltp_evidence.self), text.assumingMemoryBound(to: CChar.self))
         if let epoch { epoch.pointee = word.epoch }
         return LTP_OK
       } catch {

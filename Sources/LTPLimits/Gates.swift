@@ -2,6 +2,7 @@
 // Which limits concern a class in a state, and what each says when it refuses.
 
 public import CLTP
+public import LTPRecords
 
 /// The limits that a decision passes, as a set.
 @frozen
@@ -66,6 +67,14 @@ public struct Gates: OptionSet, Sendable {
     case LTP_GATE_CONCURRENCY: contains(.permit)
     default: false
     }
+  }
+}
+
+extension LimitsWord {
+  /// For a class with these gates: who is not counted is held up by nobody who waits.
+  @inlinable
+  public func retryFloor(under gates: Gates) -> UInt32 {
+    gates.contains(.counted) ? retryFloorMilliseconds : 0
   }
 }
 

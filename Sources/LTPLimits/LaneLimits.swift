@@ -3,6 +3,7 @@
 // thread; the regulator reads the counts.
 
 public import CLTP
+public import LTPRecords
 public import Synchronization
 
 /// What limits share between lanes. A handle: the memory is the core's.

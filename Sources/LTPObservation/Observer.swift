@@ -4,6 +4,7 @@
 
 public import CLTP
 public import LTPAdmission
+public import LTPRecords
 import Synchronization
 
 /// Of whoever holds the lock.

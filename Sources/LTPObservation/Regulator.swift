@@ -5,6 +5,7 @@
 public import CLTP
 public import LTPAdmission
 public import LTPLimits
+public import LTPRecords
 import Synchronization
 
 /// What one policy's limits have come to.

@@ -202,7 +202,7 @@ struct PolicyReader {
     withUnsafeMutableBytes(of: &policy.fields) {
       $0.storeBytes(
         of: described,
-        toByteOffset: Int(LTP_POLICY_CLASSES_OFFSET) + number * MemoryLayout<ltp_policy_class>.stride,
+        toByteOffset: LTP_AT_policy_classes + number * MemoryLayout<ltp_policy_class>.stride,
         as: ltp_policy_class.self)
     }
     for state in State.allCases {

@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPRecords
 
 extension Recovery {
   static func openLast<Storage: TraceStorage & ~Copyable>(

@@ -23,6 +23,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPRecords
 
 public enum Recovery {
   /// Locks the trace and finds where to go on.

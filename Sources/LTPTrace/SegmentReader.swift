@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPRecords
 
 struct SegmentReader: ~Copyable {
   static let bufferBytes = 4 << 20

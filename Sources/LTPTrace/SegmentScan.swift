@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 
 /// What the blocks read so far say about the log.
 struct LogFacts {
@@ -65,43 +66,43 @@ struct SegmentScan {
     facts.durableBlocks = max(facts.durableBlocks, header.durableBlocks)
     if header.laneID == UInt32(LTP_CONTROL_LANE) {
       facts.controlSequence = header.firstSequence + UInt64(header.slotCount)
-      takeControl(header)
+      takeControlBlock(header)
     } else {
       facts.nextLaneID = max(facts.nextLaneID, header.laneID &+ 1)
-      for slot in 0..<header.slotCount
-      where (header.body + slot * Int(LTP_SLOT_BYTES)).load(as: UInt8.self) == LTP_RECORD_DECISION {
-        decisions += 1
-      }
+      for slot in 0..<header.slotCount where RecordView(header.body, slot: slot).isDecision { decisions += 1 }
     }
   }
 
-  private mutating func takeControl(_ header: BlockHeader) {
+  private mutating func takeControlBlock(_ header: BlockHeader) {
     var slot = 0
     while slot < header.slotCount {
-      let record = header.body + slot * Int(LTP_SLOT_BYTES)
-      let kind = record.load(as: UInt8.self)
-      let slotCount = Int(record.load(fromByteOffset: 2, as: UInt16.self))
+      let record = RecordView(header.body, slot: slot)
+      let slotCount = Int(record.control.pointee.slot_count)
       // The hash says that this library wrote it; still, never read past the body.
       guard slotCount > 0, slot + slotCount <= header.slotCount else { return }
-      switch (kind, slotCount * Int(LTP_SLOT_BYTES)) {
-      case (LTP_RECORD_OPENED, MemoryLayout<ltp_opened_record>.size):
-        let opened = loadRecord(ltp_opened_record.self, from: record)
-        facts.run = max(facts.run, opened.run)
-        facts.nextLaneID = max(facts.nextLaneID, opened.next_lane_id)
-      case (LTP_RECORD_SEGMENT, MemoryLayout<ltp_segment_record>.size):
-        let segment = loadRecord(ltp_segment_record.self, from: record)
-        facts.run = max(facts.run, segment.run)
-        facts.nextLaneID = max(facts.nextLaneID, segment.next_lane_id)
-        facts.word = segment.orientation_word
-        facts.policyGeneration = max(facts.policyGeneration, segment.policy_generation)
-      case (LTP_RECORD_TRANSITION, MemoryLayout<ltp_transition_record>.size):
-        let transition = loadRecord(ltp_transition_record.self, from: record)
-        facts.word = transition.word_after
-        facts.policyGeneration = max(facts.policyGeneration, transition.policy_generation)
-      case (LTP_RECORD_SEALED, MemoryLayout<ltp_sealed_record>.size): isSealed = true
-      default: break
-      }
+      if let kind = record.kind, kind.slotCount == slotCount { takeControl(kind, record) }
       slot += slotCount
+    }
+  }
+
+  private mutating func takeControl(_ kind: RecordKind, _ record: RecordView) {
+    switch kind {
+    case .opened:
+      facts.run = max(facts.run, record.opened.pointee.run)
+      facts.nextLaneID = max(facts.nextLaneID, record.opened.pointee.next_lane_id)
+    case .segment:
+      let segment = record.segment.pointee
+      facts.run = max(facts.run, segment.run)
+      facts.nextLaneID = max(facts.nextLaneID, segment.next_lane_id)
+      facts.word = segment.orientation_word
+      facts.policyGeneration = max(facts.policyGeneration, segment.policy_generation)
+    case .transition:
+      facts.word = record.transition.pointee.word_after
+      facts.policyGeneration = max(facts.policyGeneration, record.transition.pointee.policy_generation)
+    case .sealed: isSealed = true
+    case .policy, .text, .closed: break
+    // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
+    case .decision, .replay, .observed, .unrecorded, .hello, .time: break
     }
   }
 }

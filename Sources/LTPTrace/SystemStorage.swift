@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+public import LTPRecords
 
 /// What the host asked for, and what it got.
 public struct StorageChoice {

@@ -2,6 +2,7 @@
 // How a trace is written. Ranges are those of ltp_core_options.
 
 import CLTP
+public import LTPRecords
 
 public struct TraceConfiguration: Sendable {
   public var segmentBytes: UInt64 = 64 << 20

@@ -3,6 +3,7 @@
 // pwritev) and the tests' simulator implement it; the writer and recovery know nothing else.
 
 import CLTP
+public import LTPRecords
 
 /// The files of a trace's directory.
 public enum TraceFile: Equatable, Sendable {

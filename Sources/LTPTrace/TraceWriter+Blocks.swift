@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPRecords
 import Synchronization
 
 /// Who completed: block tokens are block indices; the preparer's operations have tokens of their own.

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPRecords
 import Synchronization
 
 /// Control records being gathered into one block.
@@ -36,10 +37,6 @@ struct Preamble {
 enum Gathering: Int { case control, preamble }
 
 extension TraceWriter where Storage: ~Copyable {
-  private func slots<Record>(of type: Record.Type) -> Int {
-    MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES)
-  }
-
   /// Where a record of `slotCount` slots goes in the block; nil when the block cannot be had or flushed now.
   private mutating func place(
     _ slotCount: Int, in gathering: Gathering
@@ -61,13 +58,9 @@ extension TraceWriter where Storage: ~Copyable {
   }
 
   mutating func say<Record>(_ record: Record, in gathering: Gathering) -> Bool {
-    guard let memory = place(slots(of: Record.self), in: gathering) else { return false }
+    guard let memory = place(MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES), in: gathering) else { return false }
     storeRecord(record, at: memory)
     return true
-  }
-
-  private func header<Record>(_ kind: UInt8, _ type: Record.Type) -> ltp_control_header {
-    ltp_control_header(kind: kind, reserved: 0, slot_count: UInt16(slots(of: type)), time_us: 0)
   }
 
   /// Seals the block if it holds anything. False: there is no room now.
@@ -120,7 +113,7 @@ extension TraceWriter where Storage: ~Copyable {
 
   private mutating func sayOpened() -> Bool {
     var record = ltp_opened_record()
-    record.header = header(LTP_RECORD_OPENED, ltp_opened_record.self)
+    record.header = ltp_control_header(.opened)
     record.run = log.run
     record.next_lane_id = log.nextLaneID
     record.process_id = ltp_system_process_id()
@@ -145,35 +138,29 @@ extension TraceWriter where Storage: ~Copyable {
     guard !isShadow || orientation.policySlot(slot).pointee.hasShadow.load(ordering: .acquiring) != 0 else {
       return true
     }
-    guard let memory = place(slots(of: ltp_policy_record.self), in: gathering) else { return false }
-    let policyOffset = MemoryLayout<ltp_policy_record>.size - MemoryLayout<ltp_policy>.size
-    memory.initializeMemory(as: UInt8.self, repeating: 0, count: policyOffset)
-    storeRecord(header(LTP_RECORD_POLICY, ltp_policy_record.self), at: memory)
+    guard let memory = place(RecordKind.policy.slotCount, in: gathering) else { return false }
+    let record = memory.assumingMemoryBound(to: ltp_policy_record.self)
     ltp_system_mutex_lock(orientation.controlMutex)
     let source = orientation.policySlot(slot)
     guard source.pointee.generation.load(ordering: .relaxed) == generation else {
       ltp_system_mutex_unlock(orientation.controlMutex)
-      controlBlocks[gathering.rawValue].slotCount -= slots(of: ltp_policy_record.self)
+      controlBlocks[gathering.rawValue].slotCount -= RecordKind.policy.slotCount
       return true
     }
-    memory.storeBytes(of: generation, toByteOffset: 8, as: UInt32.self)
-    memory.storeBytes(
-      of: UInt32(slot) | (isShadow ? LTP_POLICY_SHADOW : 0), toByteOffset: 12, as: UInt32.self)
-    (memory + policyOffset).copyMemory(
-      from: isShadow ? source.pointee.shadowSource : source.pointee.source,
-      byteCount: MemoryLayout<ltp_policy>.size)
+    record.write(
+      isShadow ? source.pointee.shadowSource : source.pointee.source, generation: generation, slot: slot,
+      isShadow: isShadow)
     ltp_system_mutex_unlock(orientation.controlMutex)
-    guard let digest = Digest(of: memory + policyOffset, count: MemoryLayout<ltp_policy>.size) else {
+    guard record.seal() else {
       fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)
       return false
     }
-    digest.store(to: memory + 16)
     return true
   }
 
   private mutating func sayText(id: Int, in gathering: Gathering) -> Bool {
     var record = ltp_text_record()
-    record.header = header(LTP_RECORD_TEXT, ltp_text_record.self)
+    record.header = ltp_control_header(.text)
     record.text_id = UInt32(id)
     let text = texts.pointee.text(id: UInt32(id))
     withUnsafeMutableBytes(of: &record.text) { bytes in
@@ -236,7 +223,7 @@ extension TraceWriter where Storage: ~Copyable {
 
   private mutating func saySegment(in gathering: Gathering) -> Bool {
     var record = ltp_segment_record()
-    record.header = header(LTP_RECORD_SEGMENT, ltp_segment_record.self)
+    record.header = ltp_control_header(.segment)
     record.run = log.run
     record.next_lane_id = progress.pointee.nextLaneID.load(ordering: .acquiring)
     record.segment_bytes = configuration.segmentBytes

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPRecords
 import Synchronization
 
 extension TraceWriter where Storage: ~Copyable {
@@ -118,18 +119,18 @@ extension TraceWriter where Storage: ~Copyable {
   private mutating func follow(_ slots: UnsafeRawPointer, count: Int, at index: Int) -> UInt64 {
     var decisions: UInt64 = 0
     for slot in 0..<count {
-      let record = slots + slot * Int(LTP_SLOT_BYTES)
-      switch record.load(as: UInt8.self) {
-      case LTP_RECORD_DECISION: decisions += 1
-      case LTP_RECORD_OBSERVED:
-        let observed = loadRecord(ltp_observed_record.self, from: record)
-        cursors[index].word = observed.orientation_word
-        cursors[index].limitsWord = observed.limits_word
-      case LTP_RECORD_TIME:
-        let base = loadRecord(ltp_time_record.self, from: record)
-        cursors[index].baseMonotonic = base.base_monotonic_ns
-        cursors[index].baseUnix = base.base_unix_ns
-      default: break
+      let record = RecordView(slots, slot: slot)
+      switch record.kind {
+      case .decision: decisions += 1
+      case .observed:
+        cursors[index].word = record.observed.pointee.orientation_word
+        cursors[index].limitsWord = record.observed.pointee.limits_word
+      case .time:
+        cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
+        cursors[index].baseUnix = record.time.pointee.base_unix_ns
+      case .replay, .unrecorded, .hello: break
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed:
+        assertionFailure("a lane wrote what is not a lane's record")
       }
     }
     return decisions

@@ -9,6 +9,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPRecords
 import Synchronization
 
 /// The segment after the current one, on its way to being ready; also the zeros ahead in the current one.
@@ -64,14 +65,14 @@ extension TraceWriter where Storage: ~Copyable {
     guard !segment!.isSealed, preparer.phase == .ready, hasFreeEntry, preamble.isDone else { return }
     guard let staging = takeStaging() else { return }
     var record = ltp_sealed_record()
-    record.header.kind = LTP_RECORD_SEALED
-    record.header.slot_count = 2
+    record.header = ltp_control_header(.sealed)
     record.block_count = segment!.blocks + 1
     record.decision_count = segment!.decisions
     storeRecord(record, at: stagingMemory(staging) + Int(LTP_BLOCK_HEADER_BYTES))
     segment!.isSealed = true
     appendControl(
-      ControlBlock(staging: staging, slotCount: 2, baseMonotonic: now, baseUnix: nowUnix))
+      ControlBlock(
+        staging: staging, slotCount: RecordKind.sealed.slotCount, baseMonotonic: now, baseUnix: nowUnix))
   }
 
   /// Gives the prepared segment its name and makes it the current one.
@@ -283,7 +284,7 @@ extension TraceWriter where Storage: ~Copyable {
   private mutating func sayClosed() -> Bool {
     guard !closedIsGathered else { return true }
     var record = ltp_closed_record()
-    record.header = ltp_control_header(kind: LTP_RECORD_CLOSED, reserved: 0, slot_count: 2, time_us: 0)
+    record.header = ltp_control_header(.closed)
     record.decision_count = runDecisions
     record.unrecorded_count = progress.pointee.unrecorded.load(ordering: .acquiring)
     guard say(record, in: .control) else { return false }

@@ -12,6 +12,7 @@
 import CLTP
 import CLTPSystem
 public import LTPAdmission
+import LTPRecords
 import Synchronization
 
 /// A sealed block on its way to the device. Entries stand in the order of their block index.

@@ -97,8 +97,9 @@ final class BenchLane {
     let frame = frames + index * BenchWorkload.frameBytes
     var hello = ltp_hello()
     _ = ltp_frame_init(&hello, MemoryLayout<ltp_hello>.size, LTP_FRAME_HELLO, 0)
-    hello.frame_id = frame.load(fromByteOffset: 8, as: UInt64.self)
-    hello.session_id = frame.load(fromByteOffset: 16, as: UInt64.self)
+    let request = frame.assumingMemoryBound(to: ltp_route_request.self)
+    hello.frame_id = request.pointee.frame_id
+    hello.session_id = request.pointee.session_id
     hello.version_min = UInt8(LTP_PROTOCOL_VERSION)
     hello.version_max = UInt8(LTP_PROTOCOL_VERSION)
     var answer = ltp_hello()
@@ -107,7 +108,7 @@ final class BenchLane {
       return false
     }
     tally.hellos += 1
-    frame.storeBytes(of: answer.continuity_token, toByteOffset: 24, as: UInt64.self)
+    request.pointee.continuity_token = answer.continuity_token
     return true
   }
 

@@ -50,10 +50,10 @@ struct BenchWorkload {
     let policy = UnsafeMutablePointer<ltp_policy>.allocate(capacity: 1)
     defer { policy.deallocate() }
     guard ltp_policy_default(policy) == LTP_OK else { return [] }
-    let base = UnsafeRawPointer(policy) + Int(LTP_POLICY_CLASSES_OFFSET)
+    let base = UnsafeRawPointer(policy) + LTP_AT_policy_classes
     for number in 0..<Int(LTP_CLASS_COUNT) {
       let entry = base + number * MemoryLayout<ltp_policy_class>.stride
-      let exists = entry.load(fromByteOffset: 4, as: UInt8.self) != 0
+      let exists = entry.load(fromByteOffset: LTP_AT_policy_class_name, as: UInt8.self) != 0
       let attributes = entry.load(as: UInt32.self)
       if exists {
         classes.append(

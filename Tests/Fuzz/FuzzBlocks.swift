@@ -10,6 +10,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 
 @testable import LTPInspect

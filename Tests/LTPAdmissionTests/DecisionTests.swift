@@ -2,6 +2,7 @@
 // The decision against a second one written as plainly as can be, and the packed layouts against the contract.
 
 import CLTP
+import LTPRecords
 import Testing
 
 @testable import LTPAdmission

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPLimits
+import LTPRecords
 import Testing
 
 @testable import LTPAdmission

@@ -2,6 +2,7 @@
 // Publishing: no transition lost, epochs that only grow, and failing closed when the trace falls behind.
 
 import CLTP
+import LTPRecords
 import Testing
 
 @testable import LTPAdmission

@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 import Testing
 

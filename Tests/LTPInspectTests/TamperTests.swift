@@ -4,6 +4,7 @@
 import CLTP
 import Foundation
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 import Testing
 

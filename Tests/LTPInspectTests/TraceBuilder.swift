@@ -5,6 +5,7 @@
 import CLTP
 import Foundation
 import LTPAdmission
+import LTPRecords
 import LTPTrace
 
 final class TraceBuilder {

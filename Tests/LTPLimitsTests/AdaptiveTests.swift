@@ -169,13 +169,4 @@ struct AdaptiveTests {
     for _ in 0..<50 { floor.update(admitted: 0, refused: 100) }
     #expect(floor.milliseconds == 60_000)
   }
-
-  @Test("the limits word holds what was put in")
-  func holdsItsParts() {
-    let word = LimitsWord(
-      shedLevel: 0x64C8, retryFloorMilliseconds: 3_600_000, concurrency: 65_535, isContended: true)
-    #expect(word.shedLevel == 0x64C8 && word.retryFloorMilliseconds == 3_600_000)
-    #expect(word.concurrency == 65_535 && word.isContended && word.isWellFormed)
-    #expect(!LimitsWord(rawValue: 1 << 55).isWellFormed)
-  }
 }

@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRecords
 import Testing
 
 @testable import LTPObservation

@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import Foundation
+import LTPRecords
 import Testing
 
 @testable import LTPAdmission

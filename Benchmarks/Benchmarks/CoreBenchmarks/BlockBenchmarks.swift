@@ -2,6 +2,7 @@
 // Sealing blocks: almost all of it is the hash.
 
 import Benchmark
+import LTPRecords
 import LTPTrace
 
 func addBlockBenchmarks() {

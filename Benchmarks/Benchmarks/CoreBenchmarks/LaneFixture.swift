@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPLimits
+import LTPRecords
 import Synchronization
 
 final class LaneFixture: @unchecked Sendable {

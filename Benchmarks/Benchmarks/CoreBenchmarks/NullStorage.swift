@@ -2,6 +2,7 @@
 // A device that takes everything at once and keeps nothing: what is left is the writer's own work.
 
 import CLTP
+import LTPRecords
 import LTPTrace
 
 struct NullStorage: TraceStorage, ~Copyable {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes on disk: the offsets that Swift reads and writes are those of the C structures, and names go both ways.
+// Block headers: what Swift writes and reads is what the C structure says.
 
 import CLTP
 import Testing
 
-@testable import LTPTrace
+@testable import LTPRecords
 
-@Suite("Layout of the trace")
-struct LayoutTests {
+@Suite("Block headers")
+struct BlockHeaderTests {
   /// A block whose header fields all differ, sealed by the writer and read as the C structure.
   @Test("what BlockSeal writes is what ltp_block_header says")
   func sealedHeader() {
@@ -85,28 +85,5 @@ struct LayoutTests {
     #expect(MemoryLayout<ltp_unrecorded_record>.offset(of: \.denied_count) == 16)
     #expect(MemoryLayout<ltp_policy_record>.offset(of: \.policy) == 64)
     #expect(MemoryLayout<ltp_text_record>.offset(of: \.text) == 12)
-  }
-
-  @Test("file names go both ways, and nothing else is taken for one")
-  func names() {
-    func name(_ file: TraceFile) -> String { file.withName { String(cString: $0) } }
-    func file(_ name: String) -> TraceFile? { name.withCString { TraceFile(name: $0) } }
-    #expect(name(.segment(0)) == "0000000000000000.ltp")
-    #expect(name(.prepared(0xABCD)) == "000000000000abcd.tmp")
-    #expect(name(.watermark) == LTP_WATERMARK_NAME)
-    #expect(name(.torn(segment: 1, offset: 4096)) == "torn-0000000000000001-0000000000001000.bin")
-    for index in [0, 1, 0x1234_5678_9ABC_DEF0, UInt64.max] {
-      #expect(file(name(.segment(index))) == .segment(index))
-      #expect(file(name(.prepared(index))) == .prepared(index))
-    }
-    #expect(file(name(.watermark)) == .watermark)
-    #expect(file(name(.preparedWatermark)) == .preparedWatermark)
-    let others = [
-      "", ".", "..", "durabl", "durable.", "durable.tmp2", "0.ltp", "000000000000000g.ltp",
-      "000000000000000A.ltp",
-      "0000000000000000.ltpx", "0000000000000000", "00000000000000000.ltp", "0000000000000000.LTP",
-      name(.torn(segment: 1, offset: 4096)),
-    ]
-    for other in others { #expect(file(other) == nil, "\(other)") }
   }
 }

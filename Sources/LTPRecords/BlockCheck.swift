@@ -69,16 +69,22 @@ extension BlockHeader {
 
   /// Checks the header's shape, so that its sizes can be relied on. Needs 256 readable bytes.
   public func checkShape() throws(BlockFault) {
-    guard magic == LTP_BLOCK_MAGIC else { throw BlockFault(.magic, at: 0) }
-    guard version == LTP_TRACE_VERSION else { throw BlockFault(.version, at: 8) }
-    guard hashID == LTP_HASH_SHA256 else { throw BlockFault(.hashID, at: 9) }
-    guard headerBytes == UInt16(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.shape, at: 10) }
-    let fits = slotCount >= 1 && slotCount <= Self.slotCountMax(blockBytes: Self.bytesMax)
-    guard fits, sizeBytes == Self.sizeBytes(slotCount: slotCount) else { throw BlockFault(.shape, at: 56) }
-    for offset in stride(from: 104, to: 160, by: 8) where field(offset, as: UInt64.self) != 0 {
-      throw BlockFault(.reserved, at: offset)
+    guard magic == LTP_BLOCK_MAGIC else { throw BlockFault(.magic, at: LTP_AT_block_header_magic) }
+    guard version == LTP_TRACE_VERSION else { throw BlockFault(.version, at: LTP_AT_block_header_version) }
+    guard hashID == LTP_HASH_SHA256 else { throw BlockFault(.hashID, at: LTP_AT_block_header_hash_id) }
+    guard headerBytes == UInt16(LTP_BLOCK_HEADER_BYTES) else {
+      throw BlockFault(.shape, at: LTP_AT_block_header_header_bytes)
     }
-    guard durableBlocks <= blockIndex else { throw BlockFault(.durableBlocks, at: 88) }
+    let fits = slotCount >= 1 && slotCount <= Self.slotCountMax(blockBytes: Self.bytesMax)
+    guard fits, sizeBytes == Self.sizeBytes(slotCount: slotCount) else {
+      throw BlockFault(.shape, at: LTP_AT_block_header_slot_count)
+    }
+    let reserved = firstNonZero(
+      base, from: LTP_AT_block_header_reserved, to: LTP_END_block_header_reserved)
+    if let reserved { throw BlockFault(.reserved, at: reserved) }
+    guard durableBlocks <= blockIndex else {
+      throw BlockFault(.durableBlocks, at: LTP_AT_block_header_durable_blocks)
+    }
   }
 
   /// Checks the block by itself: shape, padding, hashes. `available` bytes can be read. `bodyDigest`: the body's
@@ -86,27 +92,35 @@ extension BlockHeader {
   public func checkContent(available: Int, bodyDigest: Digest? = nil) throws(BlockFault) {
     guard available >= Int(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.short, at: 0) }
     try checkShape()
-    guard available >= sizeBytes else { throw BlockFault(.short, at: 60) }
-    guard let expectedBlockHash = Digest(of: base, count: Int(LTP_BLOCK_HASHED_BYTES)) else {
-      throw BlockFault(.hashing, at: Int(LTP_BLOCK_HASHED_BYTES))
+    guard available >= sizeBytes else { throw BlockFault(.short, at: LTP_AT_block_header_size_bytes) }
+    guard let expectedBlockHash = Digest(of: base, count: LTP_AT_block_header_block_hash) else {
+      throw BlockFault(.hashing, at: LTP_AT_block_header_block_hash)
     }
     guard expectedBlockHash == blockHash else {
-      throw BlockFault(.blockHash, at: Int(LTP_BLOCK_HASHED_BYTES))
+      throw BlockFault(.blockHash, at: LTP_AT_block_header_block_hash)
     }
     guard let expectedBodyHash = bodyDigest ?? Digest(of: body, count: bodyBytes) else {
-      throw BlockFault(.hashing, at: 192)
+      throw BlockFault(.hashing, at: LTP_AT_block_header_body_hash)
     }
-    guard expectedBodyHash == bodyHash else { throw BlockFault(.bodyHash, at: 192) }
+    guard expectedBodyHash == bodyHash else {
+      throw BlockFault(.bodyHash, at: LTP_AT_block_header_body_hash)
+    }
     let used = Int(LTP_BLOCK_HEADER_BYTES) + bodyBytes
     if let offset = firstNonZero(base, from: used, to: sizeBytes) { throw BlockFault(.padding, at: offset) }
   }
 
   /// Checks that this block is the next one of the chain.
   public func checkPlace(_ position: ChainPosition) throws(BlockFault) {
-    guard logID == position.logID else { throw BlockFault(.log, at: 16) }
-    guard segmentIndex == position.segmentIndex else { throw BlockFault(.segmentIndex, at: 40) }
-    guard blockIndex == position.blockIndex else { throw BlockFault(.blockIndex, at: 32) }
-    guard previousHash == position.previousHash else { throw BlockFault(.previousHash, at: 160) }
+    guard logID == position.logID else { throw BlockFault(.log, at: LTP_AT_block_header_log_id) }
+    guard segmentIndex == position.segmentIndex else {
+      throw BlockFault(.segmentIndex, at: LTP_AT_block_header_segment_index)
+    }
+    guard blockIndex == position.blockIndex else {
+      throw BlockFault(.blockIndex, at: LTP_AT_block_header_block_index)
+    }
+    guard previousHash == position.previousHash else {
+      throw BlockFault(.previousHash, at: LTP_AT_block_header_previous_hash)
+    }
   }
 }
 

@@ -29,12 +29,6 @@ public struct LimitsWord: Equatable, Sendable {
     UInt32(truncatingIfNeeded: rawValue >> UInt64(LTP_LIMITS_WORD_RETRY_SHIFT)) & 0x3F_FFFF
   }
 
-  /// For a class with these gates: who is not counted is held up by nobody who waits.
-  @inlinable
-  public func retryFloor(under gates: Gates) -> UInt32 {
-    gates.contains(.counted) ? retryFloorMilliseconds : 0
-  }
-
   /// 0: none.
   @inlinable
   public var concurrency: UInt16 {

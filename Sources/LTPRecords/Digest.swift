@@ -12,12 +12,10 @@ public struct Digest: Equatable, Sendable {
 
   /// Reads 32 bytes.
   public init(from bytes: UnsafeRawPointer) {
-    words = (
-      bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
-      bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
-      bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self),
-      bytes.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
-    )
+    self.init()
+    withUnsafeMutableBytes(of: &words) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: bytes, count: $0.count))
+    }
   }
 
   /// SHA-256 of `count` bytes, or nil when libcrypto fails (it has no memory).
@@ -30,10 +28,7 @@ public struct Digest: Equatable, Sendable {
   }
 
   public func store(to bytes: UnsafeMutableRawPointer) {
-    bytes.storeBytes(of: words.0, toByteOffset: 0, as: UInt64.self)
-    bytes.storeBytes(of: words.1, toByteOffset: 8, as: UInt64.self)
-    bytes.storeBytes(of: words.2, toByteOffset: 16, as: UInt64.self)
-    bytes.storeBytes(of: words.3, toByteOffset: 24, as: UInt64.self)
+    withUnsafeBytes(of: words) { bytes.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
   }
 
   public static func == (one: Digest, other: Digest) -> Bool {
@@ -50,5 +45,18 @@ public struct LogID: Equatable, Sendable {
   public init(low: UInt64, high: UInt64) {
     self.low = low
     self.high = high
+  }
+
+  /// Reads 16 bytes.
+  package init(from bytes: UnsafeRawPointer) {
+    low = 0
+    high = 0
+    withUnsafeMutableBytes(of: &self) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: bytes, count: $0.count))
+    }
+  }
+
+  package func store(to bytes: UnsafeMutableRawPointer) {
+    withUnsafeBytes(of: self) { bytes.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
   }
 }

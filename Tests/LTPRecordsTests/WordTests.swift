@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The orientation word, the limits word and outcomes: every part comes back, and no part reaches into another.
+
+import CLTP
+import Testing
+
+@testable import LTPRecords
+
+@Suite("Words")
+struct WordTests {
+  @Test("parts of the orientation word are where LTP_WORD_*_SHIFT has them")
+  func orientation() {
+    #expect(OrientationWord(rawValue: 0).state == LTP_STATE_UNKNOWN)
+    let full = OrientationWord(
+      state: 0xF, policySlot: 3, threshold: 0xFF, continuityEpoch: UInt32(LTP_CONTINUITY_EPOCH_MAX),
+      epoch: .max)
+    #expect(full.rawValue == .max)
+    #expect(full.state == OrientationWord.closed)
+    func word(
+      state: UInt8 = 0, policySlot: UInt8 = 0, threshold: UInt8 = 0, continuityEpoch: UInt32 = 0,
+      epoch: UInt32 = 0
+    ) -> OrientationWord {
+      OrientationWord(
+        state: state, policySlot: policySlot, threshold: threshold, continuityEpoch: continuityEpoch,
+        epoch: epoch)
+    }
+    #expect(word(state: 1).rawValue == 1 << UInt64(LTP_WORD_STATE_SHIFT))
+    #expect(word(policySlot: 1).rawValue == 1 << UInt64(LTP_WORD_POLICY_SLOT_SHIFT))
+    #expect(word(threshold: 1).rawValue == 1 << UInt64(LTP_WORD_THRESHOLD_SHIFT))
+    #expect(word(continuityEpoch: 1).rawValue == 1 << UInt64(LTP_WORD_CONTINUITY_SHIFT))
+    #expect(word(epoch: 1).rawValue == 1 << UInt64(LTP_WORD_EPOCH_SHIFT))
+    let mixed = word(state: 5, policySlot: 2, threshold: 77, continuityEpoch: 123_456, epoch: 987_654_321)
+    #expect(mixed.state == 5 && mixed.policySlot == 2 && mixed.threshold == 77)
+    #expect(mixed.continuityEpoch == 123_456 && mixed.epoch == 987_654_321)
+  }
+
+  @Test("the limits word holds what was put in")
+  func holdsItsParts() {
+    let word = LimitsWord(
+      shedLevel: 0x64C8, retryFloorMilliseconds: 3_600_000, concurrency: 65_535, isContended: true)
+    #expect(word.shedLevel == 0x64C8 && word.retryFloorMilliseconds == 3_600_000)
+    #expect(word.concurrency == 65_535 && word.isContended && word.isWellFormed)
+    #expect(!LimitsWord(rawValue: 1 << 55).isWellFormed)
+  }
+
+  @Test("an outcome is its verdict and its reason, whatever they are, below Outcome.count")
+  func outcomes() {
+    for verdict in 0..<UInt8(LTP_VERDICT_COUNT) {
+      for reason in 0..<UInt8(LTP_REASON_COUNT) {
+        let outcome = Outcome(verdict: verdict, reason: reason)
+        #expect(outcome.verdict == verdict && outcome.reason == reason)
+        #expect(Int(outcome.rawValue) < Outcome.count)
+        #expect(outcome.isExecute == (verdict == LTP_VERDICT_EXECUTE))
+        #expect(outcome.executeCount == (outcome.isExecute ? 1 : 0))
+      }
+    }
+  }
+
+  @Test("every value of the protocol has a name of its own")
+  func names() {
+    func check(_ values: [UInt8], next: UInt8, _ name: (UInt8) -> StaticString) {
+      let names = Set(values.map { "\(name($0))" })
+      #expect(names.count == values.count && !names.contains("INVALID"))
+      #expect("\(name(next))" == "INVALID")
+    }
+    check(Array(0..<UInt8(LTP_STATE_COUNT)), next: UInt8(LTP_STATE_COUNT), stateName)
+    check(Array(0..<UInt8(LTP_VERDICT_COUNT)), next: UInt8(LTP_VERDICT_COUNT), verdictName)
+    check(Array(0..<UInt8(LTP_REASON_COUNT)), next: UInt8(LTP_REASON_COUNT), reasonName)
+    let observations = Array(LTP_SIGNAL_NONE...UInt8(LTP_OBSERVATION_COUNT))
+    let own = (0..<UInt8(LTP_SIGNAL_OWN_COUNT)).map { UInt8(LTP_SIGNAL_OWN_FIRST) + $0 }
+    check(observations + own, next: own.last! + 1, signalName)
+    #expect("\(signalName(observations.last! + 1))" == "INVALID")
+  }
+}
