@@ -49,7 +49,8 @@ let package = Package(
     .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
     // values -> transitions: signals, hysteresis, the state table
     .target(
-      name: "LTPObservation", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission"],
+      name: "LTPObservation",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission"],
       swiftSettings: core),
     // records -> sealed blocks -> segments on disk, and back at recovery
     .target(

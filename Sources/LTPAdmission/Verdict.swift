@@ -46,5 +46,7 @@ public struct Verdict: Equatable, Sendable {
 
   @inlinable
   @inline(__always)
-  public var isExecute: Bool { UInt8(truncatingIfNeeded: high >> Self.highShift(LTP_AT_verdict_verdict)) == LTP_VERDICT_EXECUTE }
+  public var isExecute: Bool {
+    UInt8(truncatingIfNeeded: high >> Self.highShift(LTP_AT_verdict_verdict)) == LTP_VERDICT_EXECUTE
+  }
 }

@@ -5,7 +5,6 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
-import LTPTrace
 
 struct AcknowledgedMark: Equatable {
   var logID: LogID

@@ -8,7 +8,6 @@
 import CLTPSystem
 import Glibc
 import LTPRecords
-import LTPTrace
 
 final class BodyHasher: @unchecked Sendable {
   /// More blocks of one window than this are hashed in several rounds.

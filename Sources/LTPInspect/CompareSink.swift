@@ -5,7 +5,6 @@
 public import CLTP
 import LTPAdmission
 import LTPRecords
-import LTPTrace
 
 /// A decision that would have come out differently, by what both say.
 private struct Change: Hashable {

@@ -5,9 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPFrames
-import LTPLimits
 import LTPRecords
-import LTPTrace
 
 extension LogState {
   func takeTransition(_ record: UnsafePointer<ltp_transition_record>, _ place: Place) {

@@ -5,7 +5,6 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
-import LTPTrace
 
 /// What was seen, counted.
 public struct LogTotals: Sendable, Encodable {

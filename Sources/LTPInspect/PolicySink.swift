@@ -3,7 +3,6 @@
 
 public import CLTP
 import LTPRecords
-import LTPTrace
 
 /// A policy as the trace has it.
 public struct PolicyEntry: Sendable, Hashable, Encodable {

@@ -10,7 +10,6 @@
 import CLTPSystem
 import Glibc
 import LTPRecords
-import LTPTrace
 
 /// Bytes of a segment: `count` at `base`, the first of them at `offset` in the segment.
 struct Chunk {
@@ -222,5 +221,7 @@ final class ReadAhead: @unchecked Sendable {
       if got <= 0 || (segment.isDirect && chunk.count % page != 0) { break }
     }
     chunk.count = min(chunk.count, wanted)
+    // What comes before another chunk ends on a page, so that blocks stay aligned: only a file that shrank just now does not.
+    if !chunk.isLast { chunk.count -= chunk.count % page }
   }
 }

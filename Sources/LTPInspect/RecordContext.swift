@@ -4,9 +4,7 @@
 
 import CLTP
 import LTPAdmission
-import LTPLimits
 import LTPRecords
-import LTPTrace
 
 struct RecordContext {
   let segment: UInt64

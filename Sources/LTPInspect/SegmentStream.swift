@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checker's view of what is read ahead: a window over the bytes of one segment that moves forward, keeping
-// what is not used up yet in front of what comes next. The window starts on an 8-byte boundary.
+// The checker's view of what is read ahead: a window over the bytes of one segment that moves forward, keeping what is not
+// used up yet in front of what comes next. As long as whole pages are used up, the window starts on a page, in memory as
+// in the file: records in it are read where they lie.
 
 import CLTPSystem
 

@@ -37,7 +37,8 @@ enum ShowLine {
   }
 
   static func decision(
-    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
+    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64,
+    _ className: String,
     _ out: inout TextBuffer
   ) {
     let start = out.count
@@ -112,7 +113,8 @@ enum ShowLine {
   }
 
   static func decisionJSON(
-    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64, _ className: String,
+    _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64,
+    _ className: String,
     _ out: inout TextBuffer
   ) {
     out.append("{\"kind\":\"decision\",\"time\":\"")

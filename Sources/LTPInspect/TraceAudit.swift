@@ -4,9 +4,7 @@
 
 import CLTP
 import LTPAdmission
-import LTPLimits
 import LTPRecords
-import LTPTrace
 
 struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   let log: LogState

@@ -5,7 +5,6 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
-import LTPTrace
 
 extension TraceScanner {
   func checkNeighbours<Visitor: BlockVisitor>(

@@ -5,7 +5,6 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
-import LTPTrace
 
 /// Takes the blocks of a log, each checked by itself and in its place.
 protocol BlockVisitor {

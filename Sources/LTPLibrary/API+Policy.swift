@@ -6,6 +6,7 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPObservation
+import LTPRecords
 import Synchronization
 
 @c @implementation

@@ -7,6 +7,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPFrames
 import LTPObservation
+import LTPRecords
 import Synchronization
 
 @c @implementation

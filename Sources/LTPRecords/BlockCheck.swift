@@ -5,30 +5,31 @@
 import CLTP
 
 /// What differs, and where in the block.
-public struct BlockFault: Error, Equatable {
-  public enum Kind: UInt8, Sendable {
+package struct BlockFault: Error, Equatable {
+  package enum Kind: UInt8, Sendable {
     case short, magic, version, hashID, shape, reserved, padding, bodyHash, blockHash
     case log, blockIndex, segmentIndex, previousHash, durableBlocks, hashing
   }
 
-  public let kind: Kind
+  package let kind: Kind
   /// Byte offset of the field in the block.
-  public let offset: Int
+  package let offset: Int
 
-  public init(_ kind: Kind, at offset: Int) {
+  package init(_ kind: Kind, at offset: Int) {
     self.kind = kind
     self.offset = offset
   }
 
   /// The block is whole, but not the one that should be here.
-  public var isOfPlace: Bool {
+  package var isOfPlace: Bool {
     switch kind {
     case .log, .segmentIndex, .blockIndex, .previousHash: true
-    default: false
+    case .short, .magic, .version, .hashID, .shape, .reserved, .padding, .bodyHash, .blockHash: false
+    case .durableBlocks, .hashing: false
     }
   }
 
-  public var text: StaticString {
+  package var text: StaticString {
     switch kind {
     case .short: "the block runs past the end of the segment"
     case .magic: "no block starts here (magic differs)"
@@ -65,10 +66,10 @@ public struct ChainPosition: Equatable, Sendable {
 }
 
 extension BlockHeader {
-  public static let bytesMax = 1 << 20
+  package static let bytesMax = 1 << 20
 
   /// Checks the header's shape, so that its sizes can be relied on. Needs 256 readable bytes.
-  public func checkShape() throws(BlockFault) {
+  package func checkShape() throws(BlockFault) {
     guard magic == LTP_BLOCK_MAGIC else { throw BlockFault(.magic, at: LTP_AT_block_header_magic) }
     guard version == LTP_TRACE_VERSION else { throw BlockFault(.version, at: LTP_AT_block_header_version) }
     guard hashID == LTP_HASH_SHA256 else { throw BlockFault(.hashID, at: LTP_AT_block_header_hash_id) }
@@ -89,7 +90,7 @@ extension BlockHeader {
 
   /// Checks the block by itself: shape, padding, hashes. `available` bytes can be read. `bodyDigest`: the body's
   /// SHA-256, if another thread has computed it already.
-  public func checkContent(available: Int, bodyDigest: Digest? = nil) throws(BlockFault) {
+  package func checkContent(available: Int, bodyDigest: Digest? = nil) throws(BlockFault) {
     guard available >= Int(LTP_BLOCK_HEADER_BYTES) else { throw BlockFault(.short, at: 0) }
     try checkShape()
     guard available >= sizeBytes else { throw BlockFault(.short, at: LTP_AT_block_header_size_bytes) }
@@ -110,7 +111,7 @@ extension BlockHeader {
   }
 
   /// Checks that this block is the next one of the chain.
-  public func checkPlace(_ position: ChainPosition) throws(BlockFault) {
+  package func checkPlace(_ position: ChainPosition) throws(BlockFault) {
     guard logID == position.logID else { throw BlockFault(.log, at: LTP_AT_block_header_log_id) }
     guard segmentIndex == position.segmentIndex else {
       throw BlockFault(.segmentIndex, at: LTP_AT_block_header_segment_index)
@@ -125,7 +126,7 @@ extension BlockHeader {
 }
 
 /// Offset of the first byte in `from ..< to` that is not zero.
-public func firstNonZero(_ base: UnsafeRawPointer, from: Int, to: Int) -> Int? {
+package func firstNonZero(_ base: UnsafeRawPointer, from: Int, to: Int) -> Int? {
   var offset = from
   while offset < to, offset % 8 != 0 {
     if base.load(fromByteOffset: offset, as: UInt8.self) != 0 { return offset }

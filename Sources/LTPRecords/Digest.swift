@@ -5,13 +5,13 @@ import CLTP
 import CLTPSystem
 
 public struct Digest: Equatable, Sendable {
-  public var words: (UInt64, UInt64, UInt64, UInt64)
+  package var words: (UInt64, UInt64, UInt64, UInt64)
 
   /// 32 zero bytes: the hash before the first block.
   public init() { words = (0, 0, 0, 0) }
 
   /// Reads 32 bytes.
-  public init(from bytes: UnsafeRawPointer) {
+  package init(from bytes: UnsafeRawPointer) {
     self.init()
     withUnsafeMutableBytes(of: &words) {
       $0.copyMemory(from: UnsafeRawBufferPointer(start: bytes, count: $0.count))
@@ -19,7 +19,7 @@ public struct Digest: Equatable, Sendable {
   }
 
   /// SHA-256 of `count` bytes, or nil when libcrypto fails (it has no memory).
-  public init?(of bytes: UnsafeRawPointer, count: Int) {
+  package init?(of bytes: UnsafeRawPointer, count: Int) {
     self.init()
     let failed = withUnsafeMutableBytes(of: &words) { out in
       ltp_system_sha256(bytes, count, out.baseAddress!.assumingMemoryBound(to: UInt8.self)) != 0
@@ -27,7 +27,7 @@ public struct Digest: Equatable, Sendable {
     if failed { return nil }
   }
 
-  public func store(to bytes: UnsafeMutableRawPointer) {
+  package func store(to bytes: UnsafeMutableRawPointer) {
     withUnsafeBytes(of: words) { bytes.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
   }
 
@@ -39,8 +39,8 @@ public struct Digest: Equatable, Sendable {
 
 /// A log's 128-bit name.
 public struct LogID: Equatable, Sendable {
-  public var low: UInt64
-  public var high: UInt64
+  package var low: UInt64
+  package var high: UInt64
 
   public init(low: UInt64, high: UInt64) {
     self.low = low

@@ -3,7 +3,7 @@
 
 import CLTP
 
-public func stateName(_ state: UInt8) -> StaticString {
+package func stateName(_ state: UInt8) -> StaticString {
   switch state {
   case LTP_STATE_UNKNOWN: "UNKNOWN"
   case LTP_STATE_HEALTHY: "HEALTHY"
@@ -16,7 +16,7 @@ public func stateName(_ state: UInt8) -> StaticString {
   }
 }
 
-public func verdictName(_ verdict: UInt8) -> StaticString {
+package func verdictName(_ verdict: UInt8) -> StaticString {
   switch verdict {
   case LTP_VERDICT_DENY: "DENY"
   case LTP_VERDICT_DEFER: "DEFER"
@@ -25,7 +25,7 @@ public func verdictName(_ verdict: UInt8) -> StaticString {
   }
 }
 
-public func reasonName(_ reason: UInt8) -> StaticString {
+package func reasonName(_ reason: UInt8) -> StaticString {
   switch reason {
   case LTP_REASON_NONE: "NONE"
   case LTP_REASON_ADMITTED: "ADMITTED"
@@ -51,7 +51,7 @@ public func reasonName(_ reason: UInt8) -> StaticString {
   }
 }
 
-public func signalName(_ signal: UInt8) -> StaticString {
+package func signalName(_ signal: UInt8) -> StaticString {
   switch signal {
   case LTP_SIGNAL_NONE: "NONE"
   case LTP_SIGNAL_CONNECTION_BACKLOG_GROWING: "CONNECTION_BACKLOG_GROWING"

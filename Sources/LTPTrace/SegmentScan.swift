@@ -2,7 +2,6 @@
 // Walks the blocks of one segment and gathers what a writer needs in order to go on after them.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 /// What the blocks read so far say about the log.

@@ -58,7 +58,9 @@ extension TraceWriter where Storage: ~Copyable {
   }
 
   mutating func say<Record>(_ record: Record, in gathering: Gathering) -> Bool {
-    guard let memory = place(MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES), in: gathering) else { return false }
+    guard let memory = place(MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES), in: gathering) else {
+      return false
+    }
     storeRecord(record, at: memory)
     return true
   }
