@@ -24,10 +24,12 @@ enum SeedBlocks {
     for segment in trace.segments {
       var bodies: [UInt8] = [1]
       for place in trace.blockPlaces where place.segment == segment.index {
-        let header = Array(segment.bytes[place.offset..<place.offset + 256])
-        let slots = Int(header[56]) | Int(header[57]) << 8
+        let header = segment.bytes.withUnsafeBytes {
+          $0.loadUnaligned(fromByteOffset: place.offset, as: ltp_block_header.self)
+        }
+        let slots = Int(header.slot_count)
         bodies += [UInt8(truncatingIfNeeded: place.lane), UInt8((slots - 1) & 255), UInt8((slots - 1) >> 8)]
-        bodies += header[80..<88]
+        bodies += withUnsafeBytes(of: header.orientation_word.littleEndian) { Array($0) }
         bodies += segment.bytes[place.offset + 256..<place.offset + 256 + slots * 32]
       }
       write(bodies, "\(directory)/bodies-\(segment.index)")

@@ -65,12 +65,13 @@ struct HostileTests {
     let directory = TemporaryDirectory()
     let trace = GoodTraces.small()
     trace.write(to: directory)
-    directory.patch(TraceBuilder.name(0), at: 8) { _ in 99 }
+    directory.patch(TraceBuilder.name(0), at: LTP_AT_block_header_version) { _ in 99 }
     #expect(try Inspector(directory.path).verify().violations.map(\.kind) == [.chain])
     // Hashed as version 99: another format, not damage.
     var bytes = directory.read(TraceBuilder.name(0))
     bytes.withUnsafeMutableBytes { raw in
-      Digest(of: raw.baseAddress!, count: 224)!.store(to: raw.baseAddress! + 224)
+      let hash = raw.baseAddress! + LTP_AT_block_header_block_hash
+      Digest(of: raw.baseAddress!, count: LTP_AT_block_header_block_hash)!.store(to: hash)
     }
     directory.write(bytes, to: TraceBuilder.name(0))
     #expect(failure(directory.path)?.contains("version 99") == true)

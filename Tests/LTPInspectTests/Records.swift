@@ -12,8 +12,10 @@ enum Records {
     return withUnsafeBytes(of: &record) { Array($0) }
   }
 
-  static func header(_ kind: UInt8, slots: Int) -> ltp_control_header {
-    ltp_control_header(kind: kind, reserved: 0, slot_count: UInt16(slots), time_us: 3)
+  static func header(_ kind: RecordKind) -> ltp_control_header {
+    var header = ltp_control_header(kind)
+    header.time_us = 3
+    return header
   }
 
   // MARK: Policy
@@ -36,23 +38,22 @@ enum Records {
   }
 
   static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: 64)
-    bytes.withUnsafeMutableBytes { raw in
-      raw.storeBytes(of: header(LTP_RECORD_POLICY, slots: 504), as: ltp_control_header.self)
-      raw.storeBytes(of: generation, toByteOffset: 8, as: UInt32.self)
-      raw.storeBytes(of: slot, toByteOffset: 12, as: UInt32.self)
-      policy.withUnsafeBytes {
-        Digest(of: $0.baseAddress!, count: $0.count)!.store(to: raw.baseAddress! + 16)
-      }
+    var record = ltp_policy_record()
+    record.header = header(.policy)
+    record.policy_generation = generation
+    record.policy_slot = slot
+    withUnsafeMutableBytes(of: &record.policy) { $0.copyBytes(from: policy) }
+    withUnsafeMutableBytes(of: &record.digest) { raw in
+      Digest(of: policy, count: policy.count)!.store(to: raw.baseAddress!)
     }
-    return bytes + policy
+    return bytes(record)
   }
 
   // MARK: Control
 
   static func opened(run: UInt32, nextLane: UInt32, cutBytes: UInt64 = 0) -> [UInt8] {
     var record = ltp_opened_record()
-    record.header = header(LTP_RECORD_OPENED, slots: 4)
+    record.header = header(.opened)
     record.run = run
     record.next_lane_id = nextLane
     record.process_id = 4711
@@ -64,7 +65,7 @@ enum Records {
     run: UInt32, nextLane: UInt32, bytes size: UInt64, word: OrientationWord, generation: UInt32
   ) -> [UInt8] {
     var record = ltp_segment_record()
-    record.header = header(LTP_RECORD_SEGMENT, slots: 4)
+    record.header = header(.segment)
     record.run = run
     record.next_lane_id = nextLane
     record.segment_bytes = size
@@ -79,7 +80,7 @@ enum Records {
     evidence: [ltp_evidence] = [], text: String = "", monotonic: UInt64 = TraceBuilder.startMonotonic
   ) -> [UInt8] {
     var record = ltp_transition_record()
-    record.header = header(LTP_RECORD_TRANSITION, slots: 8)
+    record.header = header(.transition)
     record.word_before = from.rawValue
     record.word_after = to.rawValue
     record.time_monotonic_ns = monotonic
@@ -88,7 +89,8 @@ enum Records {
     record.evidence_count = UInt8(evidence.count)
     withUnsafeMutableBytes(of: &record.evidence) { raw in
       for (index, entry) in evidence.enumerated() {
-        raw.storeBytes(of: entry, toByteOffset: index * 24, as: ltp_evidence.self)
+        raw.storeBytes(
+          of: entry, toByteOffset: index * MemoryLayout<ltp_evidence>.stride, as: ltp_evidence.self)
       }
     }
     withUnsafeMutableBytes(of: &record.text) { $0.copyBytes(from: text.utf8.prefix(119)) }
@@ -107,7 +109,7 @@ enum Records {
 
   static func text(id: UInt32, _ text: String) -> [UInt8] {
     var record = ltp_text_record()
-    record.header = header(LTP_RECORD_TEXT, slots: 4)
+    record.header = header(.text)
     record.text_id = id
     withUnsafeMutableBytes(of: &record.text) { $0.copyBytes(from: text.utf8.prefix(115)) }
     return bytes(record)
@@ -115,7 +117,7 @@ enum Records {
 
   static func sealed(blocks: UInt64, decisions: UInt64) -> [UInt8] {
     var record = ltp_sealed_record()
-    record.header = header(LTP_RECORD_SEALED, slots: 2)
+    record.header = header(.sealed)
     record.block_count = blocks
     record.decision_count = decisions
     return bytes(record)
@@ -123,25 +125,14 @@ enum Records {
 
   static func closed(decisions: UInt64, unrecorded: UInt64) -> [UInt8] {
     var record = ltp_closed_record()
-    record.header = header(LTP_RECORD_CLOSED, slots: 2)
+    record.header = header(.closed)
     record.decision_count = decisions
     record.unrecorded_count = unrecorded
     return bytes(record)
   }
 
   static func watermark(_ log: LogID, _ durable: UInt64) -> [UInt8] {
-    var mark = ltp_watermark()
-    mark.magic = LTP_WATERMARK_MAGIC
-    withUnsafeMutableBytes(of: &mark.log_id) { raw in
-      raw.storeBytes(of: log.low, as: UInt64.self)
-      raw.storeBytes(of: log.high, toByteOffset: 8, as: UInt64.self)
-    }
-    mark.durable_blocks = durable
-    withUnsafeMutableBytes(of: &mark) { raw in
-      let hashed = raw.count - Int(LTP_HASH_BYTES)
-      Digest(of: raw.baseAddress!, count: hashed)!.store(to: raw.baseAddress! + hashed)
-    }
-    return bytes(mark)
+    bytes(Watermark.sealed(logID: log, durableBlocks: durable)!)
   }
 
   // MARK: Lanes

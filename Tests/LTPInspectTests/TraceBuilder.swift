@@ -69,7 +69,9 @@ final class TraceBuilder {
         segmentDecisions += 1
         runDecisions += 1
       } else if slots[slot] == LTP_RECORD_UNRECORDED {
-        runUnrecorded &+= slots[slot + 16..<slot + 24].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        runUnrecorded &+= slots.withUnsafeBytes {
+          $0.loadUnaligned(fromByteOffset: slot, as: ltp_unrecorded_record.self).denied_count
+        }
       }
     }
   }

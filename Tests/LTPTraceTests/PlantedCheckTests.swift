@@ -18,8 +18,10 @@ struct PlantedCheckTests {
     let block = file.visible + scene.blockOffsets(0).last!
     let header = block.assumingMemoryBound(to: ltp_block_header.self)
     change(header)
-    Digest(of: block + 256, count: Int(header.pointee.slot_count) * 32)!.store(to: block + 192)
-    Digest(of: block, count: 224)!.store(to: block + 224)
+    Digest(of: block + 256, count: Int(header.pointee.slot_count) * 32)!
+      .store(to: block + LTP_AT_block_header_body_hash)
+    Digest(of: block, count: LTP_AT_block_header_block_hash)!
+      .store(to: block + LTP_AT_block_header_block_hash)
     do throws(Violation) {
       _ = try TraceWalk(scene.disk, ledger: scene.ledger)
       return nil

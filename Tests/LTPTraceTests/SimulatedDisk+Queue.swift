@@ -96,9 +96,11 @@ extension SimulatedDisk {
         let last = 256 + Int(header.pointee.slot_count) * 32 - 1
         copy.storeBytes(
           of: ~copy.load(fromByteOffset: last, as: UInt8.self), toByteOffset: last, as: UInt8.self)
-        Digest(of: copy + 256, count: Int(header.pointee.slot_count) * 32)!.store(to: copy + 192)
+        Digest(of: copy + 256, count: Int(header.pointee.slot_count) * 32)!
+          .store(to: copy + LTP_AT_block_header_body_hash)
       }
-      Digest(of: copy, count: 224)!.store(to: copy + 224)
+      Digest(of: copy, count: LTP_AT_block_header_block_hash)!
+        .store(to: copy + LTP_AT_block_header_block_hash)
     }
     file.writeDurably(copy, count: count, offset: Int(write.offset))
   }

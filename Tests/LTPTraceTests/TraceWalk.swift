@@ -89,18 +89,28 @@ struct TraceWalk {
     guard header.version == 2, header.hash_id == 1, header.header_bytes == 256, header.slot_count > 0,
       Int(header.size_bytes) == (used + 4095) / 4096 * 4096, Int(header.size_bytes) <= left
     else { throw Violation("shape") }
-    guard sha256(block, 224) == bytes(block + 224, 32) else { throw Violation("block hash") }
-    guard sha256(block + 256, used - 256) == bytes(block + 192, 32) else { throw Violation("body hash") }
-    guard isZero(block + 104, 56), isZero(block + used, Int(header.size_bytes) - used) else {
+    guard sha256(block, LTP_AT_block_header_block_hash) == bytes(block + LTP_AT_block_header_block_hash, 32)
+    else { throw Violation("block hash") }
+    guard sha256(block + 256, used - 256) == bytes(block + LTP_AT_block_header_body_hash, 32) else {
+      throw Violation("body hash")
+    }
+    let reserved = LTP_AT_block_header_reserved..<LTP_END_block_header_reserved
+    guard isZero(block + reserved.lowerBound, reserved.count),
+      isZero(block + used, Int(header.size_bytes) - used)
+    else {
       throw Violation("padding")
     }
     guard header.segment_index == segment else { throw Violation("segment index \(header.segment_index)") }
     guard hasBlocks || segment != 0 || header.block_index == 0 else { throw Violation("first block") }
     if hasBlocks || header.block_index == 0 {
       guard header.block_index == blockCount else { throw Violation("block index, not \(blockCount)") }
-      guard bytes(block + 160, 32) == lastHash else { throw Violation("previous hash") }
+      guard bytes(block + LTP_AT_block_header_previous_hash, 32) == lastHash else {
+        throw Violation("previous hash")
+      }
     }
-    guard !hasBlocks || bytes(block + 16, 16) == logID else { throw Violation("log id") }
+    guard !hasBlocks || bytes(block + LTP_AT_block_header_log_id, 16) == logID else {
+      throw Violation("log id")
+    }
     guard header.durable_blocks <= header.block_index, header.durable_blocks >= durableBlocks else {
       throw Violation("durable blocks \(header.durable_blocks)")
     }
@@ -112,8 +122,8 @@ struct TraceWalk {
     if !hasBlocks { firstBlock = header.block_index }
     hasBlocks = true
     blockCount = header.block_index + 1
-    lastHash = bytes(block + 224, 32)
-    logID = bytes(block + 16, 16)
+    lastHash = bytes(block + LTP_AT_block_header_block_hash, 32)
+    logID = bytes(block + LTP_AT_block_header_log_id, 16)
     durableBlocks = header.durable_blocks
     segmentBlocks += 1
     unixTimes.append(header.base_unix_ns)
@@ -154,9 +164,9 @@ struct TraceWalk {
       }
       switch bytes.kind {
       case LTP_RECORD_DECISION: segmentDecisions += 1
-      case LTP_RECORD_OBSERVED: try know(address.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+      case LTP_RECORD_OBSERVED: try know(address.load(as: ltp_observed_record.self).orientation_word)
       case LTP_RECORD_UNRECORDED:
-        unrecorded[header.lane_id, default: 0] += address.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
+        unrecorded[header.lane_id, default: 0] += address.load(as: ltp_unrecorded_record.self).denied_count
       default: break
       }
     }
@@ -203,15 +213,18 @@ struct TraceWalk {
     case LTP_RECORD_SEGMENT: try takeSegment(record.load(as: ltp_segment_record.self))
     case LTP_RECORD_TRANSITION: try takeTransition(record)
     case LTP_RECORD_POLICY:
-      let generation = record.load(fromByteOffset: 8, as: UInt32.self)
-      guard sha256(record + 64, MemoryLayout<ltp_policy>.size) == bytes(record + 16, 32) else {
+      let generation = record.assumingMemoryBound(to: ltp_policy_record.self).pointee.policy_generation
+      let policy = record + LTP_AT_policy_record_policy
+      guard
+        sha256(policy, MemoryLayout<ltp_policy>.size) == bytes(record + LTP_AT_policy_record_digest, 32)
+      else {
         throw Violation("policy digest")
       }
       knownPolicies.insert(generation)
       policyGeneration = max(policyGeneration, generation)
     case LTP_RECORD_TEXT:
-      let id = record.load(fromByteOffset: 8, as: UInt32.self)
-      let text = bytes(record + 12, 116)
+      let id = record.load(as: ltp_text_record.self).text_id
+      let text = bytes(record + LTP_AT_text_record_text, Int(LTP_TEXT_BYTES_MAX) + 1)
       guard id >= 1, texts[id] == nil || texts[id] == text else { throw Violation("text \(id) changed") }
       texts[id] = text
     case LTP_RECORD_SEALED:
