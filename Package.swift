@@ -75,7 +75,9 @@ let package = Package(
     // reads traces: verify, summary, show, redecide
     .target(
       name: "LTPInspect",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPTrace"],
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPTrace",
+      ],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",

@@ -197,7 +197,7 @@ struct RecordViolationTests {
     .init("a policy that breaks the never list", .policy, "cannot have been loaded") { trace in
       trace.load(
         Records.defaultPolicy { policy in
-          let rules = UnsafeMutableRawPointer(policy) + Int(LTP_POLICY_RULES_OFFSET)
+          let rules = UnsafeMutableRawPointer(policy) + LTP_AT_policy_rules
           let entry = (Int(LTP_STATE_FAILED) * 128 + 56) * 8
           (rules + entry).storeBytes(of: LTP_VERDICT_EXECUTE, as: UInt8.self)
           (rules + entry + 1).storeBytes(of: LTP_REASON_ADMITTED, as: UInt8.self)

@@ -34,7 +34,7 @@ enum Records {
   }
 
   static func threshold(_ policy: [UInt8], state: UInt8) -> UInt8 {
-    policy[Int(LTP_POLICY_THRESHOLDS_OFFSET) + Int(state)]
+    policy[LTP_AT_policy_priority_threshold + Int(state)]
   }
 
   static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
