@@ -38,7 +38,7 @@ let package = Package(
     // what the trace holds, byte by byte: kinds, views, words, block headers, digests, names
     .target(name: "LTPRecords", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
     // bytes -> frame view
-    .target(name: "LTPFrames", dependencies: ["CLTP"], swiftSettings: core),
+    .target(name: "LTPFrames", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
     // rates, permits, and what moves them
     .target(name: "LTPLimits", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
     // frame -> lane (orientation, policy, limits, continuity) -> verdict and record
@@ -75,9 +75,7 @@ let package = Package(
     // reads traces: verify, summary, show, redecide
     .target(
       name: "LTPInspect",
-      dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPTrace",
-      ],
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTrace"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",

@@ -4,7 +4,6 @@
 // never sees half of one, and what it reads is checked before it is believed.
 
 public import CLTP
-import LTPFrames
 public import LTPRecords
 import Synchronization
 

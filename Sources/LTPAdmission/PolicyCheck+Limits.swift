@@ -2,7 +2,7 @@
 // Whether a policy's limits are whole and within their ranges.
 
 import CLTP
-import LTPFrames
+import LTPRecords
 
 extension PolicyCheck {
   static func checkLimits(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {

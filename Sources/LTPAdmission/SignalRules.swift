@@ -2,7 +2,7 @@
 // ltp_signal_rules: the built-in ones, and what is wrong with a host's or a policy's.
 
 public import CLTP
-import LTPFrames
+import LTPRecords
 
 /// A mistake in signal rules. `signal` is LTP_SIGNAL_NONE when no signal is to blame.
 public struct SignalRulesFault: Error {

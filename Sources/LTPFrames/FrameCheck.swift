@@ -7,6 +7,7 @@
 // Embedded Swift refuses its key paths in the Swift 6 language mode.)
 
 import CLTP
+import LTPRecords
 
 /// The place of a field in a copy of its structure. Only good for its distance from the copy's start.
 func address<Value>(_ value: inout Value) -> UnsafeRawPointer {

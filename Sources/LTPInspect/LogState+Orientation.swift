@@ -4,7 +4,6 @@
 
 import CLTP
 import LTPAdmission
-import LTPFrames
 import LTPRecords
 
 extension LogState {

@@ -5,7 +5,6 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPFrames
 import LTPObservation
 import LTPRecords
 import Synchronization

@@ -3,7 +3,6 @@
 
 import CLTP
 import LTPAdmission
-import LTPFrames
 import LTPRecords
 
 struct GivenTransition {

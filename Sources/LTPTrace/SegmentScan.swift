@@ -10,6 +10,9 @@ struct LogFacts {
   var nextLaneID: UInt32 = 1
   var controlSequence: UInt64 = 0
   var word: UInt64 = 0
+  /// The policy that `word` is under ...
+  var wordGeneration: UInt32 = 0
+  /// ... and the highest number that any policy has.
   var policyGeneration: UInt32 = 0
   /// Highest durable_blocks that any block claims.
   var durableBlocks: UInt64 = 0
@@ -94,12 +97,17 @@ struct SegmentScan {
       facts.run = max(facts.run, segment.run)
       facts.nextLaneID = max(facts.nextLaneID, segment.next_lane_id)
       facts.word = segment.orientation_word
+      facts.wordGeneration = segment.policy_generation
       facts.policyGeneration = max(facts.policyGeneration, segment.policy_generation)
     case .transition:
       facts.word = record.transition.pointee.word_after
+      facts.wordGeneration = record.transition.pointee.policy_generation
       facts.policyGeneration = max(facts.policyGeneration, record.transition.pointee.policy_generation)
     case .sealed: isSealed = true
-    case .policy, .text, .closed: break
+    case .policy:
+      // Its transition may never have come: the number is used all the same.
+      facts.policyGeneration = max(facts.policyGeneration, record.policy.pointee.policy_generation)
+    case .text, .closed: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
     case .decision, .replay, .observed, .unrecorded, .hello, .time: break
     }

@@ -44,6 +44,9 @@ public struct RecoveredLog {
   public var nextLaneID: UInt32
   public var controlSequence: UInt64
   public var word: UInt64
+  /// The policy that `word` is under.
+  public var wordGeneration: UInt32
+  /// The highest number that any policy has.
   public var policyGeneration: UInt32
   public var oldestSegment: UInt64
   /// Blocks and decisions in the segment so far.

@@ -19,10 +19,13 @@ struct ControlBlock {
 /// What control records have said in this run, and where the log left off.
 struct Said {
   var opened = false
+  /// The highest number that any policy has.
   var generation: UInt32
   var texts = 0
   /// Of the last transition.
   var word: UInt64
+  /// The policy that the word is under. A policy may be in a sealed block while its transition is not yet.
+  var wordGeneration: UInt32
 }
 
 /// How much of a segment's preamble has been said.
@@ -107,6 +110,7 @@ extension TraceWriter where Storage: ~Copyable {
       }
       guard say(record.pointee, in: .control) else { return false }
       said.word = record.pointee.word_after
+      said.wordGeneration = record.pointee.policy_generation
       orientation.markDrained(epoch: OrientationWord(rawValue: said.word).epoch)
       progressed = true
     }
@@ -230,7 +234,7 @@ extension TraceWriter where Storage: ~Copyable {
     record.next_lane_id = progress.pointee.nextLaneID.load(ordering: .acquiring)
     record.segment_bytes = configuration.segmentBytes
     record.orientation_word = sealed.word
-    record.policy_generation = sealed.generation
+    record.policy_generation = sealed.wordGeneration
     record.block_bytes = UInt32(configuration.blockBytes)
     guard say(record, in: gathering) else { return false }
     guard sealed.opened else { return true }

@@ -39,7 +39,9 @@ struct SignalRulesTests {
     #expect(rule(LTP_SIGNAL_QUORUM_LOST) { ($0.flags, $0.exit) = (LTP_SIGNAL_RULE_BELOW, .max) } != nil)
     #expect(rule(LTP_SIGNAL_QUORUM_LOST) { $0.weight = 99 }?.signal == LTP_SIGNAL_QUORUM_LOST)
     #expect(rule(LTP_SIGNAL_METRICS_STABILIZED) { $0.stale_ns = 1 } != nil)
-    #expect(rule(LTP_SIGNAL_OPERATOR) { $0.condition = LTP_CONDITION_FAILED } != nil)
+    for signal in [LTP_SIGNAL_NONE, UInt8(LTP_OBSERVATION_COUNT) + 1, UInt8(LTP_OBSERVATION_MAX)] {
+      #expect(rule(signal) { $0.condition = LTP_CONDITION_FAILED } != nil, "no observation has this number")
+    }
     #expect(fault { $0.observe_interval_ns = 0 } != nil)
     #expect(fault { $0.state_dwell_ns = .max } != nil)
     #expect(fault { $0.flags = 8 } != nil)
