@@ -85,24 +85,34 @@ let package = Package(
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
-    .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords"]),
-    .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames"]),
-    .testTarget(name: "LTPAdmissionTests", dependencies: ["LTPRecords", "LTPLimits", "LTPAdmission"]),
-    .testTarget(name: "LTPLimitsTests", dependencies: ["LTPRecords", "LTPLimits"]),
-    .testTarget(name: "LTPClientTests", dependencies: ["LTPClient"]),
-    .testTarget(name: "LTPObservationTests", dependencies: ["LTPRecords", "LTPObservation", "LTPAdmission"]),
+    // what tests of several modules share: seeds, a guard against hangs, records, traces, the simulated disk
+    .target(
+      name: "LTPTestSupport",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPAdmission", "LTPTrace"],
+      path: "Tests/Support", swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
+    .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords", "LTPTestSupport"]),
+    .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames", "LTPTestSupport"]),
+    .testTarget(
+      name: "LTPAdmissionTests", dependencies: ["LTPRecords", "LTPLimits", "LTPAdmission", "LTPTestSupport"]),
+    .testTarget(name: "LTPLimitsTests", dependencies: ["LTPRecords", "LTPLimits", "LTPTestSupport"]),
+    .testTarget(name: "LTPClientTests", dependencies: ["LTPClient", "LTPTestSupport"]),
+    .testTarget(
+      name: "LTPObservationTests",
+      dependencies: ["LTPRecords", "LTPObservation", "LTPAdmission", "LTPTestSupport"]),
     .testTarget(
       name: "LTPTraceTests",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTrace", "LTPInspect",
+        "LTPTestSupport",
       ]),
-    .testTarget(name: "LTPPolicyTests", dependencies: ["LTP", "LTPPolicy"]),
-    .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect"]),
-    .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect"]),
+    .testTarget(name: "LTPPolicyTests", dependencies: ["LTP", "LTPPolicy", "LTPTestSupport"]),
+    .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect", "LTPTestSupport"]),
+    .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect", "LTPTestSupport"]),
     .testTarget(
       name: "LTPInspectTests",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPTrace", "LTPInspect", "LTPLibrary", "ltp",
+        "LTPTestSupport",
       ]),
   ]
 )

@@ -3,14 +3,15 @@
 // loops of their own, and both have a short way and a long one.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
-@Suite struct BatchTests {
+@Suite(.guarded) struct BatchTests {
   private static let now: UInt64 = 1_000_000_000
 
-  private func randomRequest(_ random: inout SeededRandom, key: ContinuityKey, frameID: UInt64)
+  private func randomRequest(_ random: inout SplitMix64, key: ContinuityKey, frameID: UInt64)
     -> ltp_long_request
   {
     let session = random.next() % 64
@@ -42,7 +43,7 @@ import Testing
     let harness = LaneHarness(now: Self.now)
     let single = harness.lane(id: 1)
     let batch = harness.lane(id: 2)
-    var random = SeededRandom(state: UInt64(stride))
+    var random = TestSeed.random(UInt64(stride))
     let states = (1..<UInt8(LTP_STATE_COUNT)).map { $0 }
     var frameID: UInt64 = 0
     var executed = 0

@@ -3,11 +3,12 @@
 
 import CLTP
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
-@Suite struct DecisionTests {
+@Suite(.guarded) struct DecisionTests {
   /// One rule in words.
   struct PlainRule {
     var outcome: Outcome
@@ -43,7 +44,7 @@ import Testing
 
   @Test("the branch-free decision equals the plain one, for 200,000 random rules and requests")
   func equalsPlain() {
-    var random = SeededRandom(state: 1)
+    var random = TestSeed.random(1)
     let outcomes = [
       Outcome(verdict: LTP_VERDICT_EXECUTE, reason: LTP_REASON_ADMITTED),
       Outcome(verdict: LTP_VERDICT_DEFER, reason: LTP_REASON_SYSTEM_UNSTABLE),

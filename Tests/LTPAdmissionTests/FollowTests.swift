@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPTestSupport
 import Synchronization
 import Testing
 
@@ -36,7 +37,7 @@ private final class PageHarness: @unchecked Sendable {
   }
 }
 
-@Suite("Following a page")
+@Suite("Following a page", .guarded)
 struct FollowTests {
   private let shared = PageHarness()
   private let start: UInt64 = 1_000_000_000
@@ -189,7 +190,7 @@ struct FollowTests {
         while !done.isSet {
           lanes[index - 2].release()
           let verdict = lanes[index - 2].admit(request())
-          if verdict.epoch < epoch { backwards.increment() }
+          if verdict.epoch < epoch { backwards.add() }
           epoch = verdict.epoch
         }
       }

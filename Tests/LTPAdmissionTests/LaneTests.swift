@@ -2,11 +2,12 @@
 // Lanes: what they decide, and that each decision is a record.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
-@Suite struct LaneTests {
+@Suite(.guarded) struct LaneTests {
   @Test func seesATransitionWithItsNextDecision() {
     let harness = LaneHarness()
     let lane = harness.lane()
@@ -24,7 +25,7 @@ import Testing
 
   @Test("a change of any single bit of the word is seen, at any clock")
   func everyChangeIsSeen() {
-    var random = SeededRandom(state: 3)
+    var random = TestSeed.random(3)
     let harness = LaneHarness()
     let lane = harness.lane(blockBytes: 65536, blockCount: 2)
     for round in 0..<1000 {

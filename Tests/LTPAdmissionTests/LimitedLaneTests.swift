@@ -6,6 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPLimits
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
@@ -48,7 +49,7 @@ extension LaneHarness {
   }
 }
 
-@Suite("A lane under limits")
+@Suite("A lane under limits", .guarded)
 struct LimitedLaneTests {
   private func gate(_ record: ltp_decision_record) -> UInt8 { record.inputs >> LTP_INPUT_GATE_SHIFT }
 
@@ -285,7 +286,7 @@ struct LimitedLaneTests {
       ($0.concurrency_min, $0.concurrency_initial, $0.concurrency_max) = (20, 20, 20)
       $0.permit_ttl_ms = 1000
     }
-    var random = SeededRandom(state: 4)
+    var random = TestSeed.random(4)
     let requests = (0..<100).map { index in
       var asked = request(
         [8, 9, 24, 40, 0, 200][Int.random(in: 0..<6, using: &random)], frameID: UInt64(index),

@@ -3,11 +3,12 @@
 
 import CLTP
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
-@Suite struct OrientationTests {
+@Suite(.guarded) struct OrientationTests {
   @Test func concurrentPublishersLoseNoTransition() {
     let harness = LaneHarness()
     harness.drain()
@@ -25,7 +26,7 @@ import Testing
           if word.epoch != expected || record.pointee.evidence.0.value != Int64(word.threshold) {
             Issue.record("epoch \(word.epoch) instead of \(expected)")
           }
-          drained.increment()
+          drained.add()
           harness.orientation.markDrained(epoch: word.epoch)
           if drained.count == 4000 { stop.set() }
         }

@@ -2,11 +2,12 @@
 // What a policy may say: the built-in one against the protocol's table, and each refusal.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
-@Suite struct PolicyTests {
+@Suite(.guarded) struct PolicyTests {
   static func refusal(_ change: (inout ltp_policy) -> Void) -> PolicyRefusal? {
     var policy = LaneHarness.builtInPolicy()
     change(&policy)

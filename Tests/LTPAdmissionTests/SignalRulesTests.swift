@@ -2,11 +2,12 @@
 // What is wrong with signal rules, by themselves and in a policy.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
-@Suite("Signal rules")
+@Suite("Signal rules", .guarded)
 struct SignalRulesTests {
   @Test("what is wrong with rules is said, and whose rule it is")
   func checks() throws {

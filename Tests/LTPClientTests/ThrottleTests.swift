@@ -3,6 +3,7 @@
 
 import CLTP
 import Foundation
+import LTPTestSupport
 import Testing
 
 @testable import LTPClient
@@ -37,7 +38,7 @@ private final class Client: @unchecked Sendable {
   }
 }
 
-@Suite("The caller's side")
+@Suite("The caller's side", .guarded)
 struct ThrottleTests {
   @Test("a server that takes all is sent all; one that takes little is sent little more than K times that")
   func adapts() {
@@ -95,15 +96,9 @@ struct ThrottleTests {
   func threads() {
     let client = Client { $0.retries_per_second_min = 0 }
     let now: UInt64 = 1_000_000_000_000
-    let group = DispatchGroup()
-    for _ in 0..<4 {
-      group.enter()
-      Thread.detachNewThread {
-        for _ in 0..<5000 { _ = client.throttle.request(now: now) }
-        group.leave()
-      }
+    runThreads(4) { _ in
+      for _ in 0..<5000 { _ = client.throttle.request(now: now) }
     }
-    group.wait()
     #expect((0..<5000).count { _ in client.throttle.retry(now: now) } == 2000)
   }
 

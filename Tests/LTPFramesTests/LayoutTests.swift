@@ -3,11 +3,12 @@
 // Sizes and offsets as other implementations have them: numbers, so that a change of ltp.h shows here.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPFrames
 
-@Suite("Layout")
+@Suite("Layout", .guarded)
 struct LayoutTests {
   @Test("sizes are multiples of a line")
   func sizes() {

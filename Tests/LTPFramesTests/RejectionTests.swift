@@ -5,6 +5,7 @@
 
 import CLTP
 import LTPFrames
+import LTPTestSupport
 import Testing
 
 /// One value that spoils a valid frame.
@@ -41,7 +42,7 @@ struct Spoiler: CustomStringConvertible, Sendable {
   }
 }
 
-@Suite("fault 26: malformed frames, every field")
+@Suite("fault 26: malformed frames, every field", .guarded)
 struct RejectionTests {
   @Test("fault 26: the valid frames that the tables start from", arguments: BaseFrame.allCases)
   func baseFramesPass(base: BaseFrame) {

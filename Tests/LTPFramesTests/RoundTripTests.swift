@@ -6,14 +6,15 @@
 import CLTP
 import Glibc
 import LTPFrames
+import LTPTestSupport
 import Testing
 
-@Suite("fault 26: malformed frames, round trips")
+@Suite("fault 26: malformed frames, round trips", .guarded)
 struct RoundTripTests {
   @Test(
     "fault 26: random valid frames re-encode identically at offsets 0 to 7", arguments: FrameKind.all)
   func everyAlignment(kind: FrameKind) {
-    var random = SplitMix64(seed: 26)
+    var random = TestSeed.random(26)
     let room = UnsafeMutableRawPointer.allocate(byteCount: 512, alignment: 64)
     defer { room.deallocate() }
     for _ in 0..<500 {
@@ -31,7 +32,7 @@ struct RoundTripTests {
     "fault 26: with any one byte changed, a frame is refused or re-encodes identically",
     arguments: FrameKind.all)
   func everyByteChanged(kind: FrameKind) {
-    var random = SplitMix64(seed: 2_626)
+    var random = TestSeed.random(2_626)
     var frame = kind.randomFrame(&random)
     let target = UnsafeMutableRawPointer.allocate(byteCount: 192, alignment: 64)
     defer { target.deallocate() }
@@ -52,7 +53,7 @@ struct RoundTripTests {
 
   @Test("fault 26: a frame cut at every length is refused as short", arguments: FrameKind.all)
   func everyLength(kind: FrameKind) {
-    var random = SplitMix64(seed: 3)
+    var random = TestSeed.random(3)
     let frame = kind.randomFrame(&random)
     for length in -1..<frame.count {
       let expected =
@@ -72,7 +73,7 @@ struct RoundTripTests {
     let pages = try #require(mapped != MAP_FAILED ? mapped : nil)
     defer { munmap(pages, 2 * page) }
     try #require(mprotect(pages + page, page, PROT_NONE) == 0)
-    var random = SplitMix64(seed: 4)
+    var random = TestSeed.random(4)
     let frame = kind.randomFrame(&random)
     let source = pages + page - frame.count
     source.copyMemory(from: frame, byteCount: frame.count)

@@ -4,15 +4,16 @@
 
 import CLTP
 import LTPFrames
+import LTPTestSupport
 import Testing
 
-@Suite("fault 26: malformed frames, the request path")
+@Suite("fault 26: malformed frames, the request path", .guarded)
 struct WellFormedTests {
   static let framesPerSeed = 250_000
 
-  @Test("fault 26: isWellFormed equals the full check on mutated frames", arguments: 0..<8)
-  func equalsFullCheck(seed: Int) {
-    var random = SplitMix64(seed: UInt64(seed))
+  @Test("fault 26: isWellFormed equals the full check on mutated frames", arguments: TestSeed.each(0...7))
+  func equalsFullCheck(seed: UInt64) {
+    var random = TestSeed.random(seed)
     let kinds = FrameKind.all.filter { $0.type == LTP_FRAME_ROUTE_REQUEST }
     var frames = kinds.map { $0.randomFrame(&random) + [UInt8](repeating: 0, count: 64) }
     var accepted = 0

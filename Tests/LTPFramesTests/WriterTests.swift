@@ -4,13 +4,14 @@
 
 import CLTP
 import LTPFrames
+import LTPTestSupport
 import Testing
 
-@Suite("Writers")
+@Suite("Writers", .guarded)
 struct WriterTests {
   @Test("frameInit zeroes the frame and writes its header", arguments: FrameKind.all)
   func initialises(kind: FrameKind) {
-    var random = SplitMix64(seed: 5)
+    var random = TestSeed.random(5)
     let sizeBytes = kind.randomFrame(&random).count
     var bytes = [UInt8](repeating: 0xAA, count: 200)
     #expect(frameInit(&bytes, capacity: sizeBytes, type: kind.type, flags: kind.flags) == LTP_OK)
@@ -66,7 +67,7 @@ struct WriterTests {
 
   @Test("frameCheck fills in the C structure")
   func checkForC() {
-    var random = SplitMix64(seed: 6)
+    var random = TestSeed.random(6)
     let frame = FrameKind.all[0].randomFrame(&random)
     var error = ltp_frame_error(status: -1, offset: 99, field: nil)
     #expect(frameCheck(frame, available: 64, error: &error) == LTP_OK)
@@ -82,7 +83,7 @@ struct WriterTests {
 
   @Test("a typed view refuses other types")
   func otherType() {
-    var random = SplitMix64(seed: 7)
+    var random = TestSeed.random(7)
     let heartbeat = FrameKind.all[2].randomFrame(&random)
     let error = #expect(throws: FrameError.self) { try HelloView(checking: heartbeat, available: 64) }
     #expect(error.map(Refusal.init) == Refusal(status: LTP_ERROR_FRAME_TYPE, offset: 3, field: "header.type"))

@@ -3,11 +3,12 @@
 
 import CLTP
 import Foundation
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect
 
-@Suite("ltp inspect")
+@Suite("ltp inspect", .guarded)
 struct CommandTests {
   private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(["inspect"] + arguments) }
 

@@ -3,11 +3,12 @@
 
 import CLTP
 import LTPLibrary
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect
 
-@Suite("traces of the core")
+@Suite("traces of the core", .guarded)
 struct CoreTraceTests {
   private static let states: [UInt8] = [
     LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED, LTP_STATE_UNSTABLE, LTP_STATE_FAILED,
@@ -15,7 +16,7 @@ struct CoreTraceTests {
   ]
 
   /// One run of a core over `directory`: two lanes, every state, small segments so that they rotate.
-  private func runCore(_ directory: TemporaryDirectory, requests: Int, seed: UInt64) -> Bool {
+  private func runCore(_ directory: TemporaryDirectory, requests: Int, _ random: inout SplitMix64) -> Bool {
     var options = ltp_core_options()
     guard ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size) == LTP_OK else { return false }
     options.segment_bytes = 512 << 10
@@ -29,7 +30,6 @@ struct CoreTraceTests {
     guard opened == LTP_OK, let core else { return false }
     var lanes: [OpaquePointer?] = [nil, nil]
     for index in lanes.indices where ltp_lane_open(core, &lanes[index], nil) != LTP_OK { return false }
-    var random = HostileTests.Random(state: seed)
     for number in 0..<requests {
       if number % 97 == 0 { publish(core, Self.states[number / 97 % Self.states.count]) }
       if number % 1500 == 7 { load(core, threshold: UInt8(truncatingIfNeeded: number)) }
@@ -59,7 +59,7 @@ struct CoreTraceTests {
     _ = ltp_policy_load(core, &policy, nil, nil)
   }
 
-  private func request(_ lane: OpaquePointer?, _ number: Int, _ random: inout HostileTests.Random) {
+  private func request(_ lane: OpaquePointer?, _ number: Int, _ random: inout SplitMix64) {
     var long = ltp_long_request()
     let size = MemoryLayout<ltp_long_request>.size
     let isReplay = number % 53 == 0
@@ -79,9 +79,8 @@ struct CoreTraceTests {
   @Test("three runs of the core verify, and every decision comes out the same")
   func runs() throws {
     let directory = TemporaryDirectory()
-    for seed in 1...3 as ClosedRange<UInt64> {
-      #expect(runCore(directory, requests: 20_000, seed: seed &* 0x9E37_79B9_7F4A_7C15))
-    }
+    var random = TestSeed.random(1)
+    for _ in 0..<3 { #expect(runCore(directory, requests: 20_000, &random)) }
     let verified = try Inspector(directory.path).verify()
     #expect(verified.violations == [])
     #expect(verified.totals.decisions + verified.totals.unrecorded == 60_000)

@@ -4,11 +4,12 @@
 import CLTP
 import Foundation
 import LTPAdmission
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect
 
-@Suite("good traces")
+@Suite("good traces", .guarded)
 struct GoodTraceTests {
   @Test("verify finds nothing in a trace with every kind of record", arguments: [true, false])
   func verifies(direct: Bool) throws {

@@ -4,25 +4,14 @@
 import CLTP
 import Foundation
 import LTPRecords
+import LTPTestSupport
 import LTPTrace
 import Testing
 
 @testable import LTPInspect
 
-@Suite("hostile input")
+@Suite("hostile input", .guarded)
 struct HostileTests {
-  /// The same numbers for the same seed.
-  struct Random: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state ^= state << 13
-      state ^= state >> 7
-      state ^= state << 17
-      return state
-    }
-  }
-
   private func failure(_ path: String) -> String? {
     do {
       _ = try Inspector(path).verify()
@@ -78,9 +67,9 @@ struct HostileTests {
   }
 
   @Test(
-    "fault 27: random bytes in place of segments give an answer", arguments: 1...40 as ClosedRange<UInt64>)
+    "fault 27: random bytes in place of segments give an answer", arguments: TestSeed.each(1...40))
   func garbage(seed: UInt64) throws {
-    var random = Random(state: seed &* 0x9E37_79B9_7F4A_7C15)
+    var random = TestSeed.random(seed)
     let directory = TemporaryDirectory()
     for index in 0..<UInt64.random(in: 1...3, using: &random) {
       let count = Int.random(in: 1...70000, using: &random)
@@ -98,9 +87,9 @@ struct HostileTests {
   }
 
   @Test(
-    "fault 27: random records under right hashes give an answer", arguments: 1...60 as ClosedRange<UInt64>)
+    "fault 27: random records under right hashes give an answer", arguments: TestSeed.each(1...60))
   func garbageRecords(seed: UInt64) throws {
-    var random = Random(state: seed &* 0xD129_0E37_79B9_7F4B)
+    var random = TestSeed.random(seed)
     let directory = TemporaryDirectory()
     let trace = TraceBuilder()
     trace.open()

@@ -3,9 +3,10 @@
 
 import CLTP
 import Foundation
+import LTPTestSupport
 import Testing
 
-@Suite("ltp policy")
+@Suite("ltp policy", .guarded)
 struct PolicyToolTests {
   private let directory = TemporaryDirectory()
 

@@ -4,6 +4,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPTestSupport
 import LTPTrace
 import Testing
 
@@ -51,7 +52,7 @@ private func changed(_ bytes: [UInt8], at offset: Int, to value: UInt8) -> [UInt
   return bytes
 }
 
-@Suite("wrong records in a right chain")
+@Suite("wrong records in a right chain", .guarded)
 struct RecordViolationTests {
   static let never: [WrongTrace] = [
     .init("critical in FAILED", .never, "never list, 1") { trace in

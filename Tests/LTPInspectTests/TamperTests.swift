@@ -5,15 +5,15 @@ import CLTP
 import Foundation
 import LTPAdmission
 import LTPRecords
+import LTPTestSupport
 import LTPTrace
 import Testing
 
 @testable import LTPInspect
 
-@Suite("tampered traces")
+@Suite("tampered traces", .guarded)
 struct TamperTests {
   /// Long tests look at every byte; short ones at every header byte and a stride of the rest.
-  static let isLong = ProcessInfo.processInfo.environment["LTP_LONG_TESTS"] != nil
 
   @Test("fault 17: a byte changed anywhere is found, in the segment where it is", arguments: [0, 1])
   func flips(segment: UInt64) throws {
@@ -25,7 +25,7 @@ struct TamperTests {
     let starts = trace.blockPlaces.filter { $0.segment == segment }.map(\.offset)
     for offset in 0..<(used + 8192) {
       let inHeader = starts.contains { offset >= $0 && offset < $0 + 288 }
-      guard Self.isLong || (inHeader && offset % 3 == 0) || offset % 197 == 0 else { continue }
+      guard TestSeed.isLong || (inHeader && offset % 3 == 0) || offset % 197 == 0 else { continue }
       let bit = UInt8(1) << UInt8(offset % 8)
       directory.patch(name, at: offset) { $0 ^ bit }
       let report = try Inspector(directory.path).verify()

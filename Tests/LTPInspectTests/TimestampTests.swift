@@ -2,11 +2,12 @@
 // Times as text, both ways, against Foundation's calendar.
 
 import Foundation
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect
 
-@Suite("timestamps")
+@Suite("timestamps", .guarded)
 struct TimestampTests {
   @Test("RFC 3339 agrees with the calendar from 1970 to 2554")
   func calendar() throws {

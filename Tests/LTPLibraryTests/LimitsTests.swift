@@ -6,7 +6,7 @@ import CLTP
 import Foundation
 import LTPInspect
 import LTPLibrary
-import Synchronization
+import LTPTestSupport
 import Testing
 
 /// The built-in policy under every limit at once; class 8 ("read") takes permits.
@@ -42,20 +42,6 @@ private struct Seen: Sendable {
   var unrecorded = 0
 }
 
-/// A value under a lock that the thread sanitizer knows: it sees into no `Mutex`.
-private final class Locked<Value>: @unchecked Sendable {
-  private let lock = NSLock()
-  private var value: Value
-
-  init(_ value: Value) { self.value = value }
-
-  func with<Result>(_ body: (inout Value) -> Result) -> Result {
-    lock.lock()
-    defer { lock.unlock() }
-    return body(&value)
-  }
-}
-
 private final class PermitQueue: Sendable {
   private let permits = Locked<[UInt32]>([])
 
@@ -68,31 +54,27 @@ private final class PermitQueue: Sendable {
   }
 }
 
-@Suite("Limits in a core")
+@Suite("Limits in a core", .guarded)
 struct LimitsTests {
   private func decide(
-    _ core: CoreHandle, _ index: Int, _ shared: Shared, _ permits: PermitQueue
+    _ core: CoreHandle, _ index: Int, _ random: SplitMix64, _ shared: Shared, _ permits: PermitQueue
   ) -> Seen {
     var lane: OpaquePointer?
     var seen = Seen()
     guard ltp_lane_open(core.pointer, &lane, nil) == LTP_OK, let lane else { return seen }
     shared.lanes.with { $0[index] = UInt(bitPattern: lane) }
-    var state = UInt64(index) + 1
-    func random(_ bound: UInt64) -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return (state >> 33) % bound
-    }
+    var random = random
     var asked = ltp_route_request()
     _ = ltp_frame_init(&asked, 64, LTP_FRAME_ROUTE_REQUEST, 0)
     var number: UInt64 = 0
-    while !shared.stop.load(ordering: .relaxed) {
+    while !shared.stop.isSet {
       number += 1
       asked.frame_id = number
-      asked.session_id = 1 + random(50)
-      asked.action_class = [8, 8, 8, 9, 24, 40, 0, 99][Int(random(8))]
-      asked.priority = UInt8(random(256))
-      asked.cohort = UInt8(random(256))
-      asked.tenant_id = UInt32(random(4))
+      asked.session_id = 1 + UInt64(random.below(50))
+      asked.action_class = [8, 8, 8, 9, 24, 40, 0, 99][random.below(8)]
+      asked.priority = UInt8(random.below(256))
+      asked.cohort = UInt8(random.below(256))
+      asked.tenant_id = UInt32(random.below(4))
       let verdict = ltp_admit(lane, &asked, 64)
       seen.byReason[Int(verdict.reason)] += 1
       if verdict.reason == LTP_REASON_TRACE_BACKPRESSURE { seen.unrecorded += 1 }
@@ -114,20 +96,21 @@ struct LimitsTests {
   @Test(
     "three lanes under every limit, policies and shadows swapped meanwhile: the trace proves each decision")
   func everyLimitAtOnce() async throws {
-    let scratch = Scratch()
+    let scratch = TemporaryDirectory()
     let core = try openCore(scratch.path, storage: LTP_STORAGE_AUTO, wait: 1_000_000_000)
     var policy = limited()
     try #require(ltp_policy_load(core.pointer, &policy, nil, nil) == LTP_OK)
     try #require(publish(core, LTP_STATE_HEALTHY) == LTP_OK)
     let queues = (0..<3).map { _ in PermitQueue() }
     let shared = Shared()
-    let threads = (0..<3).map { index in
-      Thread { [self] in
-        let seen = decide(core, index, shared, queues[index])
+    let seed = TestSeed.value(1)
+    let threads = TestThreads()
+    for index in 0..<3 {
+      threads.start { [self] in
+        let seen = decide(core, index, SplitMix64(seed: seed &+ UInt64(index)), shared, queues[index])
         shared.results.with { $0.append(seen) }
       }
     }
-    for thread in threads { thread.start() }
     let states = [LTP_STATE_HEALTHY, LTP_STATE_SATURATED, LTP_STATE_UNSTABLE, LTP_STATE_RECOVERING]
     var (released, expired) = (0, 0)
     let end = Date().addingTimeInterval(1.5)
@@ -157,8 +140,8 @@ struct LimitsTests {
       }
       usleep(1000)
     }
-    shared.stop.store(true, ordering: .relaxed)
-    while shared.results.with({ $0.count }) < 3 { usleep(1000) }
+    shared.stop.set()
+    threads.join()
     let status = statusOf(core)
     #expect(status.concurrency_limit >= 4 && status.concurrency_limit <= 64)
     #expect(status.permits_expired > 0, "some were never released")
@@ -203,9 +186,11 @@ struct LimitsTests {
 
   /// On a slow machine the trace may take longer for policies than a load waits.
   private func patiently(_ load: () -> Int32) -> Int32 {
-    let end = Date().addingTimeInterval(30)
     var status = load()
-    while status == LTP_ERROR_BACKPRESSURE, Date() < end { status = load() }
+    _ = eventually {
+      if status == LTP_ERROR_BACKPRESSURE { status = load() }
+      return status != LTP_ERROR_BACKPRESSURE
+    }
     return status
   }
 
@@ -223,7 +208,7 @@ struct LimitsTests {
 
   /// What threads and test share.
   private final class Shared: Sendable {
-    let stop = Atomic<Bool>(false)
+    let stop = Flag()
     let results = Locked<[Seen]>([])
     /// Addresses of lanes that are open.
     let lanes = Locked<[UInt]>([0, 0, 0])

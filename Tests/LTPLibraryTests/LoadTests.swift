@@ -6,20 +6,8 @@ import CLTP
 import Foundation
 import LTPInspect
 import LTPLibrary
-import Synchronization
+import LTPTestSupport
 import Testing
-
-/// A directory that goes away with the value.
-final class Scratch {
-  let path: String
-
-  init() {
-    path = NSTemporaryDirectory() + "ltp-load-\(UUID().uuidString)"
-    try! FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-}
 
 /// A core's handle for threads. The C library does its own locking.
 struct CoreHandle: @unchecked Sendable { let pointer: OpaquePointer }
@@ -55,14 +43,14 @@ func publish(_ core: CoreHandle, _ state: UInt8) -> Int32 {
 }
 
 /// Decides until told to stop; returns how many decisions have a record and how many were denied without one.
-func decide(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> (recorded: Int, unrecorded: Int) {
+func decide(_ core: CoreHandle, until stop: Flag) -> (recorded: Int, unrecorded: Int) {
   var lane: OpaquePointer?
   guard ltp_lane_open(core.pointer, &lane, nil) == LTP_OK else { return (0, 0) }
   var request = ltp_route_request()
   _ = ltp_frame_init(&request, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, 0)
   var recorded = 0
   var unrecorded = 0
-  while !stop.load(ordering: .acquiring) {
+  while !stop.isSet {
     request.frame_id += 1
     request.session_id = request.frame_id % 100
     request.action_class = UInt16(request.frame_id % 60)
@@ -74,38 +62,36 @@ func decide(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> (recorded
   return (recorded, unrecorded)
 }
 
-@Suite(.serialized) struct LoadTests {
+@Suite(.guarded, .serialized) struct LoadTests {
   @Test(
     "fault 32: closed under load, the core drains, and the trace proves every decision that was recorded",
     arguments: [LTP_STORAGE_AUTO, LTP_STORAGE_PWRITEV])
   func closeUnderLoad(storage: UInt32) throws {
-    let scratch = Scratch()
+    let scratch = TemporaryDirectory()
     var expected = 0
     var denied = 0
     for round in 0..<4 {
       let core = try openCore(scratch.path, storage: storage)
-      let stop = Shared()
-      let counts = Counts()
-      let group = DispatchGroup()
+      let stop = Flag()
+      let (recorded, unrecorded) = (Tally(), Tally())
+      let threads = TestThreads()
       for _ in 0..<2 {
-        group.enter()
-        Thread.detachNewThread {
-          counts.add(decide(core, until: stop.flag))
-          group.leave()
+        threads.start {
+          let counts = decide(core, until: stop)
+          recorded.add(counts.recorded)
+          unrecorded.add(counts.unrecorded)
         }
       }
-      group.enter()
-      Thread.detachNewThread {
+      threads.start {
         var policy = ltp_policy()
         _ = ltp_policy_default(&policy)
         var next: UInt8 = 0
-        while !stop.flag.load(ordering: .acquiring) {
+        while !stop.isSet {
           next = next % 6 + 1
           _ = publish(core, next)
           if next == 3 { _ = ltp_policy_load(core.pointer, &policy, nil, nil) }
           usleep(300)
         }
-        group.leave()
       }
       usleep(60_000)
       if round % 2 == 0 {
@@ -113,13 +99,13 @@ func decide(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> (recorded
         #expect(ltp_core_close(core.pointer, 0, nil) == LTP_ERROR_LANES_OPEN)
         usleep(5_000)
       }
-      stop.flag.store(true, ordering: .releasing)
-      group.wait()
+      stop.set()
+      threads.join()
       var error = ltp_error()
       #expect(ltp_core_close(core.pointer, 5_000_000_000, &error) == LTP_OK)
       #expect(ltp_core_close(core.pointer, 0, nil) == LTP_ERROR_BAD_HANDLE)
-      expected += counts.recorded
-      denied += counts.unrecorded
+      expected += recorded.count
+      denied += unrecorded.count
     }
     let report = try Inspector(scratch.path).redecide()
     #expect(report.inspection.violations.isEmpty)
@@ -130,7 +116,7 @@ func decide(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> (recorded
   }
 
   @Test func waitingMakesEverythingDurable() throws {
-    let scratch = Scratch()
+    let scratch = TemporaryDirectory()
     let core = try openCore(scratch.path, storage: LTP_STORAGE_AUTO)
     var lane: OpaquePointer?
     try #require(ltp_lane_open(core.pointer, &lane, nil) == LTP_OK)
@@ -145,22 +131,5 @@ func decide(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> (recorded
     #expect(ltp_lane_wait_durable(lane, ltp_lane_sequence(lane) + 1, 0) == LTP_ERROR_SEQUENCE_AHEAD)
     #expect(ltp_lane_close(lane) == LTP_OK)
     #expect(ltp_core_close(core.pointer, 1_000_000_000, nil) == LTP_OK)
-  }
-}
-
-final class Shared: Sendable {
-  let flag = Atomic<Bool>(false)
-}
-
-final class Counts: @unchecked Sendable {
-  private let lock = NSLock()
-  private(set) var recorded = 0
-  private(set) var unrecorded = 0
-
-  func add(_ counts: (recorded: Int, unrecorded: Int)) {
-    lock.lock()
-    recorded += counts.recorded
-    unrecorded += counts.unrecorded
-    lock.unlock()
   }
 }

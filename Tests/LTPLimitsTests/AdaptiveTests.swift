@@ -3,6 +3,7 @@
 // is known, the retry floor against clients who come back.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPLimits
@@ -43,7 +44,7 @@ private final class Load {
   }
 }
 
-@Suite("Limits that move")
+@Suite("Limits that move", .guarded)
 struct AdaptiveTests {
   @Test(
     "each algorithm finds a service's capacity, and keeps to it",
@@ -119,7 +120,7 @@ struct AdaptiveTests {
   @Test("what is offered is as much as is offered, however thinly it is spread over priorities")
   func averagesThinLoads() {
     let load = Load()
-    var random = SystemRandomNumberGenerator()
+    var random = TestSeed.random(1)
     for _ in 0..<300 {
       var counts: [Int: UInt64] = [:]
       for _ in 0..<20 { counts[Int.random(in: 0..<256, using: &random), default: 0] += 1 }

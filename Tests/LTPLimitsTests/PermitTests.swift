@@ -3,6 +3,7 @@
 
 import CLTP
 import Foundation
+import LTPTestSupport
 import Synchronization
 import Testing
 
@@ -35,7 +36,7 @@ private final class PermitScene: @unchecked Sendable {
   deinit { memory.deallocate() }
 }
 
-@Suite("Permits")
+@Suite("Permits", .guarded)
 struct PermitTests {
   @Test("the limit is hard: four threads, releases from others, and never more out than there are")
   func isHard() async {

@@ -2,6 +2,7 @@
 // Rates over lanes: hard, fair to costs, and open again when they say so.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPLimits
@@ -26,7 +27,7 @@ private final class RateScene {
   deinit { memory.deallocate() }
 }
 
-@Suite("Rates")
+@Suite("Rates", .guarded)
 struct RateTests {
   private let second: UInt64 = 1_000_000_000
 
@@ -34,7 +35,7 @@ struct RateTests {
   func isHardOverLanes(laneCount: Int) {
     let scene = RateScene(lanes: laneCount)
     scene.table.set(0, ltp_rate(per_second: 10_000, burst: 500))
-    var (random, admitted) = (SystemRandomNumberGenerator(), 0)
+    var (random, admitted) = (TestSeed.random(UInt64(laneCount)), 0)
     // Two seconds in ticks of a millisecond, with far more requests than there is room for.
     for tick in 1...2000 {
       for _ in 0..<40 {

@@ -2,22 +2,21 @@
 // Random courses of values: what must never come of any of them.
 
 import CLTP
-import Foundation
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 @testable import LTPObservation
 
-@Suite("Random observations")
+@Suite("Random observations", .guarded)
 struct HistoryTests {
   /// 100,000 of them with LTP_LONG_TESTS=1.
   @Test(
     "random histories, rules loaded in the middle of some: no flapping, no failure masked, no recovery skipped, nothing EXECUTEd that never may be; each comes out the same again"
   )
   func histories() {
-    var random = SeededRandom(state: 7)
-    let isLong = ProcessInfo.processInfo.environment["LTP_LONG_TESTS"] == "1"
-    for seed in 0..<(isLong ? 100_000 : 5000) {
+    for seed in TestSeed.each(0...(TestSeed.isLong ? 99_999 : 4_999)) {
+      var random = TestSeed.random(seed)
       let history = History(&random)
       let transitions = history.play(checking: true, seed: seed)
       if seed % 100 == 0 { #expect(transitions == history.play(checking: false, seed: seed)) }
@@ -44,7 +43,7 @@ private struct History {
   private let other: (rules: ltp_signal_rules, step: Int)?
   private var steps: [Step] = []
 
-  init(_ random: inout SeededRandom) {
+  init(_ random: inout SplitMix64) {
     rules = Self.anyRules(&random)
     other =
       Bool.random(using: &random) ? (Self.anyRules(&random), Int.random(in: 1..<40, using: &random)) : nil
@@ -57,7 +56,7 @@ private struct History {
     }
   }
 
-  private static func anyRules(_ random: inout SeededRandom) -> ltp_signal_rules {
+  private static func anyRules(_ random: inout SplitMix64) -> ltp_signal_rules {
     var rules = ltp_signal_rules.builtIn()
     for signal in 1...Int(LTP_OBSERVATION_COUNT) {
       var rule = ltp_signal_rule()
@@ -77,7 +76,7 @@ private struct History {
     return rules
   }
 
-  func play(checking: Bool, seed: Int) -> [Transition] {
+  func play(checking: Bool, seed: UInt64) -> [Transition] {
     var rules = rules
     var driven = Driven(rules)
     var overSince = [UInt64?](repeating: nil, count: Int(LTP_OBSERVATION_COUNT) + 1)
@@ -99,17 +98,17 @@ private struct History {
       let isOver = Self.isOver(rules.rule(step.signal), step.value)
       overSince[step.signal] = isOver ? overSince[step.signal] ?? driven.now : nil
       if let changed, StateTable.severity(changed.to) < StateTable.severity(before) {
-        #expect(driven.now - since >= rules.state_dwell_ns, "flaps, seed \(seed)")
+        #expect(driven.now - since >= rules.state_dwell_ns, "flaps")
       }
       for signal in 1...Int(LTP_OBSERVATION_COUNT) where overSince[signal] != nil {
         if driven.now - overSince[signal]! >= rules.rule(signal).enter_dwell_ns {
-          #expect(driven.state == LTP_STATE_FAILED, "masks a failure, seed \(seed)")
+          #expect(driven.state == LTP_STATE_FAILED, "masks a failure")
         }
       }
       switch driven.state {
       case LTP_STATE_UNKNOWN, LTP_STATE_UNSTABLE, LTP_STATE_FAILED: owesRecovery = true
       case LTP_STATE_RECOVERING: owesRecovery = false
-      default: #expect(!owesRecovery, "skips RECOVERING, seed \(seed)")
+      default: #expect(!owesRecovery, "skips RECOVERING")
       }
       LoosestPolicy.shared.expectNever(state: driven.state, seed: seed, step: UInt64(driven.now))
     }
@@ -150,9 +149,10 @@ private final class LoosestPolicy: @unchecked Sendable {
   }
 
   /// Two of the classes decide, with every set of facts.
-  func expectNever(state: UInt8, seed: Int, step: UInt64) {
-    for offset in 0..<2 {
-      let actionClass = (seed &* 31 &+ Int(step / millisecond) &+ offset * 61) % PolicyTable.classCount
+  func expectNever(state: UInt8, seed: UInt64, step: UInt64) {
+    for offset in 0..<UInt64(2) {
+      let actionClass = Int(
+        (seed &* 31 &+ step / millisecond &+ offset * 61) % UInt64(PolicyTable.classCount))
       let attributes = UnsafePointer(policy).classDescription(actionClass).attributes
       let rule = PolicyTable.compile(policy, state: state, actionClass: actionClass)
       for inputs in 0..<UInt8(8) {
@@ -165,21 +165,8 @@ private final class LoosestPolicy: @unchecked Sendable {
           case LTP_STATE_UNKNOWN: attributes & LTP_CLASS_RECOVERY == 0
           default: false
           }
-        #expect(!isForbidden, "class \(actionClass) in state \(state), inputs \(inputs), seed \(seed)")
+        #expect(!isForbidden, "class \(actionClass) in state \(state), inputs \(inputs)")
       }
     }
-  }
-}
-
-/// SplitMix64.
-private struct SeededRandom: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPLimits
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
@@ -108,7 +109,7 @@ private func shedding(_ limits: inout ltp_policy_limits) {
   limits.window_ms = 20
 }
 
-@Suite("The regulator")
+@Suite("The regulator", .guarded)
 struct RegulatorTests {
   @Test("shedding follows what the total rate refuses, and lets go of it when there is nothing to refuse")
   func sheds() {

@@ -2,6 +2,7 @@
 // Values at given times, and the transitions that they make.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
@@ -69,7 +70,7 @@ func rules(_ change: (inout ltp_signal_rules) -> Void = { _ in }) -> ltp_signal_
   return rules
 }
 
-@Suite("From values to transitions")
+@Suite("From values to transitions", .guarded)
 struct StateMachineTests {
   @Test("a start: UNKNOWN until something is observed, RECOVERING, and HEALTHY when it has been quiet")
   func start() {

@@ -4,11 +4,12 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPObservation
 
-@Suite("The state table")
+@Suite("The state table", .guarded)
 struct StateTableTests {
   /// By state, then nothing, clear, strained, saturated, unstable, failed, recovered.
   private static let expected: [(from: UInt8, to: [UInt8])] = {

@@ -2,12 +2,13 @@
 // What the core reads of the system by itself.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 @testable import LTPObservation
 
-@Suite("The system, observed")
+@Suite("The system, observed", .guarded)
 struct SystemObserverTests {
   @Test("pressure that cannot be read any more is UNKNOWN")
   func vanished() {

@@ -5,9 +5,10 @@ import CLTP
 import Foundation
 import LTP
 import LTPPolicy
+import LTPTestSupport
 import Testing
 
-@Suite("Policy files")
+@Suite("Policy files", .guarded)
 struct PolicyFileTests {
   private func parse(_ text: String) throws(PolicyFileError) -> Policy {
     try PolicyFile.parse(Data(text.utf8))
@@ -199,7 +200,7 @@ struct PolicyFileTests {
     #expect(fault(String(repeating: " ", count: PolicyFile.bytesMax + 1))!.reason.contains("1 MiB"))
     let good = Array(
       #"{"version": 1, "classes": [{"name": "read", "rules": {"FAILED": {"priority_min": 3}}}]}"#.utf8)
-    var random = SystemRandomNumberGenerator()
+    var random = TestSeed.random(1)
     for _ in 0..<3000 {
       var bytes = good
       for _ in 0..<Int.random(in: 1...4, using: &random) {

@@ -5,9 +5,10 @@ import CLTP
 import Foundation
 import LTP
 import LTPPolicy
+import LTPTestSupport
 import Testing
 
-@Suite("The policy schema")
+@Suite("The policy schema", .guarded)
 struct SchemaTests {
   private let schema: [String: Any]
 

@@ -2,11 +2,12 @@
 // Block headers: what Swift writes and reads is what the C structure says.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPRecords
 
-@Suite("Block headers")
+@Suite("Block headers", .guarded)
 struct BlockHeaderTests {
   /// A block whose header fields all differ, sealed by the writer and read as the C structure.
   @Test("what BlockSeal writes is what ltp_block_header says")

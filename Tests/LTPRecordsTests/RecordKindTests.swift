@@ -3,11 +3,12 @@
 
 import CLTP
 import Foundation
+import LTPTestSupport
 import Testing
 
 @testable import LTPRecords
 
-@Suite("Record kinds")
+@Suite("Record kinds", .guarded)
 struct RecordKindTests {
   /// LTP_RECORD_* as the header has them, by name.
   private static func constants() throws -> [String: UInt8] {

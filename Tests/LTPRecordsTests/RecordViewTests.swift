@@ -2,11 +2,12 @@
 // Records and words: what is written is read again, field by field, through the C structures.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPRecords
 
-@Suite("Records")
+@Suite("Records", .guarded)
 struct RecordViewTests {
   @Test("four stores are a whole ltp_decision_record, and its first word says what the fields say")
   func decision() throws {

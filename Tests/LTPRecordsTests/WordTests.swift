@@ -2,11 +2,12 @@
 // The orientation word, the limits word and outcomes: every part comes back, and no part reaches into another.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPRecords
 
-@Suite("Words")
+@Suite("Words", .guarded)
 struct WordTests {
   @Test("parts of the orientation word are where LTP_WORD_*_SHIFT has them")
   func orientation() {

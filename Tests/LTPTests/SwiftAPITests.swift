@@ -5,16 +5,11 @@ import CLTP
 import Foundation
 import LTP
 import LTPInspect
+import LTPTestSupport
 import Testing
 
-/// A directory that goes with the test.
-private final class Scratch: Sendable {
-  let path = FileManager.default.temporaryDirectory.appendingPathComponent("ltp-\(UUID().uuidString)").path
-
-  init() { try! FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func options() -> Core.Options {
+extension TemporaryDirectory {
+  fileprivate func options() -> Core.Options {
     var options = Core.Options(traceDirectory: path)
     options.fields.segment_bytes = 1 << 20
     options.fields.block_bytes = 16 << 10
@@ -22,13 +17,13 @@ private final class Scratch: Sendable {
   }
 }
 
-@Suite("The Swift API")
+@Suite("The Swift API", .guarded)
 struct SwiftAPITests {
-  private let scratch = Scratch()
+  private let directory = TemporaryDirectory()
   private let orderCreate: UInt16 = 25
 
   private func healthyCore() throws -> Core {
-    let core = try Core(scratch.options())
+    let core = try Core(directory.options())
     try core.publish(
       Transition(
         to: .healthy, because: .metricsStabilized,
@@ -63,7 +58,7 @@ struct SwiftAPITests {
     let total = try core.counters().reduce(0) { $0 + $1.count }
     #expect(total == 103)
     try core.close()
-    let report = try Inspector(scratch.path).redecide()
+    let report = try Inspector(directory.path).redecide()
     #expect(report.inspection.isGood && report.redecided == 103 && report.mismatches == 0)
   }
 
@@ -90,7 +85,7 @@ struct SwiftAPITests {
 
   @Test("a wait ends when its task is cancelled, and when its time is up")
   func cancelled() async throws {
-    var options = scratch.options()
+    var options = directory.options()
     // Nobody drives this core: nothing becomes durable by itself.
     options.isHostDriven = true
     let core = try Core(options)
@@ -128,7 +123,7 @@ struct SwiftAPITests {
       #expect(error.status == LTP_ERROR_TRACE_DIRECTORY && error.systemError == ENOENT)
       #expect(error.description.contains("create it first"))
     }
-    var options = scratch.options()
+    var options = directory.options()
     options.continuityKey = [1, 2, 3]
     #expect(throws: LTPError.self) { try Core(options) }
     let core = try healthyCore()
@@ -225,7 +220,7 @@ struct SwiftAPITests {
 
   @Test("one publishes a page, another follows it")
   func pages() throws {
-    let path = scratch.path + "/page"
+    let path = directory.path + "/page"
     let publisher = try PagePublisher(path: path, lease: .seconds(60))
     try publisher.publish(Transition(to: .degraded, because: .dbWriteLatency, text: "slow"))
     try publisher.renew()
@@ -234,7 +229,7 @@ struct SwiftAPITests {
     #expect(reading.state == .degraded && reading.text == "slow" && reading.epoch == 1)
     #expect(reading.leaseLeft > .seconds(1))
     #expect(try !reader.wait(after: reading, atMost: .zero))
-    let trace = Scratch()
+    let trace = TemporaryDirectory()
     var options = trace.options()
     options.orientationPage = path
     let core = try Core(options)
@@ -251,7 +246,7 @@ struct SwiftAPITests {
 
   @Test("a core orients itself by what is pushed")
   func signals() throws {
-    var options = scratch.options()
+    var options = directory.options()
     var rules = SignalRules.builtIn
     rules.fields.state_dwell_ns = 0
     rules.fields.recovering_ns = 0
@@ -310,10 +305,10 @@ struct SwiftAPITests {
     }
     try core.shadow(nil)
     try core.close()
-    let compared = try Inspector(scratch.path).compare(nil)
+    let compared = try Inspector(directory.path).compare(nil)
     // What the limit refused, the shadow is taken to refuse as well: its verdict would be another one.
     #expect(compared.same + compared.different == 3 && compared.executedRecorded == 2)
     #expect(compared.executedCompared == 0)
-    #expect(try Inspector(scratch.path).redecide().mismatches == 0)
+    #expect(try Inspector(directory.path).redecide().mismatches == 0)
   }
 }

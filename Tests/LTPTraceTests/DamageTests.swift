@@ -3,17 +3,18 @@
 
 import CLTP
 import CLTPSystem
+import LTPTestSupport
 import Testing
 
 @testable import LTPTrace
 
-@Suite("Damage")
+@Suite("Damage", .guarded)
 struct DamageTests {
   @Test("fault 17: any bit flipped in a sealed segment, or below the watermark: refused")
   func flippedBits() throws {
     let scene = Scene()
     try scene.writeLog(segments: 1)
-    var random = SplitMix64(seed: 17)
+    var random = TestSeed.random(1)
     for segment in UInt64(0)...1 {
       let file = scene.disk.file(.segment(segment))!
       let offsets = scene.blockOffsets(segment)

@@ -2,11 +2,12 @@
 // Names of files go both ways.
 
 import CLTP
+import LTPTestSupport
 import Testing
 
 @testable import LTPTrace
 
-@Suite("Names of the trace's files")
+@Suite("Names of the trace's files", .guarded)
 struct FileNameTests {
   @Test("file names go both ways, and nothing else is taken for one")
   func names() {

@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPTestSupport
 
 @testable import LTPTrace
 
@@ -241,27 +242,10 @@ struct History {
   private mutating func request() -> ltp_long_request {
     frameID += 1
     let bits = random.next()
-    var long = ltp_long_request()
-    var request = ltp_route_request()
-    request.header.magic = LTP_FRAME_MAGIC
-    request.header.version = UInt8(LTP_PROTOCOL_VERSION)
-    request.header.type = LTP_FRAME_ROUTE_REQUEST
-    request.header.size_bytes = 64
-    request.frame_id = frameID
-    request.session_id = 1 + bits & 0xFF
-    request.action_class = [0, 8, 24, 40, 56, 63, 9, 25][Int(bits >> 8 & 7)]
-    request.priority = UInt8(truncatingIfNeeded: bits >> 16)
-    if bits >> 24 & 15 == 0 {
-      request.header.flags |= LTP_REQUEST_REPLAY
-      request.header.size_bytes = UInt16(MemoryLayout<ltp_long_request>.size)
-      long.goal.original_frame_id = bits >> 32 | 1
-    }
-    if bits >> 28 & 15 == 0 {
-      request.header.flags |= LTP_REQUEST_HAS_DEADLINE
-      request.deadline_ns = disk.now
-    }
-    long.request = request
-    return long
+    let request = LTPTestSupport.request(
+      [0, 8, 24, 40, 56, 63, 9, 25][Int(bits >> 8 & 7)], frameID: frameID, sessionID: 1 + bits & 0xFF,
+      priority: UInt8(truncatingIfNeeded: bits >> 16), deadline: bits >> 28 & 15 == 0 ? disk.now : nil)
+    return bits >> 24 & 15 == 0 ? replay(of: bits >> 32 | 1, request) : long(request)
   }
 
   // MARK: Ends

@@ -3,11 +3,12 @@
 
 import CLTP
 import CLTPSystem
+import LTPTestSupport
 import Testing
 
 @testable import LTPTrace
 
-@Suite("Interruptions")
+@Suite("Interruptions", .guarded)
 struct InterruptionTests {
   /// Dies before call 1, 2, 3, ... of an opening until one comes through. Returns how many were interrupted.
   private func interruptOpenings(_ scene: Scene, powerLoss: Bool) throws -> Int {
@@ -33,8 +34,8 @@ struct InterruptionTests {
   @Test(
     "fault 3: a crash at every call of recovery, again and again, changes nothing", arguments: [true, false])
   func recovery(_ powerLoss: Bool) throws {
-    for seed in 1...40 {
-      let scene = Scene(seed: UInt64(seed))
+    for seed in TestSeed.each(1...40) {
+      let scene = Scene(seed: TestSeed.value(seed))
       try scene.writeLog(segments: 1)
       // A torn end, so that recovery has something to cut.
       let (core, lane) = try scene.openWithLane()
@@ -55,8 +56,8 @@ struct InterruptionTests {
 
   @Test("fault 21: a crash at every call between create, rename and directory sync of a new log")
   func creation() throws {
-    for seed in 1...60 {
-      let scene = Scene(seed: UInt64(seed))
+    for seed in TestSeed.each(1...60) {
+      let scene = Scene(seed: TestSeed.value(seed))
       #expect(try interruptOpenings(scene, powerLoss: true) > 4)
       try scene.loseAndReopen()
     }
@@ -67,7 +68,7 @@ struct InterruptionTests {
     var call = 1
     var reached = 0
     while reached == call - 1, call < 400 {
-      let scene = Scene(seed: UInt64(call))
+      let scene = Scene(seed: TestSeed.value(UInt64(call)))
       scene.configuration.retainSegments = call % 2 == 0 ? 2 : 0
       scene.ledger.retainsEverything = call % 2 != 0
       let (core, lane) = try scene.openWithLane()

@@ -4,11 +4,12 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPTrace
 
-@Suite("The checker")
+@Suite("The checker", .guarded)
 struct PlantedCheckTests {
   /// Changes a sealed block of a good log and hashes it again, so that only its place in the log can tell.
   private func violation(_ change: (UnsafeMutablePointer<ltp_block_header>) -> Void) throws -> String? {

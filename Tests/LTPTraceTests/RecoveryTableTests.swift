@@ -4,11 +4,12 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPTrace
 
-@Suite("Recovery's table")
+@Suite("Recovery's table", .guarded)
 struct RecoveryTableTests {
   @Test("nothing there: a new log")
   func empty() throws {

@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPTestSupport
 
 @testable import LTPTrace
 
@@ -15,7 +16,7 @@ final class Scene {
   var configuration = TraceConfiguration()
   private var frameID: UInt64 = 0
 
-  init(seed: UInt64 = 1) {
+  init(seed: UInt64 = TestSeed.value(1)) {
     disk = SimulatedDisk(seed: seed)
     clock = SimulatedClock(disk)
     configuration.blockBytes = 16 << 10
@@ -54,18 +55,7 @@ final class Scene {
   }
 
   static func request(_ frameID: UInt64, actionClass: UInt16 = 8) -> ltp_long_request {
-    var long = ltp_long_request()
-    var request = ltp_route_request()
-    request.header.magic = LTP_FRAME_MAGIC
-    request.header.version = UInt8(LTP_PROTOCOL_VERSION)
-    request.header.type = LTP_FRAME_ROUTE_REQUEST
-    request.header.size_bytes = 64
-    request.frame_id = frameID
-    request.session_id = 1 + frameID % 7
-    request.action_class = actionClass
-    request.priority = 200
-    long.request = request
-    return long
+    long(LTPTestSupport.request(actionClass, frameID: frameID, sessionID: 1 + frameID % 7))
   }
 
   func admit(_ core: Core, _ lane: SimulatedLane, count: Int) throws(Violation) {

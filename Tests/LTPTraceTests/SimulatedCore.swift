@@ -6,6 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPLimits
 import LTPRecords
+import LTPTestSupport
 import Synchronization
 
 @testable import LTPAdmission
@@ -274,23 +275,6 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
     guard writer.pointee.isFinished, failure == LTP_OK else { return false }
     writer.pointee.closeFiles()
     return true
-  }
-}
-
-/// Time in a test: of the simulated disk, or fixed steps over real storage.
-final class SimulatedClock {
-  private let disk: SimulatedDisk?
-  private var time: UInt64 = 1_000_000_000
-  /// What the realtime clock is ahead of the monotonic one.
-  var unixOffset: UInt64 = 1_700_000_000_000_000_000
-
-  init(_ disk: SimulatedDisk? = nil) { self.disk = disk }
-
-  var monotonic: UInt64 { disk?.now ?? time }
-  var unix: UInt64 { monotonic &+ unixOffset }
-
-  func advance(_ nanoseconds: UInt64) {
-    if let disk { disk.now += nanoseconds } else { time += nanoseconds }
   }
 }
 

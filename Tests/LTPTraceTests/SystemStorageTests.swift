@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import Foundation
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
@@ -53,7 +54,7 @@ private struct FixedStorage: TraceStorage, ~Copyable {
   mutating func sleep(nanoseconds: UInt64) { system.sleep(nanoseconds: nanoseconds) }
 }
 
-@Suite("The system's storage")
+@Suite("The system's storage", .guarded)
 struct SystemStorageTests {
   /// Whether this machine lets a process have a ring; told apart from a broken one by trying once.
   static let hasRing: Bool = {
@@ -66,16 +67,10 @@ struct SystemStorageTests {
     }
   }()
 
-  private static func temporaryDirectory() throws -> String {
-    let path = NSTemporaryDirectory() + "/ltp-trace-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    return path
-  }
-
   /// Writes a log of several segments and closes it; everything but the device's pace is fixed. Returns its files.
   private func writeLog(storage: UInt32, queueDepth: Int, inflightMax: Int = 4) throws -> [String: Data] {
-    let path = try Self.temporaryDirectory()
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let directory = TemporaryDirectory()
+    let path = directory.path
     var configuration = TraceConfiguration()
     configuration.blockBytes = 16 << 10
     configuration.segmentBytes = 256 << 10
@@ -173,8 +168,8 @@ struct SystemStorageTests {
 
   @Test("fault 22: the second writer of a directory is told that it is locked")
   func locked() throws {
-    let path = try Self.temporaryDirectory()
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let directory = TemporaryDirectory()
+    let path = directory.path
     var configuration = TraceConfiguration()
     configuration.lockWaitNanoseconds = 5_000_000
     var first = try SystemStorage(path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 4, bufferCount: 1)

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import Glibc
+import LTPTestSupport
 
 /// What a walk over a sound log found.
 struct TraceWalk {

@@ -3,12 +3,13 @@
 
 import CLTP
 import CLTPSystem
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 @testable import LTPTrace
 
-@Suite("Faults while writing")
+@Suite("Faults while writing", .guarded)
 struct WriterFaultTests {
   /// After a fault that is final: nobody is told of more, lanes deny, and what was acknowledged survives.
   private func expectFinal(_ scene: Scene, _ core: Scene.Core, _ lane: SimulatedLane, status: Int32) throws {

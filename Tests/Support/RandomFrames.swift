@@ -8,14 +8,14 @@ import CLTP
 import LTPFrames
 
 /// A type with one set of its flags.
-struct FrameKind: CustomStringConvertible, Sendable {
-  let name: String
-  let type: UInt8
-  let flags: UInt16
+package struct FrameKind: CustomStringConvertible, Sendable {
+  package let name: String
+  package let type: UInt8
+  package let flags: UInt16
 
-  var description: String { "\(name), flags \(flags)" }
+  package var description: String { "\(name), flags \(flags)" }
 
-  static let all: [FrameKind] =
+  package static let all: [FrameKind] =
     (0...1).map { FrameKind(name: "hello", type: LTP_FRAME_HELLO, flags: $0) }
     + [
       FrameKind(name: "heartbeat", type: LTP_FRAME_HEARTBEAT, flags: 0),
@@ -27,7 +27,7 @@ struct FrameKind: CustomStringConvertible, Sendable {
     + [FrameKind(name: "focus_snapshot", type: LTP_FRAME_FOCUS_SNAPSHOT, flags: 0)]
 
   /// A frame of this kind.
-  func randomFrame(_ random: inout SplitMix64) -> [UInt8] {
+  package func randomFrame(_ random: inout SplitMix64) -> [UInt8] {
     var bytes = [UInt8](repeating: 0xAA, count: Int(LTP_FRAME_BYTES_MAX))
     do throws(FrameError) {
       let sizeBytes = try write(into: &bytes, capacity: bytes.count, &random)

@@ -4,20 +4,20 @@
 
 import Glibc
 
-final class SimulatedFile {
-  static let sectorBytes = 512
+package final class SimulatedFile {
+  package static let sectorBytes = 512
 
   /// What a read returns.
-  private(set) var visible: UnsafeMutableRawPointer
+  package private(set) var visible: UnsafeMutableRawPointer
   /// What the device holds for certain.
   private var durable: UnsafeMutableRawPointer
   private var dirty: UnsafeMutablePointer<Bool>
   private var capacity: Int
-  private(set) var size = 0
+  package private(set) var size = 0
   private var durableSize = 0
   private var hasDirty = false
 
-  init() {
+  package init() {
     capacity = 16 << 10
     visible = calloc(1, capacity)!
     durable = calloc(1, capacity)!
@@ -51,14 +51,14 @@ final class SimulatedFile {
 
   // MARK: What a file can do
 
-  func read(into memory: UnsafeMutableRawPointer, count: Int, offset: Int) -> Int {
+  package func read(into memory: UnsafeMutableRawPointer, count: Int, offset: Int) -> Int {
     let got = max(0, min(count, size - offset))
     if got > 0 { memcpy(memory, visible + offset, got) }
     return got
   }
 
   /// A write that only a later sync makes durable.
-  func write(_ bytes: UnsafeRawPointer, count: Int, offset: Int) {
+  package func write(_ bytes: UnsafeRawPointer, count: Int, offset: Int) {
     guard count > 0 else { return }
     grow(to: offset + count)
     memcpy(visible + offset, bytes, count)
@@ -67,14 +67,14 @@ final class SimulatedFile {
   }
 
   /// A write with data sync: these bytes, and a size that covers them, are on the device.
-  func writeDurably(_ bytes: UnsafeRawPointer, count: Int, offset: Int) {
+  package func writeDurably(_ bytes: UnsafeRawPointer, count: Int, offset: Int) {
     guard count > 0 else { return }
     write(bytes, count: count, offset: offset)
     for sector in sectors(offset, offset + count) { settle(sector) }
     durableSize = max(durableSize, offset + count)
   }
 
-  func truncate(to bytes: Int) {
+  package func truncate(to bytes: Int) {
     if bytes < size {
       memset(visible + bytes, 0, size - bytes)
       markDirty(bytes, size)
@@ -84,14 +84,14 @@ final class SimulatedFile {
     size = bytes
   }
 
-  func sync() {
+  package func sync() {
     if hasDirty { for sector in 0..<capacity / Self.sectorBytes where dirty[sector] { settle(sector) } }
     hasDirty = false
     durableSize = size
   }
 
   /// What a failed sync leaves on Linux: nothing is dirty any more, and what was is gone.
-  func loseUnsynced() {
+  package func loseUnsynced() {
     memcpy(visible, durable, capacity)
     memset(dirty, 0, capacity / Self.sectorBytes)
     hasDirty = false
@@ -117,10 +117,10 @@ final class SimulatedFile {
   // MARK: Power loss
 
   /// What a power loss does to sectors that were not synced.
-  enum Fate { case allKept, allLost, mixed }
+  package enum Fate { case allKept, allLost, mixed }
 
   /// Leaves what a device may hold afterwards: each sector that was not synced is there, gone, torn or garbage.
-  func losePower(_ fate: Fate, _ random: inout SplitMix64) {
+  package func losePower(_ fate: Fate, _ random: inout SplitMix64) {
     let keepsSize = durableSize == size || fate == .allKept || (fate == .mixed && random.oneIn(2))
     if hasDirty {
       for sector in 0..<capacity / Self.sectorBytes where dirty[sector] {
@@ -158,13 +158,13 @@ final class SimulatedFile {
   // MARK: Tampering
 
   /// Changes a byte on the device.
-  func flip(byte offset: Int, mask: UInt8) {
+  package func flip(byte offset: Int, mask: UInt8) {
     let value = visible.load(fromByteOffset: offset, as: UInt8.self) ^ mask
     visible.storeBytes(of: value, toByteOffset: offset, as: UInt8.self)
     durable.storeBytes(of: value, toByteOffset: offset, as: UInt8.self)
   }
 
-  func copy() -> SimulatedFile {
+  package func copy() -> SimulatedFile {
     let other = SimulatedFile()
     other.writeDurably(visible, count: size, offset: 0)
     return other

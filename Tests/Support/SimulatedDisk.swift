@@ -4,13 +4,12 @@
 
 import CLTP
 import CLTPSystem
+package import LTPTrace
 
-@testable import LTPTrace
-
-final class SimulatedDisk {
-  struct Entry {
-    var name: TraceFile
-    var file: SimulatedFile
+package final class SimulatedDisk {
+  package struct Entry {
+    package var name: TraceFile
+    package var file: SimulatedFile
   }
 
   enum DirectoryChange {
@@ -19,20 +18,20 @@ final class SimulatedDisk {
     case remove(TraceFile)
   }
 
-  struct Operation {
+  package struct Operation {
     var token: UInt64
     var handle: Int32
     /// nil: a sync.
-    var write: StorageWrite?
+    package var write: StorageWrite?
     var readyAt: UInt64
   }
 
   var random: SplitMix64
-  var faults = SimulatedFaults()
+  package var faults = SimulatedFaults()
   /// Nanoseconds; moved on by whoever drives the disk, and by sleeping.
-  var now: UInt64 = 1_000_000_000
+  package var now: UInt64 = 1_000_000_000
 
-  var entries: [Entry] = []
+  package var entries: [Entry] = []
   private var durableEntries: [Entry] = []
   private var unsyncedChanges: [DirectoryChange] = []
 
@@ -40,15 +39,15 @@ final class SimulatedDisk {
   private var locks: [(file: SimulatedFile, owner: Int)] = []
   private var directoryOwner: Int?
   private(set) var ownersCount = 0
-  var queue: [Operation] = []
+  package var queue: [Operation] = []
 
   /// Dead: no call does anything any more, until the power comes back.
-  private(set) var isDead = false
-  private(set) var callCount = 0
+  package private(set) var isDead = false
+  package private(set) var callCount = 0
   private var counts = [Int](repeating: 0, count: SimulatedCall.allCases.count)
-  var logIDs: UInt64 = 0
+  package var logIDs: UInt64 = 0
 
-  init(seed: UInt64) { random = SplitMix64(seed: seed) }
+  package init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
   func newOwner() -> Int {
     ownersCount += 1
@@ -76,7 +75,7 @@ final class SimulatedDisk {
   }
 
   /// Counts calls and their faults from 0 again.
-  func plan(_ faults: SimulatedFaults) {
+  package func plan(_ faults: SimulatedFaults) {
     self.faults = faults
     callCount = 0
     for index in counts.indices { counts[index] = 0 }
@@ -84,15 +83,15 @@ final class SimulatedDisk {
 
   // MARK: Directory
 
-  func file(_ name: TraceFile) -> SimulatedFile? { entries.first { $0.name == name }?.file }
+  package func file(_ name: TraceFile) -> SimulatedFile? { entries.first { $0.name == name }?.file }
 
-  func segmentIndices() -> [UInt64] {
+  package func segmentIndices() -> [UInt64] {
     var found: [UInt64] = []
     for entry in entries { if case .segment(let index) = entry.name { found.append(index) } }
     return found.sorted()
   }
 
-  func create(_ name: TraceFile) -> SimulatedFile {
+  package func create(_ name: TraceFile) -> SimulatedFile {
     let file = SimulatedFile()
     entries.append(Entry(name: name, file: file))
     unsyncedChanges.append(.enter(name, file))
@@ -106,14 +105,14 @@ final class SimulatedDisk {
     return true
   }
 
-  func remove(_ name: TraceFile) -> Bool {
+  package func remove(_ name: TraceFile) -> Bool {
     guard file(name) != nil else { return false }
     Self.apply(.remove(name), to: &entries)
     unsyncedChanges.append(.remove(name))
     return true
   }
 
-  func syncDirectory() {
+  package func syncDirectory() {
     durableEntries = entries
     unsyncedChanges.removeAll(keepingCapacity: true)
   }
@@ -148,7 +147,7 @@ final class SimulatedDisk {
     return file
   }
 
-  var openHandleCount: Int { handles.count { $0 != nil } }
+  package var openHandleCount: Int { handles.count { $0 != nil } }
 
   func lockDirectory(_ owner: Int) -> Bool {
     guard directoryOwner == nil || directoryOwner == owner else { return false }
@@ -168,13 +167,13 @@ final class SimulatedDisk {
   // MARK: Sudden ends
 
   /// The process is gone; the machine runs on. What was under way ends one way or the other.
-  func kill() {
+  package func kill() {
     for operation in queue where !random.oneIn(3) { land(operation, whole: random.oneIn(2)) }
     forgetProcess()
   }
 
   /// The power is gone: of what was not synced, each sector and each directory change is kept or lost.
-  func losePower() {
+  package func losePower() {
     for operation in queue where !random.oneIn(4) { land(operation, whole: random.oneIn(2)) }
     let fates: [SimulatedFile.Fate] = [.allKept, .allLost, .mixed, .mixed]
     let fate = fates[random.below(4)]

@@ -2,21 +2,28 @@
 // What goes wrong on a simulated disk, and when.
 
 /// The calls of the storage seam, as faults name them. Blocks, zeros and syncs of segments go by their completions.
-enum SimulatedCall: Int, CaseIterable {
+package enum SimulatedCall: Int, CaseIterable {
   case list, open, create, lock, size, read, write, truncate, sync, syncDirectory, rename, remove
   case blockWrite, zeroWrite, segmentSync
 }
 
 /// The `nth` use of a call (from 1) and those after it, `times` in all, fail with `code`.
-struct PlannedFault {
-  var call: SimulatedCall
-  var nth: Int
-  var code: Int32
-  var times = 1
+package struct PlannedFault {
+  package var call: SimulatedCall
+  package var nth: Int
+  package var code: Int32
+  package var times = 1
+
+  package init(call: SimulatedCall, nth: Int, code: Int32, times: Int = 1) {
+    self.call = call
+    self.nth = nth
+    self.code = code
+    self.times = times
+  }
 }
 
 /// A bug planted in the storage, which the checker must find.
-enum PlantedBug: CaseIterable {
+package enum PlantedBug: CaseIterable {
   /// Says that a durable write is complete while the data is still in a volatile cache.
   case acknowledgesVolatileData
   /// Says that a durable write is complete before the device has begun it.
@@ -33,22 +40,24 @@ enum PlantedBug: CaseIterable {
   case skipsSync
 }
 
-struct SimulatedFaults {
+package struct SimulatedFaults {
   /// Operations under way at most; `start` returns false beyond it.
-  var queueDepth = 64
-  var delayNanosecondsMax = 3_000_000
+  package var queueDepth = 64
+  package var delayNanosecondsMax = 3_000_000
   /// Once in so many completions; 0: never.
-  var passingErrorOneIn = 0
-  var shortWriteOneIn = 0
+  package var passingErrorOneIn = 0
+  package var shortWriteOneIn = 0
   /// Short writes end anywhere, not only between sectors.
-  var shortWritesAreOdd = false
-  var registersMemory = true
+  package var shortWritesAreOdd = false
+  package var registersMemory = true
   /// No completion before this time.
-  var stalledUntil: UInt64 = 0
+  package var stalledUntil: UInt64 = 0
   /// How many tries of the directory's lock fail first.
-  var lockTriesRefused = 0
-  var planned: [PlannedFault] = []
-  var planted: PlantedBug?
+  package var lockTriesRefused = 0
+  package var planned: [PlannedFault] = []
+  package var planted: PlantedBug?
   /// The machine dies before the call of this number (from 1), counted over all synchronous calls.
-  var diesAtCall = 0
+  package var diesAtCall = 0
+
+  package init() {}
 }

@@ -3,27 +3,26 @@
 
 import CLTP
 import CLTPSystem
-import LTPRecords
+package import LTPRecords
+package import LTPTrace
 
-@testable import LTPTrace
-
-struct SimulatedStorage: TraceStorage, ~Copyable {
-  let disk: SimulatedDisk
+package struct SimulatedStorage: TraceStorage, ~Copyable {
+  package let disk: SimulatedDisk
   private let owner: Int
 
-  init(_ disk: SimulatedDisk) {
+  package init(_ disk: SimulatedDisk) {
     self.disk = disk
     owner = disk.newOwner()
   }
 
   deinit { disk.leave(owner) }
 
-  mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) {
+  package mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) {
     try disk.enter(.list, .list)
     for entry in disk.entries { body(entry.name) }
   }
 
-  mutating func open(_ name: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
+  package mutating func open(_ name: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
     try disk.enter(create ? .create : .open, create ? .create : .open)
     let found = disk.file(name)
     if create {
@@ -34,9 +33,9 @@ struct SimulatedStorage: TraceStorage, ~Copyable {
     return disk.open(found)
   }
 
-  mutating func close(_ handle: Int32) { disk.close(handle) }
+  package mutating func close(_ handle: Int32) { disk.close(handle) }
 
-  mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool {
+  package mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool {
     try disk.enter(.lock, .lock)
     if disk.faults.lockTriesRefused > 0 {
       disk.faults.lockTriesRefused -= 1
@@ -45,19 +44,19 @@ struct SimulatedStorage: TraceStorage, ~Copyable {
     return handle.map { disk.lock(disk.opened($0), owner) } ?? disk.lockDirectory(owner)
   }
 
-  mutating func size(_ handle: Int32) throws(StorageFault) -> UInt64 {
+  package mutating func size(_ handle: Int32) throws(StorageFault) -> UInt64 {
     try disk.enter(.size, .size)
     return UInt64(disk.opened(handle).size)
   }
 
-  mutating func read(
+  package mutating func read(
     _ handle: Int32, into memory: UnsafeMutableRawPointer, count: Int, offset: UInt64
   ) throws(StorageFault) -> Int {
     try disk.enter(.read, .read)
     return disk.opened(handle).read(into: memory, count: count, offset: Int(offset))
   }
 
-  mutating func write(
+  package mutating func write(
     _ handle: Int32, from memory: UnsafeRawPointer, count: Int, offset: UInt64
   ) throws(StorageFault) {
     try disk.enter(.write, .write)
@@ -66,17 +65,20 @@ struct SimulatedStorage: TraceStorage, ~Copyable {
     if disk.faults.planted == .watermarkAhead, count == Watermark.bytes {
       var ahead = memory.loadUnaligned(as: ltp_watermark.self)
       ahead.durable_blocks += 1
-      _ = Watermark.seal(&ahead)
-      withUnsafeBytes(of: &ahead) { file.write($0.baseAddress!, count: count, offset: Int(offset)) }
+      withUnsafeMutableBytes(of: &ahead) { bytes in
+        let hashed = count - Int(LTP_HASH_BYTES)
+        Digest(of: bytes.baseAddress!, count: hashed)!.store(to: bytes.baseAddress! + hashed)
+        file.write(bytes.baseAddress!, count: count, offset: Int(offset))
+      }
     }
   }
 
-  mutating func truncate(_ handle: Int32, to bytes: UInt64) throws(StorageFault) {
+  package mutating func truncate(_ handle: Int32, to bytes: UInt64) throws(StorageFault) {
     try disk.enter(.truncate, .truncate)
     disk.opened(handle).truncate(to: Int(bytes))
   }
 
-  mutating func sync(_ handle: Int32) throws(StorageFault) {
+  package mutating func sync(_ handle: Int32) throws(StorageFault) {
     let file = disk.opened(handle)
     do throws(StorageFault) { try disk.enter(.sync, .sync) } catch {
       if !disk.isDead { file.loseUnsynced() }
@@ -86,34 +88,34 @@ struct SimulatedStorage: TraceStorage, ~Copyable {
     file.sync()
   }
 
-  mutating func syncDirectory() throws(StorageFault) {
+  package mutating func syncDirectory() throws(StorageFault) {
     try disk.enter(.syncDirectory, .sync)
     disk.syncDirectory()
   }
 
-  mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {
+  package mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {
     try disk.enter(.rename, .rename)
     guard disk.rename(from, to: to) else { throw StorageFault(.rename, code: LTP_SYSTEM_ENOENT) }
   }
 
-  mutating func remove(_ name: TraceFile) throws(StorageFault) {
+  package mutating func remove(_ name: TraceFile) throws(StorageFault) {
     try disk.enter(.remove, .remove)
     guard disk.remove(name) else { throw StorageFault(.remove, code: LTP_SYSTEM_ENOENT) }
   }
 
   // MARK: Blocks
 
-  mutating func attach() throws(StorageFault) {}
+  package mutating func attach() throws(StorageFault) {}
 
-  mutating func start(_ write: StorageWrite) -> Bool {
+  package mutating func start(_ write: StorageWrite) -> Bool {
     disk.start(.init(token: write.token, handle: write.file, write: write, readyAt: 0))
   }
 
-  mutating func startSync(_ handle: Int32, token: UInt64) -> Bool {
+  package mutating func startSync(_ handle: Int32, token: UInt64) -> Bool {
     disk.start(.init(token: token, handle: handle, write: nil, readyAt: 0))
   }
 
-  mutating func complete(
+  package mutating func complete(
     into completions: UnsafeMutablePointer<StorageCompletion>, capacity: Int, waitNanoseconds: UInt64
   ) throws(StorageFault) -> Int {
     var count = 0
@@ -124,16 +126,16 @@ struct SimulatedStorage: TraceStorage, ~Copyable {
     return count
   }
 
-  mutating func register(memory: UnsafeMutableRawPointer, bytes: Int, index: Int32) -> Bool {
+  package mutating func register(memory: UnsafeMutableRawPointer, bytes: Int, index: Int32) -> Bool {
     disk.faults.registersMemory
   }
 
-  mutating func unregister(index: Int32) {}
+  package mutating func unregister(index: Int32) {}
 
-  mutating func randomLogID() -> LogID? {
+  package mutating func randomLogID() -> LogID? {
     disk.logIDs += 1
     return LogID(low: 0x1234_5678 + disk.logIDs, high: disk.logIDs << 32 | 7)
   }
 
-  mutating func sleep(nanoseconds: UInt64) { disk.now += nanoseconds }
+  package mutating func sleep(nanoseconds: UInt64) { disk.now += nanoseconds }
 }

@@ -2,26 +2,26 @@
 // Builds traces byte by byte, right by default and wrong where a test wants it: bodies go in as bytes, so any
 // record can be put there and still be hashed. Independent of the writer, so that the two check each other.
 
-import CLTP
+package import CLTP
 import Foundation
 import LTPAdmission
-import LTPRecords
+package import LTPRecords
 import LTPTrace
 
-final class TraceBuilder {
-  static let firstTime: UInt64 = 1_772_355_907_000_000_000
-  static let startMonotonic: UInt64 = 5_000_000_000
+package final class TraceBuilder {
+  package static let firstTime: UInt64 = 1_772_355_907_000_000_000
+  package static let startMonotonic: UInt64 = 5_000_000_000
 
-  var logID = LogID(low: 0x1122_3344_5566_7788, high: 0x99AA_BBCC_DDEE_FF00)
-  var segmentBytes = 256 << 10
+  package var logID = LogID(low: 0x1122_3344_5566_7788, high: 0x99AA_BBCC_DDEE_FF00)
+  package var segmentBytes = 256 << 10
   /// What SEALED and CLOSED say is this much too high.
-  var countError: UInt64 = 0
-  var policy = Records.defaultPolicy()
-  private(set) var segments: [(index: UInt64, bytes: [UInt8])] = []
-  private(set) var blockIndex: UInt64 = 0
-  private(set) var word = OrientationWord(rawValue: 0)
-  private(set) var generation: UInt32 = 0
-  private(set) var run: UInt32 = 0
+  package var countError: UInt64 = 0
+  package var policy = Records.defaultPolicy()
+  package private(set) var segments: [(index: UInt64, bytes: [UInt8])] = []
+  package private(set) var blockIndex: UInt64 = 0
+  package private(set) var word = OrientationWord(rawValue: 0)
+  package private(set) var generation: UInt32 = 0
+  package private(set) var run: UInt32 = 0
   private var previousHash = Digest()
   private var sequences: [UInt32: UInt64] = [:]
   private var nextLane: UInt32 = 1
@@ -33,12 +33,14 @@ final class TraceBuilder {
   private var texts: [[UInt8]] = []
   private var clock: UInt64 = 0
   /// Where each block begins: segment index and offset.
-  private(set) var blockPlaces: [(segment: UInt64, offset: Int, size: Int, lane: UInt32)] = []
+  package private(set) var blockPlaces: [(segment: UInt64, offset: Int, size: Int, lane: UInt32)] = []
+
+  package init() {}
 
   // MARK: Blocks
 
   /// Appends a block. `word` and `firstSequence` as given, for tests that want them wrong.
-  func block(lane: UInt32, _ slots: [UInt8], word: UInt64, firstSequence: UInt64? = nil) {
+  package func block(lane: UInt32, _ slots: [UInt8], word: UInt64, firstSequence: UInt64? = nil) {
     precondition(slots.count % 32 == 0 && !slots.isEmpty)
     let count = slots.count / 32
     let size = BlockHeader.sizeBytes(slotCount: count)
@@ -76,17 +78,17 @@ final class TraceBuilder {
     }
   }
 
-  func control(_ records: [UInt8]...) { block(lane: 0, Array(records.joined()), word: 0) }
+  package func control(_ records: [UInt8]...) { block(lane: 0, Array(records.joined()), word: 0) }
 
   /// A lane's block, decided under the current word.
-  func lane(_ id: UInt32 = 1, _ records: [UInt8]...) {
+  package func lane(_ id: UInt32 = 1, _ records: [UInt8]...) {
     block(lane: id, Array(records.joined()), word: word.rawValue)
   }
 
   // MARK: What a writer says
 
   /// Begins a log, or another run of it.
-  func open(cutBytes: UInt64 = 0) {
+  package func open(cutBytes: UInt64 = 0) {
     run += 1
     runDecisions = 0
     runUnrecorded = 0
@@ -103,7 +105,7 @@ final class TraceBuilder {
       Records.policy(policy, generation: generation, slot: UInt32(word.policySlot)), lastTransition)
   }
 
-  func beginSegment() {
+  package func beginSegment() {
     segments.append((segments.last.map { $0.index + 1 } ?? 0, []))
     segmentBlocks = 0
     segmentDecisions = 0
@@ -120,14 +122,14 @@ final class TraceBuilder {
   }
 
   /// A segment as a wrong writer begins it.
-  func beginSegmentWithoutPreamble() {
+  package func beginSegmentWithoutPreamble() {
     segments.append((segments.last!.index + 1, []))
     segmentBlocks = 0
     segmentDecisions = 0
   }
 
   /// A transition, recorded; the word is in force from here on.
-  func publish(
+  package func publish(
     _ state: UInt8, reason: UInt8 = LTP_SIGNAL_OPERATOR, evidence: [ltp_evidence] = [], text: String = "",
     record: Bool = true
   ) {
@@ -143,7 +145,7 @@ final class TraceBuilder {
   }
 
   /// Another policy, in the next slot.
-  func load(_ newPolicy: [UInt8]) {
+  package func load(_ newPolicy: [UInt8]) {
     policy = newPolicy
     generation += 1
     let before = word
@@ -157,28 +159,28 @@ final class TraceBuilder {
       Records.policy(policy, generation: generation, slot: UInt32(word.policySlot)), lastTransition)
   }
 
-  func intern(_ text: String) -> UInt32 {
+  package func intern(_ text: String) -> UInt32 {
     let id = UInt32(texts.count + 1)
     texts.append(Records.text(id: id, text))
     control(texts.last!)
     return id
   }
 
-  func seal() {
+  package func seal() {
     control(Records.sealed(blocks: segmentBlocks + 1 + countError, decisions: segmentDecisions + countError))
   }
 
-  func rotate() {
+  package func rotate() {
     seal()
     beginSegment()
   }
 
-  func close() {
+  package func close() {
     control(Records.closed(decisions: runDecisions + countError, unrecorded: runUnrecorded))
   }
 
   /// A request decided as the core does.
-  func decide(
+  package func decide(
     _ actionClass: UInt16, priority: UInt8 = 128, session: UInt64 = 7, frame: UInt64 = 1, token: Bool = true,
     late: Bool = false, time: UInt32 = 5
   ) -> [UInt8] {
@@ -191,7 +193,7 @@ final class TraceBuilder {
   // MARK: Files
 
   /// Writes the segments, filled up with zeros, and the watermark.
-  func write(to directory: TemporaryDirectory, durable: UInt64? = nil, fill: Bool = true) {
+  package func write(to directory: TemporaryDirectory, durable: UInt64? = nil, fill: Bool = true) {
     for segment in segments {
       var bytes = segment.bytes
       if fill, bytes.count < segmentBytes {
@@ -202,7 +204,7 @@ final class TraceBuilder {
     directory.write(Records.watermark(logID, durable ?? blockIndex), to: LTP_WATERMARK_NAME)
   }
 
-  static func name(_ index: UInt64) -> String {
+  package static func name(_ index: UInt64) -> String {
     let digits = String(index, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits + ".ltp"
   }

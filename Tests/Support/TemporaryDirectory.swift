@@ -3,39 +3,39 @@
 
 import Foundation
 
-final class TemporaryDirectory {
-  let path: String
+package final class TemporaryDirectory: Sendable {
+  package let path: String
 
-  init() {
-    var template = Array("\(NSTemporaryDirectory())/ltp-inspect-XXXXXX".utf8CString)
+  package init() {
+    var template = Array("\(NSTemporaryDirectory())/ltp-test-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { fatalError("no temporary directory") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
-  func write(_ bytes: [UInt8], to name: String) {
+  package func write(_ bytes: [UInt8], to name: String) {
     guard FileManager.default.createFile(atPath: "\(path)/\(name)", contents: Data(bytes)) else {
       fatalError("cannot write \(name)")
     }
   }
 
-  func read(_ name: String) -> [UInt8] {
+  package func read(_ name: String) -> [UInt8] {
     guard let data = FileManager.default.contents(atPath: "\(path)/\(name)") else { fatalError("no \(name)") }
     return Array(data)
   }
 
-  func remove(_ name: String) { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
+  package func remove(_ name: String) { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
 
-  func rename(_ from: String, _ to: String) {
+  package func rename(_ from: String, _ to: String) {
     remove(to)
     try! FileManager.default.moveItem(atPath: "\(path)/\(from)", toPath: "\(path)/\(to)")
   }
 
-  func copy(_ from: String, _ to: String) { write(read(from), to: to) }
+  package func copy(_ from: String, _ to: String) { write(read(from), to: to) }
 
   /// Changes one byte of a file in place.
-  func patch(_ name: String, at offset: Int, _ change: (UInt8) -> UInt8) {
+  package func patch(_ name: String, at offset: Int, _ change: (UInt8) -> UInt8) {
     let handle = FileHandle(forUpdatingAtPath: "\(path)/\(name)")!
     defer { try? handle.close() }
     try! handle.seek(toOffset: UInt64(offset))

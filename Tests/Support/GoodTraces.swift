@@ -4,11 +4,11 @@
 import CLTP
 import LTPAdmission
 
-enum GoodTraces {
-  static let queueDepth = "queue_depth"
+package enum GoodTraces {
+  package static let queueDepth = "queue_depth"
 
   /// Every kind of record, three segments, two runs, two policies, a lane that lags behind a transition.
-  static func rich() -> TraceBuilder {
+  package static func rich() -> TraceBuilder {
     let trace = TraceBuilder()
     trace.open()
     trace.lane(1, trace.decide(0), trace.decide(56), Records.hello(session: 7, epoch: 1))
@@ -56,7 +56,7 @@ enum GoodTraces {
   }
 
   /// Two small segments: one sealed, one in use.
-  static func small() -> TraceBuilder {
+  package static func small() -> TraceBuilder {
     let trace = TraceBuilder()
     trace.open()
     trace.publish(LTP_STATE_HEALTHY)

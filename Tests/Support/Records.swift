@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Records as bytes, through the C structures of the contract.
 
-import CLTP
+package import CLTP
 import LTPAdmission
-import LTPRecords
+package import LTPRecords
 import LTPTrace
 
-enum Records {
-  static func bytes<Record>(_ record: Record) -> [UInt8] {
+package enum Records {
+  package static func bytes<Record>(_ record: Record) -> [UInt8] {
     var record = record
     return withUnsafeBytes(of: &record) { Array($0) }
   }
 
-  static func header(_ kind: RecordKind) -> ltp_control_header {
+  package static func header(_ kind: RecordKind) -> ltp_control_header {
     var header = ltp_control_header(kind)
     header.time_us = 3
     return header
@@ -20,7 +20,8 @@ enum Records {
 
   // MARK: Policy
 
-  static func defaultPolicy(change: (UnsafeMutablePointer<ltp_policy>) -> Void = { _ in }) -> [UInt8] {
+  package static func defaultPolicy(change: (UnsafeMutablePointer<ltp_policy>) -> Void = { _ in }) -> [UInt8]
+  {
     let policy = UnsafeMutablePointer<ltp_policy>.allocate(capacity: 1)
     defer { policy.deallocate() }
     DefaultPolicy.write(to: policy)
@@ -29,15 +30,15 @@ enum Records {
   }
 
   /// Calls `body` with the policy that these bytes are.
-  static func with<R>(_ policy: [UInt8], _ body: (UnsafePointer<ltp_policy>) -> R) -> R {
+  package static func with<R>(_ policy: [UInt8], _ body: (UnsafePointer<ltp_policy>) -> R) -> R {
     policy.withUnsafeBytes { body($0.baseAddress!.assumingMemoryBound(to: ltp_policy.self)) }
   }
 
-  static func threshold(_ policy: [UInt8], state: UInt8) -> UInt8 {
+  package static func threshold(_ policy: [UInt8], state: UInt8) -> UInt8 {
     policy[LTP_AT_policy_priority_threshold + Int(state)]
   }
 
-  static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
+  package static func policy(_ policy: [UInt8], generation: UInt32, slot: UInt32) -> [UInt8] {
     var record = ltp_policy_record()
     record.header = header(.policy)
     record.policy_generation = generation
@@ -51,7 +52,7 @@ enum Records {
 
   // MARK: Control
 
-  static func opened(run: UInt32, nextLane: UInt32, cutBytes: UInt64 = 0) -> [UInt8] {
+  package static func opened(run: UInt32, nextLane: UInt32, cutBytes: UInt64 = 0) -> [UInt8] {
     var record = ltp_opened_record()
     record.header = header(.opened)
     record.run = run
@@ -61,7 +62,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func segment(
+  package static func segment(
     run: UInt32, nextLane: UInt32, bytes size: UInt64, word: OrientationWord, generation: UInt32
   ) -> [UInt8] {
     var record = ltp_segment_record()
@@ -75,7 +76,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func transition(
+  package static func transition(
     from: OrientationWord, to: OrientationWord, reason: UInt8, generation: UInt32,
     evidence: [ltp_evidence] = [], text: String = "", monotonic: UInt64 = TraceBuilder.startMonotonic
   ) -> [UInt8] {
@@ -97,7 +98,8 @@ enum Records {
     return bytes(record)
   }
 
-  static func evidence(_ signal: UInt8, name: UInt32 = 0, _ value: Int64, _ threshold: Int64) -> ltp_evidence
+  package static func evidence(_ signal: UInt8, name: UInt32 = 0, _ value: Int64, _ threshold: Int64)
+    -> ltp_evidence
   {
     var entry = ltp_evidence()
     entry.name_id = name
@@ -107,7 +109,7 @@ enum Records {
     return entry
   }
 
-  static func text(id: UInt32, _ text: String) -> [UInt8] {
+  package static func text(id: UInt32, _ text: String) -> [UInt8] {
     var record = ltp_text_record()
     record.header = header(.text)
     record.text_id = id
@@ -115,7 +117,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func sealed(blocks: UInt64, decisions: UInt64) -> [UInt8] {
+  package static func sealed(blocks: UInt64, decisions: UInt64) -> [UInt8] {
     var record = ltp_sealed_record()
     record.header = header(.sealed)
     record.block_count = blocks
@@ -123,7 +125,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func closed(decisions: UInt64, unrecorded: UInt64) -> [UInt8] {
+  package static func closed(decisions: UInt64, unrecorded: UInt64) -> [UInt8] {
     var record = ltp_closed_record()
     record.header = header(.closed)
     record.decision_count = decisions
@@ -131,13 +133,13 @@ enum Records {
     return bytes(record)
   }
 
-  static func watermark(_ log: LogID, _ durable: UInt64) -> [UInt8] {
+  package static func watermark(_ log: LogID, _ durable: UInt64) -> [UInt8] {
     bytes(Watermark.sealed(logID: log, durableBlocks: durable)!)
   }
 
   // MARK: Lanes
 
-  static func decision(
+  package static func decision(
     _ verdict: UInt8, _ reason: UInt8, actionClass: UInt16, inputs: UInt8 = 0, priority: UInt8 = 128,
     time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7, shadow: UInt8 = 0
   ) -> [UInt8] {
@@ -149,7 +151,7 @@ enum Records {
         session_id: session))
   }
 
-  static func decide(
+  package static func decide(
     _ policy: [UInt8], _ word: OrientationWord, actionClass: UInt16, priority: UInt8, session: UInt64,
     frame: UInt64, token: Bool, late: Bool, time: UInt32, replay: Bool = false
   ) -> [UInt8] {
@@ -169,13 +171,13 @@ enum Records {
       priority: priority, time: time, retry: decision.retryAfterMilliseconds, frame: frame, session: session)
   }
 
-  static func malformed() -> [UInt8] {
+  package static func malformed() -> [UInt8] {
     decision(
       LTP_VERDICT_DENY, LTP_REASON_MALFORMED_FRAME, actionClass: LTP_CLASS_NONE, inputs: LTP_INPUT_MALFORMED,
       priority: 0)
   }
 
-  static func replay(original: UInt64, frame: UInt64) -> [UInt8] {
+  package static func replay(original: UInt64, frame: UInt64) -> [UInt8] {
     var record = ltp_replay_record()
     record.kind = LTP_RECORD_REPLAY
     record.original_frame_id = original
@@ -183,7 +185,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func observed(_ word: OrientationWord, generation: UInt32, time: UInt32 = 6) -> [UInt8] {
+  package static func observed(_ word: OrientationWord, generation: UInt32, time: UInt32 = 6) -> [UInt8] {
     var record = ltp_observed_record()
     record.kind = LTP_RECORD_OBSERVED
     record.time_us = time
@@ -192,7 +194,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func unrecorded(_ count: UInt64) -> [UInt8] {
+  package static func unrecorded(_ count: UInt64) -> [UInt8] {
     var record = ltp_unrecorded_record()
     record.kind = LTP_RECORD_UNRECORDED
     record.time_us = 7
@@ -200,7 +202,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func hello(session: UInt64, epoch: UInt32) -> [UInt8] {
+  package static func hello(session: UInt64, epoch: UInt32) -> [UInt8] {
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
     record.continuity_epoch = epoch
@@ -210,7 +212,7 @@ enum Records {
     return bytes(record)
   }
 
-  static func time(monotonic: UInt64, unix: UInt64) -> [UInt8] {
+  package static func time(monotonic: UInt64, unix: UInt64) -> [UInt8] {
     var record = ltp_time_record()
     record.kind = LTP_RECORD_TIME
     record.base_monotonic_ns = monotonic
