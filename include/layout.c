@@ -21,6 +21,7 @@ LTP_KIND_FIRST(observed_record);
 LTP_KIND_FIRST(unrecorded_record);
 LTP_KIND_FIRST(hello_record);
 LTP_KIND_FIRST(time_record);
+LTP_KIND_FIRST(tenant_record);
 LTP_KIND_FIRST(control_header);
 LTP_HEADER_FIRST(opened_record);
 LTP_HEADER_FIRST(segment_record);
@@ -32,27 +33,21 @@ LTP_HEADER_FIRST(closed_record);
 
 /* A decision record is written as four words of 8 bytes, and its first word is read as one:
  * Sources/LTPRecords/DecisionWord.swift. Each field of a word lies in it whole. */
-LTP_STATIC_ASSERT(LTP_END_decision_record_verdict <= 8, decision_record_verdict_in_first_word);
-LTP_STATIC_ASSERT(LTP_END_decision_record_reason <= 8, decision_record_reason_in_first_word);
+LTP_STATIC_ASSERT(LTP_END_decision_record_outcome <= 8, decision_record_outcome_in_first_word);
 LTP_STATIC_ASSERT(LTP_END_decision_record_inputs <= 8, decision_record_inputs_in_first_word);
-LTP_STATIC_ASSERT(LTP_END_decision_record_action_class <= 8, decision_record_class_in_first_word);
-LTP_STATIC_ASSERT(LTP_END_decision_record_priority <= 8, decision_record_priority_in_first_word);
-LTP_STATIC_ASSERT(LTP_END_decision_record_shadow <= 8, decision_record_shadow_in_first_word);
-/* Verdict and reason are copied together from the upper half of a verdict. */
-LTP_STATIC_ASSERT(LTP_AT_decision_record_reason - LTP_AT_decision_record_verdict ==
-                    LTP_AT_verdict_reason - LTP_AT_verdict_verdict,
-                  decision_record_reason_after_verdict);
-LTP_STATIC_ASSERT(LTP_AT_verdict_verdict - 8 >= LTP_AT_decision_record_verdict, decision_record_outcome_shift);
-/* Class, priority and the shadow's outcome are handed over as they lie side by side. */
-LTP_STATIC_ASSERT((int)LTP_END_decision_record_action_class == (int)LTP_AT_decision_record_priority,
-                  decision_record_priority_after_class);
-LTP_STATIC_ASSERT((int)LTP_END_decision_record_priority == (int)LTP_AT_decision_record_shadow,
-                  decision_record_shadow_after_priority);
+/* Class, priority and cohort are copied from the request as they lie side by side. */
+LTP_STATIC_ASSERT(LTP_AT_decision_record_action_class == 4 && LTP_AT_decision_record_priority == 6 &&
+                    LTP_AT_decision_record_cohort == 7 && LTP_END_decision_record_cohort == 8,
+                  decision_record_class_priority_cohort);
+LTP_STATIC_ASSERT(LTP_AT_route_request_priority == LTP_AT_route_request_action_class + 2 &&
+                    LTP_AT_route_request_cohort == LTP_AT_route_request_action_class + 3,
+                  request_class_priority_cohort);
 /* The second word is the time with, in its upper half as in a verdict's lower word, retry_after. */
 LTP_STATIC_ASSERT(LTP_AT_decision_record_time_us % 8 == 0, decision_record_second_word);
-LTP_STATIC_ASSERT(LTP_AT_decision_record_retry_after_ms - LTP_AT_decision_record_time_us ==
+LTP_STATIC_ASSERT(LTP_AT_decision_record_retry_and_shadow - LTP_AT_decision_record_time_us ==
                     LTP_AT_verdict_retry_after_ms - LTP_AT_verdict_epoch,
                   decision_record_retry_after_time);
+LTP_STATIC_ASSERT(2u * LTP_RETRY_AFTER_MS_MAX <= LTP_DECISION_RETRY_MASK, decision_record_retry_fits);
 LTP_STATIC_ASSERT(LTP_AT_decision_record_frame_id % 8 == 0, decision_record_frame_word);
 LTP_STATIC_ASSERT(LTP_AT_decision_record_session_id % 8 == 0, decision_record_session_word);
 

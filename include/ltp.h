@@ -38,7 +38,7 @@ extern "C" {
 
 /* ---- Versions ---------------------------------------------------------------------------------------- */
 
-#define LTP_ABI_VERSION 2      /* of this header: functions and structures */
+#define LTP_ABI_VERSION 3      /* of this header: functions and structures */
 #define LTP_PROTOCOL_VERSION 2 /* of the frames */
 
 /* The ABI version that the library was built for; differs from LTP_ABI_VERSION when header and library do. */
@@ -65,7 +65,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_UNKNOWN_STATE 13
 #define LTP_ERROR_UNKNOWN_SIGNAL 14
 #define LTP_ERROR_EVIDENCE_COUNT 15
-#define LTP_ERROR_EPOCH_EXHAUSTED 16 /* no epoch is left; the core denies for good: start a new log */
+#define LTP_ERROR_EXHAUSTED 16      /* a number that must not repeat has run out (lanes, policies or runs of a log): start a new log */
 #define LTP_ERROR_BACKPRESSURE 17   /* the trace cannot take it now; nothing was changed, try again */
 #define LTP_ERROR_SEQUENCE_AHEAD 18 /* the sequence to wait for has not been issued yet */
 #define LTP_ERROR_BUFFER_TOO_SMALL 19
@@ -128,7 +128,7 @@ typedef struct ltp_error {
   int32_t system_error; /* errno */
   uint64_t segment;     /* index of the trace segment */
   uint64_t offset;      /* byte offset in it */
-  uint64_t sequence;    /* block index in the log */
+  uint64_t block_index; /* in the log */
   char message[224];    /* one sentence, zero-terminated UTF-8 */
 } ltp_error;
 
@@ -787,7 +787,7 @@ int32_t ltp_orientation_release(ltp_core *core, uint32_t *epoch);
 typedef struct ltp_page ltp_page;
 
 #define LTP_PAGE_BYTES 4096
-#define LTP_PAGE_VERSION 1
+#define LTP_PAGE_VERSION 2
 #define LTP_PAGE_MAGIC ((uint64_t)0x31454741504F504C) /* the bytes "LPOPAGE1" */
 #define LTP_PAGE_ENTRIES 8
 #define LTP_PAGE_LEASE_NS_MIN ((uint64_t)1000000)        /* 1 ms */
@@ -840,8 +840,7 @@ int32_t ltp_page_open_reader(const char *path, uint32_t flags, ltp_page **page, 
 /* What has been published stays, and holds until its lease ends. LTP_ERROR_IN_USE: another thread is in a call with it. */
 int32_t ltp_page_close(ltp_page *page);
 
-/* Publishes for one lease, with the meaning of ltp_orientation_publish(). Evidence's name_id must be 0. Any thread.
- * LTP_ERROR_EPOCH_EXHAUSTED: the page has no number left and holds no more; remove it and publish anew. */
+/* Publishes for one lease, with the meaning of ltp_orientation_publish(). Evidence's name_id must be 0. Any thread. */
 int32_t ltp_page_publish(ltp_page *page, const ltp_transition *transition, uint32_t *epoch);
 /* Lets what this handle has published hold for another lease. To be called from the loop whose life it proves, a few
  * times a lease. */
@@ -998,6 +997,14 @@ typedef struct ltp_status {
   uint16_t shed_level;       /* requests whose priority * 256 + cohort is below it are shed just now */
   uint8_t reserved[2];
   uint32_t retry_floor_ms;   /* retry_after is at least this just now */
+  uint64_t epoch;            /* of the orientation, in full */
+  uint64_t continuity_epoch; /* in full */
+  /* How much room numbers have that must not repeat in a log; epochs have 64 bits, and run out never. */
+  uint32_t lanes_left;       /* that can still be opened */
+  uint32_t policies_left;    /* that can still be loaded */
+  uint32_t runs_left;        /* of the log, after this one */
+  uint32_t texts_left;       /* that can still be interned in this run */
+  uint64_t reserved_2[16];
 } ltp_status;
 
 int32_t ltp_core_status(ltp_core *core, ltp_status *status, size_t struct_size);

@@ -21,6 +21,9 @@
 
 /* ---- Frames ------------------------------------------------------------------------------------------- */
 
+LTP_FIELD(route_request, action_class);
+LTP_FIELD(route_request, priority);
+LTP_FIELD(route_request, cohort);
 LTP_FIELD(route_request, intent_epoch);
 LTP_FIELD(route_request, incarnation);
 LTP_FIELD(route_request, domain);
@@ -46,14 +49,13 @@ LTP_FIELD(block_header, body_hash);
 LTP_FIELD(block_header, block_hash);
 
 LTP_FIELD(decision_record, kind);
-LTP_FIELD(decision_record, verdict);
-LTP_FIELD(decision_record, reason);
+LTP_FIELD(decision_record, outcome);
 LTP_FIELD(decision_record, inputs);
 LTP_FIELD(decision_record, action_class);
 LTP_FIELD(decision_record, priority);
-LTP_FIELD(decision_record, shadow);
+LTP_FIELD(decision_record, cohort);
 LTP_FIELD(decision_record, time_us);
-LTP_FIELD(decision_record, retry_after_ms);
+LTP_FIELD(decision_record, retry_and_shadow);
 LTP_FIELD(decision_record, frame_id);
 LTP_FIELD(decision_record, session_id);
 
@@ -63,14 +65,19 @@ LTP_FIELD(observed_record, reserved);
 LTP_FIELD(unrecorded_record, reserved);
 LTP_FIELD(unrecorded_record, reserved_2);
 LTP_FIELD(unrecorded_record, reserved_3);
+LTP_FIELD(tenant_record, reserved);
+LTP_FIELD(tenant_record, reserved_2);
+LTP_FIELD(tenant_record, reserved_3);
 LTP_FIELD(hello_record, reserved);
 LTP_FIELD(time_record, reserved);
 LTP_FIELD(time_record, reserved_2);
 
 LTP_FIELD(control_header, reserved);
+LTP_FIELD(control_header, slot_count);
 LTP_FIELD(opened_record, reserved);
 LTP_FIELD(segment_record, reserved);
 LTP_FIELD(transition_record, reserved);
+LTP_FIELD(transition_record, flags);
 LTP_FIELD(transition_record, evidence);
 LTP_FIELD(transition_record, reserved_2);
 LTP_FIELD(transition_record, text);

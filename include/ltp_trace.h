@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LTP_TRACE_VERSION 2
+#define LTP_TRACE_VERSION 3
 #define LTP_TRACE_PAGE_BYTES 4096
 #define LTP_SLOT_BYTES 32
 #define LTP_BLOCK_HEADER_BYTES 256
@@ -61,9 +61,9 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_WORD_STATE_SHIFT 0       /* 4 bits */
 #define LTP_WORD_POLICY_SLOT_SHIFT 4 /* 2 bits */
 #define LTP_WORD_THRESHOLD_SHIFT 6   /* 8 bits */
-#define LTP_WORD_CONTINUITY_SHIFT 14 /* 18 bits */
-#define LTP_WORD_EPOCH_SHIFT 32      /* 32 bits */
-#define LTP_CONTINUITY_EPOCH_MAX 0x3FFFFu
+#define LTP_WORD_CONTINUITY_SHIFT 14 /* 18 bits: the low ones of the continuity epoch */
+#define LTP_WORD_EPOCH_SHIFT 32      /* 32 bits: the low ones of the epoch */
+#define LTP_WORD_CONTINUITY_MASK 0x3FFFFu
 
 /* What the limits, adjusted once a window, add to the orientation. */
 #define LTP_LIMITS_WORD_SHED_SHIFT 0         /* 16 bits: priority * 256 + cohort below it is shed */
@@ -71,13 +71,15 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_LIMITS_WORD_CONCURRENCY_SHIFT 38 /* 16 bits: the concurrency limit; 0: none */
 #define LTP_LIMITS_WORD_CONTENDED_SHIFT 54   /* 1 bit: something is refused, so tenants keep to their share */
 
-/* What a slot holds; its first byte. A record of several slots starts with its kind and slot_count. */
+/* What a slot holds; its first byte: lanes' records are numbered below 16, control records from 16 on. A record of several
+ * slots starts with its kind and slot_count. */
 #define LTP_RECORD_DECISION ((uint8_t)1)     /* 1 slot, lanes */
 #define LTP_RECORD_REPLAY ((uint8_t)2)       /* 1 slot, lanes: belongs to the decision before it */
 #define LTP_RECORD_OBSERVED ((uint8_t)3)     /* 1 slot, lanes: the lane saw a new orientation word */
-#define LTP_RECORD_UNRECORDED ((uint8_t)4)   /* 1 slot, lanes: decisions denied while the trace was full */
+#define LTP_RECORD_UNRECORDED ((uint8_t)4)   /* 1 slot, lanes: denials that have no record of their own, by reason */
 #define LTP_RECORD_HELLO ((uint8_t)5)        /* 1 slot, lanes */
 #define LTP_RECORD_TIME ((uint8_t)6)         /* 1 slot, lanes: times count from this base from here on */
+#define LTP_RECORD_TENANT ((uint8_t)7)       /* 1 slot, lanes: belongs to the decision before it, which a limit refused */
 #define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
 #define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
 #define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
@@ -86,15 +88,27 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_SEALED ((uint8_t)21)      /* 2 slots, control: last record of a full segment */
 #define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
 
-/* Facts that went into a decision beside the record's own fields. */
-#define LTP_INPUT_CONTINUITY_VALID ((uint8_t)1) /* the token was of the current continuity epoch */
-#define LTP_INPUT_CONTINUITY_CHECKED ((uint8_t)2)
-#define LTP_INPUT_DEADLINE_EXCEEDED ((uint8_t)4)
-#define LTP_INPUT_MALFORMED ((uint8_t)8)
-#define LTP_INPUT_REPLAY ((uint8_t)16) /* a LTP_RECORD_REPLAY slot follows */
-#define LTP_INPUT_GATE_SHIFT 5 /* the upper three bits: LTP_GATE_*, the limit that refused what the table would EXECUTE */
-#define LTP_INPUTS_ALL ((uint8_t)255)
+/* A decision's outcome: its verdict in the upper two bits, its reason (63 at most) in the lower six. */
+#define LTP_OUTCOME_VERDICT_SHIFT 6
+#define LTP_OUTCOME_REASON_MASK ((uint8_t)63)
 
+/* Facts that went into a decision beside the record's own fields. 128 and 256 are kept for slots that tell the route chosen and
+ * the intent kept. */
+#define LTP_INPUT_CONTINUITY_MASK ((uint16_t)7) /* LTP_CONTINUITY_* */
+#define LTP_INPUT_DEADLINE_EXCEEDED ((uint16_t)8)
+#define LTP_INPUT_MALFORMED ((uint16_t)16)
+#define LTP_INPUT_REPLAY ((uint16_t)32) /* a LTP_RECORD_REPLAY slot follows ... */
+#define LTP_INPUT_TENANT ((uint16_t)64) /* ... and after it, or alone, a LTP_RECORD_TENANT slot */
+#define LTP_INPUT_GATE_SHIFT 12 /* the upper four bits: LTP_GATE_*, the limit that refused what the table would EXECUTE */
+#define LTP_INPUTS_ALL ((uint16_t)0xF07F)
+
+/* Whether the request proved that its session shook hands since the last outage. Bit 0 alone says that it did. */
+#define LTP_CONTINUITY_NOT_ASKED ((uint16_t)0) /* the rule did not ask */
+#define LTP_CONTINUITY_VALID ((uint16_t)1)
+#define LTP_CONTINUITY_STALE ((uint16_t)2)   /* of an epoch before; not told apart from INVALID yet */
+#define LTP_CONTINUITY_INVALID ((uint16_t)4) /* no token, or none that was granted to this session */
+
+/* Numbers up to 15. */
 #define LTP_GATE_NONE ((uint8_t)0)
 #define LTP_GATE_SHED ((uint8_t)1)        /* priority and cohort below the limits word's level */
 #define LTP_GATE_CLASS_RATE ((uint8_t)2)
@@ -106,17 +120,19 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 
 typedef struct ltp_decision_record {
   uint8_t kind; /* LTP_RECORD_DECISION */
-  uint8_t verdict;
-  uint8_t reason;
-  uint8_t inputs; /* LTP_INPUT_* */
+  uint8_t outcome; /* LTP_OUTCOME_* */
+  uint16_t inputs; /* LTP_INPUT_* */
   uint16_t action_class;
   uint8_t priority;
-  uint8_t shadow; /* a shadow policy's verdict << 5 | reason; 0: none */
+  uint8_t cohort;
   uint32_t time_us; /* since the block's base */
-  uint32_t retry_after_ms;
+  uint32_t retry_and_shadow; /* retry_after_ms in the lower 23 bits, bit 23 zero; a shadow policy's outcome in the upper 8, 0: none */
   uint64_t frame_id;
   uint64_t session_id;
 } ltp_decision_record;
+
+#define LTP_DECISION_RETRY_MASK 0x7FFFFFu
+#define LTP_DECISION_SHADOW_SHIFT 24
 
 typedef struct ltp_replay_record {
   uint8_t kind; /* LTP_RECORD_REPLAY */
@@ -137,12 +153,23 @@ typedef struct ltp_observed_record {
 
 typedef struct ltp_unrecorded_record {
   uint8_t kind; /* LTP_RECORD_UNRECORDED */
-  uint8_t reserved[7];
+  uint8_t reason; /* LTP_REASON_*: why they were denied */
+  uint8_t reserved[6];
   uint32_t time_us;
   uint32_t reserved_2;
-  uint64_t denied_count; /* with LTP_REASON_TRACE_BACKPRESSURE, since the record before */
+  uint64_t denied_count; /* since the lane's record of this reason before */
   uint64_t reserved_3;
 } ltp_unrecorded_record;
+
+typedef struct ltp_tenant_record {
+  uint8_t kind; /* LTP_RECORD_TENANT */
+  uint8_t reserved[3];
+  uint32_t tenant_id; /* not 0 */
+  uint32_t cost;      /* of the request */
+  uint32_t reserved_2;
+  uint64_t frame_id; /* of the decision before it */
+  uint64_t reserved_3;
+} ltp_tenant_record;
 
 typedef struct ltp_hello_record {
   uint8_t kind; /* LTP_RECORD_HELLO */
@@ -190,7 +217,9 @@ typedef struct ltp_segment_record {
   uint64_t orientation_word; /* current when it began */
   uint32_t policy_generation;
   uint32_t block_bytes;
-  uint8_t reserved[88];
+  uint64_t epoch;            /* of orientation_word, in full */
+  uint64_t continuity_epoch; /* the same */
+  uint8_t reserved[72];
 } ltp_segment_record;
 
 #define LTP_TRANSITION_REPEATED ((uint8_t)1) /* said again at the start of a segment */
@@ -206,7 +235,9 @@ typedef struct ltp_transition_record {
   uint8_t flags;              /* LTP_TRANSITION_REPEATED */
   uint8_t reserved;
   ltp_evidence evidence[LTP_EVIDENCE_MAX];
-  uint32_t reserved_2[6];
+  uint64_t epoch;             /* of word_after, in full; its low 32 bits are never all zero */
+  uint64_t continuity_epoch;  /* the same */
+  uint32_t reserved_2[2];
   char text[LTP_TRANSITION_TEXT_BYTES];
 } ltp_transition_record;
 
@@ -216,8 +247,9 @@ typedef struct ltp_policy_record {
   ltp_control_header header;
   uint32_t policy_generation;
   uint32_t policy_slot; /* with LTP_POLICY_SHADOW: the shadow of the policy before it */
-  uint8_t digest[LTP_HASH_BYTES]; /* SHA-256 of policy */
-  uint8_t reserved[16];
+  uint8_t digest[LTP_HASH_BYTES]; /* of policy, by hash_id */
+  uint8_t hash_id; /* LTP_HASH_* */
+  uint8_t reserved[15];
   ltp_policy policy;
 } ltp_policy_record;
 
@@ -245,6 +277,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_decision_record) == 32, decision_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_replay_record) == 32, replay_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_observed_record) == 32, observed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_unrecorded_record) == 32, unrecorded_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_tenant_record) == 32, tenant_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_hello_record) == 32, hello_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_time_record) == 32, time_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_control_header) == 8, control_header_size);
@@ -262,11 +295,15 @@ LTP_STATIC_ASSERT(sizeof(ltp_closed_record) == 2 * 32, closed_record_size);
 #define LTP_WATERMARK_MAGIC ((uint64_t)0x314B52414D525444) /* the bytes "DTRMARK1" */
 typedef struct ltp_watermark {
   uint64_t magic;
+  uint8_t version; /* LTP_TRACE_VERSION */
+  uint8_t hash_id; /* LTP_HASH_* */
+  uint8_t reserved[6];
   uint8_t log_id[16];
   uint64_t durable_blocks; /* blocks 0 .. durable_blocks-1 */
+  uint8_t reserved_2[56];
   uint8_t hash[LTP_HASH_BYTES]; /* of the bytes before: a power loss may leave garbage here */
 } ltp_watermark;
-LTP_STATIC_ASSERT(sizeof(ltp_watermark) == 64, watermark_size);
+LTP_STATIC_ASSERT(sizeof(ltp_watermark) == 128, watermark_size);
 
 #ifdef __cplusplus
 }

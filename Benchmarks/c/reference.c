@@ -18,7 +18,7 @@
 #define BLOCK_BYTES (256u << 10)
 #define BLOCK_COUNT 16u
 #define SLOTS ((BLOCK_BYTES - LTP_BLOCK_HEADER_BYTES) / LTP_SLOT_BYTES)
-#define OUTCOMES 96u
+#define OUTCOMES 192u
 
 typedef struct {
   uint8_t verdict, reason, below, least, needs_token;
@@ -112,13 +112,14 @@ ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t avai
 
   uint32_t column = request.action_class < LTP_CLASS_COUNT ? request.action_class : LTP_CLASS_COUNT;
   const rule *rule = &lane->rules[column];
-  uint8_t inputs = 0, answer = rule->verdict, reason = rule->reason;
+  uint16_t inputs = LTP_CONTINUITY_NOT_ASKED;
+  uint8_t answer = rule->verdict, reason = rule->reason;
   if (answer != LTP_VERDICT_DENY && request.priority < rule->least)
     answer = rule->below, reason = LTP_REASON_PRIORITY_BELOW_THRESHOLD;
   if (rule->needs_token) {
-    inputs = LTP_INPUT_CONTINUITY_CHECKED;
+    inputs = LTP_CONTINUITY_INVALID;
     if (token(lane->key, request.session_id) == request.continuity_token)
-      inputs |= LTP_INPUT_CONTINUITY_VALID;
+      inputs = LTP_CONTINUITY_VALID;
     else if (rule->verdict != LTP_VERDICT_DENY)
       answer = LTP_VERDICT_DENY, reason = LTP_REASON_REHANDSHAKE_REQUIRED;
   }
@@ -131,12 +132,12 @@ ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t avai
 
   __builtin_prefetch(lane->cursor + 1024, 1, 3);
   ltp_decision_record record = {
-    .kind = LTP_RECORD_DECISION, .verdict = answer, .reason = reason, .inputs = inputs,
-    .action_class = request.action_class, .priority = request.priority, .time_us = lane->time_us,
-    .retry_after_ms = retry, .frame_id = request.frame_id, .session_id = request.session_id};
+    .kind = LTP_RECORD_DECISION, .outcome = (uint8_t)(answer << LTP_OUTCOME_VERDICT_SHIFT | reason), .inputs = inputs,
+    .action_class = request.action_class, .priority = request.priority, .cohort = request.cohort,
+    .time_us = lane->time_us, .retry_and_shadow = retry, .frame_id = request.frame_id, .session_id = request.session_id};
   memcpy(lane->cursor, &record, sizeof record);
   lane->cursor += sizeof record;
-  lane->counters[column * OUTCOMES + answer * 32u + reason]++;
+  lane->counters[column * OUTCOMES + record.outcome]++;
   atomic_store_explicit(
     &lane->published, atomic_load_explicit(&lane->published, memory_order_relaxed) + 1, memory_order_release);
   verdict = (ltp_verdict){

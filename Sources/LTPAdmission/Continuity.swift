@@ -113,9 +113,9 @@ struct SipState {
 public struct ContinuityKey: Equatable, Sendable {
   public let epochKey: SipKey
 
-  public init(coreKey: SipKey, continuityEpoch: UInt32) {
-    let label = UInt64(continuityEpoch) << 8
-    epochKey = SipKey(low: coreKey.hash(label | 1), high: coreKey.hash(label | 2))
+  /// `continuityEpoch`: in full, so that tokens are void by key when its low bits come round.
+  public init(coreKey: SipKey, continuityEpoch: UInt64) {
+    epochKey = SipKey(low: coreKey.hash([continuityEpoch, 1]), high: coreKey.hash([continuityEpoch, 2]))
   }
 
   /// The session's token; never 0, which means "no token".

@@ -99,12 +99,12 @@ extension CompiledRule {
   /// Decides. `inputs` is a set of LTP_INPUT_* facts; the others are the orientation's and the limits'.
   @inlinable
   public func decide(
-    threshold: UInt8, retryFloorMilliseconds: UInt32 = 0, priority: UInt8, inputs: UInt8, sessionID: UInt64
+    threshold: UInt8, retryFloorMilliseconds: UInt32 = 0, priority: UInt8, inputs: UInt16, sessionID: UInt64
   ) -> Decision {
     if inputs & LTP_INPUT_MALFORMED != 0 { return .malformed }
     let rule = under(threshold: threshold, retryFloorMilliseconds: retryFloorMilliseconds)
     let decision = rule.decideWellFormed(priority: priority, inputs: UInt64(inputs), sessionID: sessionID)
-    let gate = inputs >> LTP_INPUT_GATE_SHIFT
+    let gate = gateOf(inputs: inputs)
     return gate != LTP_GATE_NONE && decision.outcome.isExecute
       ? rule.refused(byGate: gate, sessionID: sessionID) : decision
   }
@@ -125,7 +125,7 @@ extension CompiledRule {
   func outcome(priority: UInt8, inputs: UInt64) -> Outcome {
     let rule = rawValue
     let isBelow = (UInt64(priority) &- (rule &>> 32 & 0xFF)) &>> 63
-    let lacksContinuity = (rule &>> 40) & ~(inputs / UInt64(LTP_INPUT_CONTINUITY_VALID)) & 1
+    let lacksContinuity = (rule &>> 40) & ~(inputs / UInt64(LTP_CONTINUITY_VALID)) & 1
     let isLate = inputs / UInt64(LTP_INPUT_DEADLINE_EXCEEDED) & 1
     // 3 late, else 2 without continuity, else 1 below, else 0.
     let place = isBelow & ~lacksContinuity | lacksContinuity &<< 1 | isLate &* 3

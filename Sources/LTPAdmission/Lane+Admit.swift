@@ -94,15 +94,15 @@ struct LaneView {
     at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
     record(
-      decision, inputs: inputs, classAndPriority: request.classAndPriority, frameID: request.frameID,
+      decision, inputs: inputs, classPriorityCohort: request.classPriorityCohort, frameID: request.frameID,
       sessionID: request.sessionID, column: column, at: cursor)
   }
 
   @inlinable
   @inline(__always)
   func record(
-    _ decision: Decision, inputs: UInt64, classAndPriority: UInt64, frameID: UInt64, sessionID: UInt64,
-    column: Int, at cursor: UnsafeMutableRawPointer
+    _ decision: Decision, inputs: UInt64, classPriorityCohort: UInt64, frameID: UInt64, sessionID: UInt64,
+    column: Int, shadow: UInt64 = 0, at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
     let place = Int(decision.outcome.rawValue)
     let high = verdicts[place]
@@ -110,9 +110,11 @@ struct LaneView {
     let retry = UInt64(decision.retryAfterMilliseconds) &<< Verdict.retryAfterShift
     // The writer's core has read these lines when the ring comes round: have them here in time.
     ltp_system_prefetch_for_write(cursor + 1024)
+    let shadowShift = Verdict.retryAfterShift &+ UInt64(LTP_DECISION_SHADOW_SHIFT)
     DecisionRecord.store(
-      verdictHigh: high, inputs: inputs, classAndPriority: classAndPriority,
-      timeMicroseconds: timeMicroseconds, retry: retry, frameID: frameID, sessionID: sessionID, at: cursor)
+      outcome: UInt64(decision.outcome.rawValue), inputs: inputs, classPriorityCohort: classPriorityCohort,
+      timeMicroseconds: timeMicroseconds, retryAndShadow: retry | shadow &<< shadowShift, frameID: frameID,
+      sessionID: sessionID, at: cursor)
     let counter = counters + (column &* Outcome.count &+ place)
     // Only this thread writes it, so a load and a store do; readers see whole values.
     let count = counter.pointee.load(ordering: .relaxed)
@@ -164,13 +166,32 @@ extension Lane {
     return verdict
   }
 
-  /// Whether the request's token is the session's, as LTP_INPUT_* bits.
+  /// Whether the request's token is the session's: LTP_CONTINUITY_*.
   @inlinable
   @inline(__always)
   func continuityInputs(of request: RouteRequestView) -> UInt64 {
     let valid = state.pointee.continuity.isValid(
       token: request.continuityToken, sessionID: request.sessionID)
-    return UInt64(LTP_INPUT_CONTINUITY_CHECKED) | (valid ? UInt64(LTP_INPUT_CONTINUITY_VALID) : 0)
+    return UInt64(valid ? LTP_CONTINUITY_VALID : LTP_CONTINUITY_INVALID)
+  }
+
+  /// What a common request by a rule that is not plain may take: its record, and its tenant's.
+  @inlinable
+  static var guardedBytesMax: Int { 2 * Int(LTP_SLOT_BYTES) }
+
+  /// How many slots the decision at `cursor` takes with the records that belong to it.
+  @inlinable
+  @inline(__always)
+  static func slotCount(at cursor: UnsafeMutableRawPointer) -> Int {
+    let inputs = cursor.load(fromByteOffset: LTP_AT_decision_record_inputs, as: UInt16.self)
+    return 1 &+ (inputs & LTP_INPUT_REPLAY != 0 ? 1 : 0) &+ (inputs & LTP_INPUT_TENANT != 0 ? 1 : 0)
+  }
+
+  /// Publishes the decision at `cursor`, and the records that belong to it.
+  @inline(__always)
+  func publishDecision(at cursor: UnsafeMutableRawPointer) {
+    let slots = Self.slotCount(at: cursor)
+    publish(to: cursor + slots * Int(LTP_SLOT_BYTES), slots: UInt64(slots))
   }
 
   /// Lets the writer see the records before `cursor`, of which `slots` are new.
@@ -214,7 +235,7 @@ extension Lane {
     let start = state.pointee.cursor
     var cursor = start
     let room = (standing.end - start) / Int(LTP_SLOT_BYTES)
-    let limit = first &+ min(count &- first, room)
+    var limit = first &+ min(count &- first, room)
     var index = first
     while index < limit, standing.isCurrent {
       let frame = frames + index &* stride
@@ -223,16 +244,22 @@ extension Lane {
       let column = view.column(request)
       let inputs = request.lateness(view.clock)
       let rule = CompiledRule(rawValue: view.rules[column])
-      let verdict =
-        rule.isPlain
-        ? view.decide(request, by: rule, inputs: inputs, column: column, at: cursor)
-        : decideGuarded(request, view, column: column, inputs: inputs, at: cursor)
+      let verdict: Verdict
+      if rule.isPlain {
+        verdict = view.decide(request, by: rule, inputs: inputs, column: column, at: cursor)
+      } else {
+        guard standing.end - cursor >= Self.guardedBytesMax else { break }
+        verdict = decideGuarded(request, view, column: column, inputs: inputs, at: cursor)
+        let followers = Self.slotCount(at: cursor) &- 1
+        cursor += followers &* Int(LTP_SLOT_BYTES)
+        limit &-= followers
+      }
       verdicts[index] = verdict.cValue
       executed &+= verdict.isExecute ? 1 : 0
       cursor += Int(LTP_SLOT_BYTES)
       index &+= 1
     }
-    if index != first { publish(to: cursor, slots: UInt64(index &- first)) }
+    if index != first { publish(to: cursor, slots: UInt64((cursor - start) / Int(LTP_SLOT_BYTES))) }
     return index
   }
 }

@@ -35,9 +35,12 @@ extension Lane {
   private func admitGuarded(_ request: RouteRequestView, column: Int) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
     let cursor = state.pointee.cursor
+    guard state.pointee.end - cursor >= Self.guardedBytesMax else {
+      return admitUncommon(request.bytes, available: MemoryLayout<ltp_route_request>.size)
+    }
     let verdict = decideGuarded(
       request, view, column: column, inputs: request.lateness(view.clock), at: cursor)
-    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
+    publishDecision(at: cursor)
     return verdict
   }
 
@@ -91,19 +94,35 @@ extension Lane {
     limits.count(
       column: column, priority: request.priority, gate: answer.gate, isLetInByTable: isLetInByTable)
     let shadow = state.pointee.hasShadow ? shadowOutcome(of: request, column: column, inputs: inputs) : 0
+    let tellsTenant = answer.gate != LTP_GATE_NONE && request.tenantID != 0
     let verdict = view.record(
-      decision, inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT),
-      classAndPriority: request.classAndPriority | shadow &<< 24, frameID: request.frameID,
-      sessionID: request.sessionID, column: column, at: cursor)
+      decision,
+      inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT)
+        | (tellsTenant ? UInt64(LTP_INPUT_TENANT) : 0),
+      classPriorityCohort: request.classPriorityCohort, frameID: request.frameID,
+      sessionID: request.sessionID, column: column, shadow: shadow, at: cursor)
+    if tellsTenant { writeTenant(of: request, after: cursor) }
     // Zero unless it was taken, and then retry_after is.
     return Verdict(low: verdict.low | UInt64(answer.permit) &<< Verdict.retryAfterShift, high: verdict.high)
+  }
+
+  /// Writes whose request a limit refused, into the last of the decision's slots. There is room.
+  private func writeTenant(of request: RouteRequestView, after cursor: UnsafeMutableRawPointer) {
+    var record = ltp_tenant_record()
+    record.kind = LTP_RECORD_TENANT
+    record.tenant_id = request.tenantID
+    record.cost = request.cost
+    record.frame_id = request.frameID
+    countRareSlot()
+    let place = cursor + (Self.slotCount(at: cursor) - 1) * Int(LTP_SLOT_BYTES)
+    place.storeBytes(of: record, as: ltp_tenant_record.self)
   }
 
   /// What the shadow policy says, as an `Outcome`. Its limits are not run.
   @inline(never)
   private func shadowOutcome(of request: RouteRequestView, column: Int, inputs: UInt64) -> UInt64 {
     let rule = CompiledRule(rawValue: state.pointee.shadowRules[column])
-    let isChecked = inputs & UInt64(LTP_INPUT_CONTINUITY_CHECKED) != 0
+    let isChecked = inputs & UInt64(LTP_INPUT_CONTINUITY_MASK) != 0
     // Only for this verdict: the record says what the policy in force asked for.
     let inputs = rule.needsContinuity && !isChecked ? inputs | continuityInputs(of: request) : inputs
     let decision = rule.decideWellFormed(

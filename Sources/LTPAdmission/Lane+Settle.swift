@@ -37,10 +37,7 @@ extension Lane {
       state.pointee.word = word.rawValue
       state.pointee.epoch = UInt64(word.epoch)
       state.pointee.watchedWord = state.pointee.orientation.isFollowing ? watched : word.rawValue
-      if state.pointee.unrecorded > 0 {
-        guard append(unrecordedRecord()) else { return false }
-        state.pointee.unrecorded = 0
-      }
+      guard sayUnrecorded() else { return false }
       // What was said may have filled the block, or gone over to the next one with its own time.
     } while state.pointee.cursor == state.pointee.end || state.pointee.blockNumber != number
     return true
@@ -86,10 +83,11 @@ extension Lane {
       }
       state.pointee.stateCounters =
         state.pointee.counters + Int(word.state) * LaneState.countersPerState
-      if word.continuityEpoch != state.pointee.continuityEpoch {
-        state.pointee.continuityEpoch = word.continuityEpoch
+      let continuityEpoch = orientation.numbers(of: word).continuityEpoch
+      if continuityEpoch != state.pointee.continuityEpoch {
+        state.pointee.continuityEpoch = continuityEpoch
         state.pointee.continuity = ContinuityKey(
-          coreKey: state.pointee.coreKey, continuityEpoch: word.continuityEpoch)
+          coreKey: state.pointee.coreKey, continuityEpoch: continuityEpoch)
       }
       return word
     }
@@ -176,12 +174,18 @@ extension Lane {
     return record
   }
 
-  private func unrecordedRecord() -> ltp_unrecorded_record {
-    var record = ltp_unrecorded_record()
-    record.kind = LTP_RECORD_UNRECORDED
-    record.time_us = state.pointee.timeMicroseconds
-    record.denied_count = state.pointee.unrecorded
-    return record
+  /// Records what was denied without a record, a slot a reason. False: there is no room now.
+  private func sayUnrecorded() -> Bool {
+    while let reason = state.pointee.unrecorded.first {
+      var record = ltp_unrecorded_record()
+      record.kind = LTP_RECORD_UNRECORDED
+      record.reason = reason
+      record.time_us = state.pointee.timeMicroseconds
+      record.denied_count = state.pointee.unrecorded[reason]
+      guard append(record) else { return false }
+      state.pointee.unrecorded.clear(reason)
+    }
+    return true
   }
 
   /// Writes one slot of a rare kind and publishes it.

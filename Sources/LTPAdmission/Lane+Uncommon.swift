@@ -19,14 +19,31 @@ extension Lane {
       return denyMalformed(frame, available: available)
     }
     let request = RouteRequestView(checked: frame)
-    guard request.isReplay else { return decide(request, known: 0, slots: 1) }
-    guard writeReplay(of: request.originalFrameID, as: request.frameID) else { return denyUnrecorded() }
-    // A replay's two slots are published together: its second one is there already.
-    return decide(request, known: UInt64(LTP_INPUT_REPLAY), slots: 2)
+    guard makeRoom(for: request) else { return denyUnrecorded() }
+    // A decision's slots are published together.
+    if request.isReplay { writeReplay(of: request.originalFrameID, as: request.frameID) }
+    return decide(request, known: request.isReplay ? UInt64(LTP_INPUT_REPLAY) : 0)
+  }
+
+  /// Goes over to the next block when the slots that are left cannot hold all that belongs to the decision: it may not be
+  /// torn apart. The lane is settled. False: the trace can take no record now.
+  private func makeRoom(for request: RouteRequestView) -> Bool {
+    while true {
+      let rule = CompiledRule(
+        rawValue: state.pointee.rules[min(Int(request.actionClass), Int(LTP_CLASS_COUNT))])
+      let slots = 1 + (request.isReplay ? 1 : 0) + (rule.isLimited ? 1 : 0)
+      if state.pointee.end - state.pointee.cursor >= slots * Int(LTP_SLOT_BYTES) { return true }
+      // The word is said again in the slots that are left.
+      while state.pointee.cursor != state.pointee.end {
+        let word = OrientationWord(rawValue: state.pointee.word)
+        guard append(observed(word, limitsWord: state.pointee.limitsWord)) else { return false }
+      }
+      guard settle() else { return false }
+    }
   }
 
   /// Decides and records a well-formed request. There is room. `known`: inputs that are known already.
-  private func decide(_ request: RouteRequestView, known: UInt64, slots: UInt64) -> Verdict {
+  private func decide(_ request: RouteRequestView, known: UInt64) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
     let column = view.column(request)
     let isLate = request.hasDeadline && view.clock >= request.deadlineNanoseconds
@@ -34,16 +51,16 @@ extension Lane {
     let verdict = decideGuarded(
       request, view, column: column,
       inputs: known | (isLate ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0), at: cursor)
-    publish(to: cursor + Int(slots) * Int(LTP_SLOT_BYTES), slots: slots)
+    publishDecision(at: cursor)
     return verdict
   }
 
   /// A decision that the trace cannot take is a denial, and is counted: the next record tells how many.
-  func denyUnrecorded() -> Verdict {
-    state.pointee.unrecorded &+= 1
+  func denyUnrecorded(_ reason: UInt8 = LTP_REASON_TRACE_BACKPRESSURE) -> Verdict {
+    state.pointee.unrecorded.count(reason)
     let total = state.pointee.unrecordedTotal.load(ordering: .relaxed)
     state.pointee.unrecordedTotal.store(total &+ 1, ordering: .releasing)
-    let outcome = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_TRACE_BACKPRESSURE)
+    let outcome = Outcome(verdict: LTP_VERDICT_DENY, reason: reason)
     let counter =
       state.pointee.stateCounters + (Int(LTP_CLASS_COUNT) * Outcome.count + Int(outcome.rawValue))
     counter.pointee.store(counter.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
@@ -61,27 +78,20 @@ extension Lane {
     let request = readable ? frame!.loadUnaligned(as: ltp_route_request.self) : ltp_route_request()
     let cursor = state.pointee.cursor
     let verdict = LaneView(state, LaneStanding(state)).record(
-      .malformed, inputs: UInt64(LTP_INPUT_MALFORMED), classAndPriority: UInt64(LTP_CLASS_NONE),
+      .malformed, inputs: UInt64(LTP_INPUT_MALFORMED), classPriorityCohort: UInt64(LTP_CLASS_NONE),
       frameID: request.frame_id, sessionID: request.session_id, column: Int(LTP_CLASS_COUNT), at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
 
-  /// Writes the slot after the next one: which request the one now decided repeats.
-  private func writeReplay(of originalFrameID: UInt64, as frameID: UInt64) -> Bool {
-    if state.pointee.end - state.pointee.cursor == Int(LTP_SLOT_BYTES) {
-      // One slot left: say the word again there, and start the next block.
-      let word = OrientationWord(rawValue: state.pointee.word)
-      guard append(observed(word, limitsWord: state.pointee.limitsWord)) else { return false }
-      guard settle() else { return false }
-    }
+  /// Writes the slot after the next one: which request the one now decided repeats. There is room.
+  private func writeReplay(of originalFrameID: UInt64, as frameID: UInt64) {
     var record = ltp_replay_record()
     record.kind = LTP_RECORD_REPLAY
     record.original_frame_id = originalFrameID
     record.frame_id = frameID
     countRareSlot()
     (state.pointee.cursor + Int(LTP_SLOT_BYTES)).storeBytes(of: record, as: ltp_replay_record.self)
-    return true
   }
 
   /// Answers a hello with the session's token, and records it. False: the trace can take no record now.
@@ -93,10 +103,10 @@ extension Lane {
     answer = hello
     answer.header.flags |= LTP_HELLO_ANSWER
     answer.continuity_token = state.pointee.continuity.token(sessionID: hello.session_id)
-    answer.continuity_epoch = state.pointee.continuityEpoch
+    answer.continuity_epoch = UInt32(truncatingIfNeeded: state.pointee.continuityEpoch)
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
-    record.continuity_epoch = state.pointee.continuityEpoch
+    record.continuity_epoch = answer.continuity_epoch
     record.time_us = state.pointee.timeMicroseconds
     record.node_id = hello.node_id
     record.frame_id = hello.frame_id

@@ -41,10 +41,12 @@ public struct LaneState: ~Copyable {
   public let limits: LaneLimits
   /// The shadow policy's rules, as `rules`.
   let shadowRules: UnsafeMutablePointer<UInt64>
-  var continuityEpoch: UInt32
+  /// In full.
+  var continuityEpoch: UInt64
   var blockNumber: UInt64
   var baseMonotonic: UInt64
-  var unrecorded: UInt64
+  /// Denied without a record since the last record that says so.
+  var unrecorded = UnrecordedDenials()
   let orientation: Orientation
   let coreKey: SipKey
   let backpressureWaitNanoseconds: UInt64
@@ -155,7 +157,7 @@ public struct Lane {
         limits: LaneLimits(
           memory: memory + Self.limitsOffset, shared: limits, laneID: configuration.id),
         shadowRules: shadowRules,
-        continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0, unrecorded: 0,
+        continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0,
         orientation: orientation, coreKey: configuration.coreKey,
         backpressureWaitNanoseconds: configuration.backpressureWaitNanoseconds, counters: counters,
         id: configuration.id, ring: ring, blockBytes: configuration.blockBytes,

@@ -14,6 +14,8 @@ public import Synchronization
 /// Why a transition was not published. `status` is an LTP_ERROR_*.
 public struct PublishRefusal: Error, Equatable {
   public let status: Int32
+
+  package init(status: Int32) { self.status = status }
 }
 
 /// What changes with a transition.
@@ -42,7 +44,9 @@ public struct Orientation {
   /// Transition e lies at e modulo transitionsMax, and is whole once its `filledEpochs` entry says e.
   let transitions: UnsafeMutablePointer<ltp_transition_record>
   let filledEpochs: UnsafeMutablePointer<Atomic<UInt32>>
-  let drained: UnsafeMutablePointer<Atomic<UInt32>>
+  /// The numbers of the last transition that the trace has taken, in full: epoch, then continuity epoch. Those of any word of
+  /// today follow from them, because words are never far ahead.
+  let drained: UnsafeMutablePointer<Atomic<UInt64>>
   /// Hellos answered, by all lanes that there have been.
   public let hellos: UnsafeMutablePointer<Atomic<UInt64>>
   public let controlMutex: UnsafeMutablePointer<ltp_system_mutex>
@@ -61,12 +65,16 @@ public struct Orientation {
   /// Lays an orientation out in `memoryBytes` zeroed bytes. `word` is where the log left off (0 for a new one):
   /// the next transition gets its epoch plus one. `page`: what another process publishes, to be followed.
   public init(
-    memory: UnsafeMutableRawPointer, resuming word: OrientationWord, following page: OrientationPage? = nil
+    memory: UnsafeMutableRawPointer, resuming word: OrientationWord, numbers: EpochNumbers? = nil,
+    following page: OrientationPage? = nil
   ) {
     line = memory.bindMemory(to: SharedLine.self, capacity: 1)
     line.initialize(to: SharedLine())
-    drained = (memory + 128).bindMemory(to: Atomic<UInt32>.self, capacity: 1)
-    drained.initialize(to: Atomic(word.epoch))
+    let numbers =
+      numbers ?? EpochNumbers(epoch: UInt64(word.epoch), continuityEpoch: UInt64(word.continuityEpoch))
+    drained = (memory + 128).bindMemory(to: Atomic<UInt64>.self, capacity: 2)
+    drained.initialize(to: Atomic(numbers.epoch))
+    (drained + 1).initialize(to: Atomic(numbers.continuityEpoch))
     hellos = (memory + 192).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
     hellos.initialize(to: Atomic(0))
     controlMutex = (memory + 256).bindMemory(to: ltp_system_mutex.self, capacity: 1)
@@ -92,6 +100,18 @@ public struct Orientation {
     OrientationWord(rawValue: line.pointee.word.load(ordering: .acquiring))
   }
 
+  /// The numbers of a word of today in full.
+  package func numbers(of word: OrientationWord) -> EpochNumbers {
+    EpochNumbers(
+      epoch: drained[0].load(ordering: .acquiring), continuityEpoch: drained[1].load(ordering: .acquiring)
+    ).extended(to: word)
+  }
+
+  /// How many transitions up to this word the trace has not taken.
+  private func waiting(_ word: OrientationWord) -> UInt32 {
+    word.epoch &- EpochNumbers.low(epoch: drainedEpoch)
+  }
+
   // MARK: Publishing
 
   /// Publishes a transition; returns the new word. Lock-free. Any thread.
@@ -102,14 +122,14 @@ public struct Orientation {
     while true {
       let before = current
       guard before.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }
-      let waiting = before.epoch &- drained.pointee.load(ordering: .acquiring)
+      let waiting = waiting(before)
       guard waiting < UInt32(Self.transitionsMax) else {
         throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
       }
       var change = change
       // The last free slot goes to UNKNOWN: whatever comes after cannot be recorded, so nothing may be assumed.
       let overrun = waiting == UInt32(Self.transitionsMax) - 1
-      let after = try word(after: before, change, overrun: overrun)
+      let after = word(after: before, change, overrun: overrun)
       if overrun { change.reason = LTP_SIGNAL_ORIENTATION_OVERRUN }
       let generation = slots[Int(after.policySlot)].generation.load(ordering: .acquiring)
       let (won, _) = line.pointee.word.compareExchange(
@@ -126,18 +146,12 @@ public struct Orientation {
 
   private func word(
     after before: OrientationWord, _ change: TransitionChange, overrun: Bool
-  ) throws(PublishRefusal) -> OrientationWord {
+  ) -> OrientationWord {
     let to = overrun ? LTP_STATE_UNKNOWN : change.to
     let slot = change.policySlot ?? before.policySlot
-    let next = before.next(
+    return before.next(
       to: to, advancesContinuity: change.advancesContinuity, policySlot: slot,
       threshold: change.threshold ?? slots[Int(slot)].threshold(state: to))
-    guard let next else {
-      // No number is left to tell this change apart from an older one: nothing may be assumed any more.
-      close()
-      throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)
-    }
-    return next
   }
 
   private func fill(
@@ -149,6 +163,10 @@ public struct Orientation {
     record.header = ltp_control_header(.transition)
     record.word_before = before.rawValue
     record.word_after = after.rawValue
+    // The writer takes transitions in order, so it is not past this one.
+    let numbers = numbers(of: after)
+    record.epoch = numbers.epoch
+    record.continuity_epoch = numbers.continuityEpoch
     record.time_monotonic_ns = now
     record.policy_generation = generation
     record.reason = reason
@@ -178,9 +196,8 @@ public struct Orientation {
   public func expectRoomForPolicy() throws(PublishRefusal) {
     let word = current
     guard word.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }
-    let drainedEpoch = drained.pointee.load(ordering: .acquiring)
     guard freeSlot(current: word, drainedEpoch: drainedEpoch) != nil,
-      word.epoch &- drainedEpoch < UInt32(Self.transitionsMax) - 1
+      waiting(word) < UInt32(Self.transitionsMax) - 1
     else { throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE) }
   }
 
@@ -191,7 +208,6 @@ public struct Orientation {
     starting: Bool, now: UInt64
   ) throws(PublishRefusal) {
     let word = current
-    let drainedEpoch = drained.pointee.load(ordering: .acquiring)
     guard let free = freeSlot(current: word, drainedEpoch: drainedEpoch) else {
       throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
     }
@@ -210,14 +226,14 @@ public struct Orientation {
       change.policySlot = free
       change.threshold = followedThreshold
       // A state published meanwhile must not be undone: this one is published only against the word it read.
-      let waiting = before.epoch &- drained.pointee.load(ordering: .acquiring)
+      let waiting = waiting(before)
       guard before.state != OrientationWord.closed else { throw PublishRefusal(status: LTP_ERROR_CLOSING) }
       guard waiting < UInt32(Self.transitionsMax) - 1 else {
         throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE)
       }
-      let after = try self.word(after: before, change, overrun: false)
+      let after = self.word(after: before, change, overrun: false)
       // Set first: the writer may take the transition at once, and a later load must see this slot as in use.
-      slots[Int(free)].sinceEpoch.store(after.epoch, ordering: .releasing)
+      slots[Int(free)].sinceEpoch.store(numbers(of: after).epoch, ordering: .releasing)
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
@@ -231,7 +247,7 @@ public struct Orientation {
   }
 
   /// A slot that neither the current word nor any transition still to be drained refers to.
-  private func freeSlot(current: OrientationWord, drainedEpoch: UInt32) -> UInt8? {
+  private func freeSlot(current: OrientationWord, drainedEpoch: UInt64) -> UInt8? {
     // Policies become current one after the other: once the current one's transition is drained, so is every
     // transition that refers to another slot.
     let currentDrained = slots[Int(current.policySlot)].sinceEpoch.load(ordering: .acquiring) <= drainedEpoch
@@ -254,17 +270,22 @@ public struct Orientation {
 
   /// The next transition in epoch order, or nil when there is none, or its publisher is still filling it in.
   public func nextTransition() -> UnsafePointer<ltp_transition_record>? {
-    let epoch = drained.pointee.load(ordering: .relaxed) &+ 1
-    guard epoch <= current.epoch else { return nil }
+    let word = current
+    let next = EpochNumbers.epoch(after: drainedEpoch)
+    guard next <= numbers(of: word).epoch else { return nil }
+    let epoch = EpochNumbers.low(epoch: next)
     let index = Int(epoch) % Self.transitionsMax
     guard filledEpochs[index].load(ordering: .acquiring) == epoch else { return nil }
     return UnsafePointer(transitions + index)
   }
 
   /// The transition that `nextTransition` returned is in the trace; its slot may be used again.
-  public func markDrained(epoch: UInt32) { drained.pointee.store(epoch, ordering: .releasing) }
+  package func markDrained(_ numbers: EpochNumbers) {
+    drained[1].store(numbers.continuityEpoch, ordering: .releasing)
+    drained[0].store(numbers.epoch, ordering: .releasing)
+  }
 
-  public var drainedEpoch: UInt32 { drained.pointee.load(ordering: .acquiring) }
+  public var drainedEpoch: UInt64 { drained[0].load(ordering: .acquiring) }
 
   /// A copy of the transition with this epoch, if its slot has not been used again.
   public func transition(epoch: UInt32) -> ltp_transition_record? {

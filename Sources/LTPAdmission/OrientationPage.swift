@@ -167,12 +167,6 @@ public struct OrientationPage {
     let next = before.next(
       to: change.to, advancesContinuity: change.advancesContinuity,
       policySlot: change.threshold == nil ? 0 : 1, threshold: change.threshold ?? 0)
-    guard let next else {
-      // What is published may no longer be true, and nothing else can be said.
-      endLease()
-      noteChange()
-      throw PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)
-    }
     var entry = ltp_page_entry()
     entry.word = next.rawValue
     entry.word_before = before.rawValue

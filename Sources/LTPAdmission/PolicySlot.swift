@@ -15,14 +15,14 @@ public struct PolicySlot: ~Copyable {
   /// The policy's priority thresholds, a byte a state, the lowest byte UNKNOWN's.
   let thresholds = Atomic<UInt64>(0)
   /// Epoch of the transition that made this slot current.
-  let sinceEpoch = Atomic<UInt32>(0)
+  let sinceEpoch = Atomic<UInt64>(0)
   /// What was loaded, for the trace. Guarded by the core's control mutex. Behind a pointer, as the rules are,
   /// so that loading changes no part of this structure while lanes look at it.
   public let source: UnsafeMutablePointer<ltp_policy>
   /// LTP_STATE_COUNT rows of LTP_CLASS_COUNT rules.
   let rules: UnsafeMutablePointer<Atomic<UInt64>>
   /// As many `Gates`.
-  let gates: UnsafeMutablePointer<Atomic<UInt8>>
+  let gates: UnsafeMutablePointer<Atomic<UInt32>>
   /// 1: a second policy decides beside the first, by `shadowRules`, under `shadowThresholds`.
   public let hasShadow = Atomic<UInt8>(0)
   let shadowThresholds = Atomic<UInt64>(0)
@@ -31,7 +31,7 @@ public struct PolicySlot: ~Copyable {
 
   /// Zeroed memory that a slot's tables take, in bytes.
   static var tableBytes: Int {
-    let rows = PolicyTable.ruleCount * (8 + 8 + 1)
+    let rows = PolicyTable.ruleCount * (8 + 8 + 4)
     return (rows + 2 * MemoryLayout<ltp_policy>.stride + 63) / 64 * 64
   }
 
@@ -46,7 +46,7 @@ public struct PolicySlot: ~Copyable {
     next += MemoryLayout<ltp_policy>.stride
     shadowSource = next.bindMemory(to: ltp_policy.self, capacity: 1)
     next += MemoryLayout<ltp_policy>.stride
-    gates = next.bindMemory(to: Atomic<UInt8>.self, capacity: PolicyTable.ruleCount)
+    gates = next.bindMemory(to: Atomic<UInt32>.self, capacity: PolicyTable.ruleCount)
   }
 
   /// Overwrites the slot. Only while it is not current, under the core's control mutex.

@@ -69,10 +69,12 @@ extension RouteRequestView {
     deadlineNanoseconds &- 1 < clock ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
   }
 
-  /// Action class and priority as they lie side by side, the class lowest.
+  /// Action class, priority and cohort as they lie side by side, the class lowest.
   @inlinable
   @inline(__always)
-  public var classAndPriority: UInt64 { UInt64(actionClass) | UInt64(priority) &<< 16 }
+  public var classPriorityCohort: UInt64 {
+    UInt64(bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_action_class), as: UInt32.self))
+  }
 
   /// What is shed first: priority * 256 + cohort.
   @inlinable

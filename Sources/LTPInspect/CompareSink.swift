@@ -49,20 +49,20 @@ struct CompareSink: RecordSink {
       guard let word = DecisionWord(record) else { break }
       let sessionID = record.decision.pointee.session_id
       slot += 1
-      let recorded = Outcome(verdict: word.verdict, reason: word.reason)
+      let recorded = word.outcome
       let rule = rules[word.column]
-      func decide(_ inputs: UInt8) -> Outcome {
+      func decide(_ inputs: UInt16) -> Outcome {
         rule.decide(threshold: threshold, priority: word.priority, inputs: inputs, sessionID: sessionID)
           .outcome
       }
       let compared = decide(word.inputs)
-      let wasChecked = word.inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
-      if rule.needsContinuity, !wasChecked, decide(word.inputs | LTP_INPUT_CONTINUITY_VALID) != compared {
+      let wasAsked = continuityOf(inputs: word.inputs) != LTP_CONTINUITY_NOT_ASKED
+      if rule.needsContinuity, !wasAsked, decide(word.inputs | LTP_CONTINUITY_VALID) != compared {
         undecided += 1
       } else {
         take(recorded, compared, column: word.column, context)
       }
-      if word.isReplay { break }
+      if word.hasFollowers { break }
     }
     return slot - from
   }
@@ -73,7 +73,7 @@ struct CompareSink: RecordSink {
     var slot = from
     while slot < to, let word = DecisionWord(RecordView(body, slot: slot)) {
       slot += 1
-      let recorded = Outcome(verdict: word.verdict, reason: word.reason)
+      let recorded = word.outcome
       if word.shadow.rawValue == 0 {
         withoutShadow += 1
       } else {
@@ -81,7 +81,7 @@ struct CompareSink: RecordSink {
         let isByLimit = word.gate != LTP_GATE_NONE && word.shadow.isExecute
         take(recorded, isByLimit ? recorded : word.shadow, column: word.column, context)
       }
-      if word.isReplay { break }
+      if word.hasFollowers { break }
     }
     return slot - from
   }

@@ -8,35 +8,42 @@ import LTPRecords
 
 /// Which of a decision's first 8 bytes can be what a lane writes.
 enum DecisionShape {
-  /// Verdict and reason go together: index verdict << 5 | reason.
-  static func isOutcome(_ verdict: UInt8, _ reason: UInt8) -> Bool {
+  /// Verdict and reason go together.
+  static func isOutcome(_ outcome: Outcome) -> Bool {
+    let (verdict, reason) = (outcome.verdict, outcome.reason)
     guard verdict < LTP_VERDICT_COUNT, reason > LTP_REASON_NONE, reason < LTP_REASON_COUNT else {
       return false
     }
     return (verdict == LTP_VERDICT_EXECUTE) == (reason == LTP_REASON_ADMITTED)
   }
 
-  /// Facts go together: a token that is valid has been checked.
-  static func isInputs(_ inputs: UInt8) -> Bool {
-    let valid = inputs & LTP_INPUT_CONTINUITY_VALID != 0
-    let checked = inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
-    let gate = inputs >> LTP_INPUT_GATE_SHIFT
-    let malformed = inputs & LTP_INPUT_MALFORMED != 0
-    return gate < LTP_GATE_COUNT && (gate == LTP_GATE_NONE || !malformed) && (checked || !valid)
+  /// Facts go together: a malformed frame is not asked for more, and a tenant is told only of what a limit refused.
+  static func isInputs(_ inputs: UInt16) -> Bool {
+    guard inputs & ~LTP_INPUTS_ALL == 0 else { return false }
+    let gate = gateOf(inputs: inputs)
+    let isMalformed = inputs & LTP_INPUT_MALFORMED != 0
+    let tellsTenant = inputs & LTP_INPUT_TENANT != 0
+    let isContinuity =
+      switch continuityOf(inputs: inputs) {
+      case LTP_CONTINUITY_NOT_ASKED, LTP_CONTINUITY_VALID, LTP_CONTINUITY_STALE, LTP_CONTINUITY_INVALID: true
+      default: false
+      }
+    return isContinuity && gate < LTP_GATE_COUNT
+      && (gate == LTP_GATE_NONE ? !tellsTenant : !isMalformed)
   }
 
   /// What is wrong with a decision that is not plain, as words; nil when nothing is.
   static func fault(_ record: DecisionWord) -> String? {
-    let verdict = record.verdict
-    let reason = record.reason
+    let outcome = record.outcome
     let inputs = record.inputs
-    if !isOutcome(verdict, reason) { return "verdict \(verdict) with reason \(reason) is no outcome" }
+    if !isOutcome(outcome) { return "verdict \(outcome.verdict) with reason \(outcome.reason) is no outcome" }
     if !isInputs(inputs) { return "inputs \(inputs) contradict each other" }
-    if verdict == LTP_VERDICT_EXECUTE, record.gate != LTP_GATE_NONE {
+    if record.hasOddRetry { return "a bit between retry_after and the shadow's outcome is not zero" }
+    if outcome.isExecute, record.gate != LTP_GATE_NONE {
       return "an EXECUTE that a limit refused"
     }
     let shadow = record.shadow
-    if shadow.rawValue != 0, !isOutcome(shadow.verdict, shadow.reason) {
+    if shadow.rawValue != 0, !isOutcome(shadow) {
       return "the shadow's verdict \(shadow.rawValue) is no outcome"
     }
     if inputs & LTP_INPUT_MALFORMED != 0, record.actionClass != LTP_CLASS_NONE {
@@ -48,7 +55,7 @@ enum DecisionShape {
 
 struct CountSink: RecordSink {
   let counts = CountTable()
-  /// By verdict << 5 | reason, and inputs: 0 what a lane may write.
+  /// By outcome, and by inputs: 0 what a lane may write.
   private let oddOutcome: UnsafeMutablePointer<UInt8>
   private let oddInputs: UnsafeMutablePointer<UInt8>
   private let tables: Tables
@@ -56,13 +63,15 @@ struct CountSink: RecordSink {
   /// Frees the tables with the last copy of the sink.
   private final class Tables {
     let outcome = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
-    let inputs = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
+    let inputs = UnsafeMutablePointer<UInt8>.allocate(capacity: 1 << 16)
 
     init() {
-      for value in 0..<256 {
-        let byte = UInt8(value)
-        (outcome + value).initialize(to: DecisionShape.isOutcome(byte >> 5, byte & 0x1F) ? 0 : 1)
-        (inputs + value).initialize(to: DecisionShape.isInputs(byte) ? 0 : 1)
+      for value in UInt8.min...UInt8.max {
+        let isOdd = !DecisionShape.isOutcome(Outcome(rawValue: value))
+        (outcome + Int(value)).initialize(to: isOdd ? 1 : 0)
+      }
+      for value in UInt16.min...UInt16.max {
+        (inputs + Int(value)).initialize(to: DecisionShape.isInputs(value) ? 0 : 1)
       }
     }
 
@@ -90,18 +99,18 @@ struct CountSink: RecordSink {
         let stopped = count(body, &slot, to, row, required)
         if stopped == .end { break }
         judge(body, slot - 1, required, context, log)
-        if stopped == .replay { break }
+        if stopped == .followed { break }
       }
     } else {
       // Without the policy only what holds for every class can be checked.
-      let need = state == LTP_STATE_RECOVERING ? LTP_INPUT_CONTINUITY_VALID : 0
-      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: RecordedPolicy.columns) { required in
+      let need = state == LTP_STATE_RECOVERING ? LTP_CONTINUITY_VALID : 0
+      withUnsafeTemporaryAllocation(of: UInt16.self, capacity: RecordedPolicy.columns) { required in
         required.initialize(repeating: need)
         while slot < to {
           let stopped = count(body, &slot, to, row, required.baseAddress!)
           if stopped == .end { break }
           judge(body, slot - 1, required.baseAddress!, context, log)
-          if stopped == .replay { break }
+          if stopped == .followed { break }
         }
       }
       log.totals.withoutPolicy += UInt64(slot - from)
@@ -109,13 +118,13 @@ struct CountSink: RecordSink {
     return slot - from
   }
 
-  private enum Stop { case end, odd, replay }
+  private enum Stop { case end, odd, followed }
 
-  /// Counts decisions until something else comes, or one that is odd or replayed, which is the last one counted.
+  /// Counts decisions until something else comes, or one that is odd or followed by records of its own, which is the last one counted.
   @inline(__always)
   private func count(
     _ body: UnsafeRawPointer, _ slot: inout Int, _ to: Int, _ row: UnsafeMutablePointer<UInt64>,
-    _ required: UnsafePointer<UInt8>
+    _ required: UnsafePointer<UInt16>
   ) -> Stop {
     var next = body + slot * Int(LTP_SLOT_BYTES)
     let end = body + to * Int(LTP_SLOT_BYTES)
@@ -123,20 +132,18 @@ struct CountSink: RecordSink {
     while next < end {
       guard let word = DecisionWord(RecordView(next)) else { break }
       next += Int(LTP_SLOT_BYTES)
-      let verdict = word.verdict
-      let reason = word.reason
+      let outcome = Int(word.outcome.rawValue)
       let inputs = word.inputs
       let column = word.column
-      let outcome = Int(verdict & 3) << 5 | Int(reason & 0x1F)
       row[column &* CountTable.outcomeCount &+ outcome] &+= 1
-      let executes: UInt8 = verdict == LTP_VERDICT_EXECUTE ? 0xFF : 0
+      let executes: UInt16 = word.outcome.isExecute ? 0xFFFF : 0
       let odd =
-        (verdict & ~3) | (reason & ~0x1F) | oddOutcome[outcome] | oddInputs[Int(inputs)]
-        | word.shadow.rawValue | (required[column] & ~inputs & executes)
-        | (inputs & (LTP_INPUT_REPLAY | LTP_INPUT_MALFORMED))
-        | (word.gate & executes)
+        UInt16(oddOutcome[outcome] | oddInputs[Int(inputs)] | word.shadow.rawValue)
+        | (required[column] & ~inputs & executes)
+        | (inputs & (LTP_INPUT_REPLAY | LTP_INPUT_TENANT | LTP_INPUT_MALFORMED))
+        | (UInt16(word.gate) & executes) | (word.hasOddRetry ? 1 : 0)
       if odd != 0 {
-        stop = word.isReplay ? .replay : .odd
+        stop = word.hasFollowers ? .followed : .odd
         break
       }
     }
@@ -147,14 +154,14 @@ struct CountSink: RecordSink {
   /// A decision that left the loop: names what is wrong with it, if anything is.
   @inline(never)
   private func judge(
-    _ body: UnsafeRawPointer, _ slot: Int, _ required: UnsafePointer<UInt8>,
+    _ body: UnsafeRawPointer, _ slot: Int, _ required: UnsafePointer<UInt16>,
     _ context: borrowing RecordContext, _ log: LogState
   ) {
     guard let record = DecisionWord(RecordView(body, slot: slot)) else { return }
     if let fault = DecisionShape.fault(record) {
       log.findings.add(.record, at: context.place(slot: slot), fault)
     }
-    guard record.verdict == LTP_VERDICT_EXECUTE else { return }
+    guard record.outcome.isExecute else { return }
     guard required[record.column] & ~record.inputs != 0 else { return }
     let name = context.policy?.name(record.actionClass) ?? className(record.actionClass)
     let rule =

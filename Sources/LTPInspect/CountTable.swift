@@ -7,8 +7,8 @@ import LTPRecords
 
 final class CountTable {
   static let columns = RecordedPolicy.columns
-  /// Enough for every outcome byte that has a verdict below 4, so that indexing needs no check.
-  static let outcomeCount = 128
+  /// Enough for every outcome byte, so that indexing needs no check.
+  static let outcomeCount = 256
 
   private let counts: UnsafeMutablePointer<UInt64>
   private static let total = PolicyTable.stateCount * columns * outcomeCount

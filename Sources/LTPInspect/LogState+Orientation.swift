@@ -13,7 +13,8 @@ extension LogState {
     let generation = record.pointee.policy_generation
     checkFields(record, before, after, place)
     if record.isRepeated {
-      checkRepeated(after, generation, place)
+      checkRepeated(
+        PublishedOrientation(word: after, numbers: record.numbers, policyGeneration: generation), place)
       return
     }
     totals.transitions += 1
@@ -23,20 +24,18 @@ extension LogState {
         "the transition starts from \(describe(before)), and the one before it ended at "
           + describe(current.word))
     }
-    checkStep(before, after, reason: record.pointee.reason, place)
+    checkStep(before, after, record.numbers, reason: record.pointee.reason, place)
     checkPolicy(after, generation, place)
-    history.record(PublishedOrientation(word: after, policyGeneration: generation))
+    history.record(
+      PublishedOrientation(word: after, numbers: record.numbers, policyGeneration: generation))
   }
 
-  private func checkRepeated(_ after: OrientationWord, _ generation: UInt32, _ place: Place) {
-    guard let current = history.current else {
-      history.beginAt(PublishedOrientation(word: after, policyGeneration: generation))
-      return
-    }
-    if current.word != after || current.policyGeneration != generation {
+  private func checkRepeated(_ said: PublishedOrientation, _ place: Place) {
+    guard let current = history.current else { return history.beginAt(said) }
+    if current != said {
       findings.add(
         .transition, at: place,
-        "the repeated transition says \(describe(after)) and policy \(generation), and the last one brought "
+        "the repeated transition says \(describe(said.word)) and policy \(said.policyGeneration), and the last one brought "
           + "\(describe(current.word)) and policy \(current.policyGeneration)")
     }
   }
@@ -77,17 +76,22 @@ extension LogState {
 
   /// What a step of the orientation may do.
   private func checkStep(
-    _ before: OrientationWord, _ after: OrientationWord, reason: UInt8, _ place: Place
+    _ before: OrientationWord, _ after: OrientationWord, _ numbers: EpochNumbers, reason: UInt8,
+    _ place: Place
   ) {
-    if UInt64(after.epoch) != UInt64(before.epoch) + 1 {
-      findings.add(
-        .transition, at: place, "the epoch goes from \(before.epoch) to \(after.epoch), and not up by one")
+    if !numbers.fit(after) {
+      findings.add(.transition, at: place, "the transition's epochs are not those of the word that it brings")
     }
-    let advanced = Int(after.continuityEpoch) - Int(before.continuityEpoch)
-    if advanced != 0 && advanced != 1 {
+    let old = history.current.map(\.numbers) ?? numbers.extended(to: before)
+    if numbers.epoch != EpochNumbers.epoch(after: old.epoch) {
+      findings.add(
+        .transition, at: place, "the epoch goes from \(old.epoch) to \(numbers.epoch), and not up by one")
+    }
+    let advanced = numbers.continuityEpoch &- old.continuityEpoch
+    if advanced > 1 {
       findings.add(
         .transition, at: place,
-        "the continuity epoch goes from \(before.continuityEpoch) to \(after.continuityEpoch)")
+        "the continuity epoch goes from \(old.continuityEpoch) to \(numbers.continuityEpoch)")
     }
     let isOutage = after.state == LTP_STATE_UNSTABLE || after.state == LTP_STATE_FAILED
     if isOutage, before.state != after.state, advanced == 0 {
@@ -160,7 +164,9 @@ extension LogState {
   func enter(
     _ word: OrientationWord, generation: UInt32?, slot: Int, _ context: inout RecordContext
   ) {
-    if let lane = lanes[context.lane], word.epoch < OrientationWord(rawValue: lane.word).epoch {
+    if let lane = lanes[context.lane],
+      Int32(bitPattern: word.epoch &- OrientationWord(rawValue: lane.word).epoch) < 0
+    {
       findings.add(
         .transition, at: context.place(slot: slot),
         "the lane goes back to \(describe(word)) from \(describe(OrientationWord(rawValue: lane.word)))")

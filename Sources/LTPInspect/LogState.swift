@@ -156,6 +156,11 @@ final class LogState {
     let word = OrientationWord(rawValue: record.pointee.orientation_word)
     let generation = record.pointee.policy_generation
     let number = UInt64(record.pointee.run)
+    let numbers = EpochNumbers(
+      epoch: record.pointee.epoch, continuityEpoch: record.pointee.continuity_epoch)
+    if !numbers.fit(word) {
+      findings.add(.transition, at: place, "the segment's epochs are not those of its orientation")
+    }
     if segment.blocks != 1 || place.offset != UInt64(LTP_BLOCK_HEADER_BYTES) {
       findings.add(.record, at: place, "a SEGMENT record that is not the first of its segment")
     }
@@ -164,7 +169,8 @@ final class LogState {
     if !hasBegun, place.block == 0 {
       history.beginLog()
     } else if !hasBegun || isResuming {
-      resume(at: PublishedOrientation(word: word, policyGeneration: generation), run: number)
+      resume(
+        at: PublishedOrientation(word: word, numbers: numbers, policyGeneration: generation), run: number)
       return
     }
     if let before = run.number, number != before, number != before + 1 {
@@ -172,7 +178,7 @@ final class LogState {
     }
     guard let current = history.current else { return }
     let sameGeneration = word.epoch == 0 || generation == current.policyGeneration
-    if current.word != word || !sameGeneration {
+    if current.word != word || current.numbers != numbers || !sameGeneration {
       findings.add(
         .transition, at: place,
         "the segment says orientation \(describe(word)) and policy \(generation), and the transition before it "

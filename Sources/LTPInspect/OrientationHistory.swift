@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The orientations that the log's transitions brought, so that a word that a decision names can be looked up.
 //
-// A fixed table of the last epochs: memory does not grow with the trace. Epochs rise by exactly one.
+// A fixed table of the last epochs: memory does not grow with the trace. Epochs rise by one, but for the one whose low 32 bits would be zero.
 
 import CLTP
 import LTPAdmission
 import LTPRecords
 
 /// One published orientation: what the word does not say about itself.
-struct PublishedOrientation {
+struct PublishedOrientation: Equatable {
   var word: OrientationWord
+  /// Of the word, in full.
+  var numbers = EpochNumbers()
   var policyGeneration: UInt32
 }
 
@@ -58,7 +60,7 @@ struct OrientationHistory: ~Copyable {
 
   /// Takes this as the orientation in force; epochs before it are forgotten.
   mutating func beginAt(_ orientation: PublishedOrientation) {
-    floor = UInt64(orientation.word.epoch)
+    floor = orientation.numbers.epoch
     record(orientation)
   }
 
@@ -74,12 +76,10 @@ struct OrientationHistory: ~Copyable {
 
   func look(up word: OrientationWord) -> Answer {
     guard let current else { return .forgotten }
-    let epoch = UInt64(word.epoch)
-    let latest = UInt64(current.word.epoch)
-    if epoch > latest { return .ahead }
-    if epoch < floor || epoch + UInt64(capacity) <= latest {
-      return epoch == 0 ? .ahead : .forgotten
-    }
+    let latest = current.numbers.epoch
+    let epoch = current.numbers.extended(to: word).epoch
+    if word.epoch == 0 || epoch > latest { return .ahead }
+    if epoch < floor || epoch + UInt64(capacity) <= latest { return .forgotten }
     let entry = entries[index(word.epoch)]
     return entry.word == word.rawValue
       ? .known(policyGeneration: entry.policyGeneration) : .differs(entry.word)

@@ -14,7 +14,7 @@ final class RecordedPolicy {
   static let otherColumn = PolicyTable.classCount
   static let noneColumn = PolicyTable.classCount + 1
   /// In `required`: no EXECUTE at all.
-  static let never: UInt8 = 0x80
+  static let never: UInt16 = 1 << 9  // a bit that no inputs have
 
   let generation: UInt32
   let slot: UInt32
@@ -29,7 +29,7 @@ final class RecordedPolicy {
   /// The policy that decided beside this one.
   var shadow: RecordedPolicy?
   /// The inputs that an EXECUTE must have by the never list, by state and column.
-  let required: UnsafeMutablePointer<UInt8>
+  let required: UnsafeMutablePointer<UInt16>
   private let policy: UnsafeMutablePointer<ltp_policy>
 
   /// `bytes` are those of an ltp_policy; they are copied.
@@ -88,11 +88,11 @@ final class RecordedPolicy {
   }
 
   /// The never list, as the inputs that an EXECUTE needs.
-  private static func requiredInputs(state: UInt8, attributes: UInt32) -> UInt8 {
+  private static func requiredInputs(state: UInt8, attributes: UInt32) -> UInt16 {
     switch state {
     case LTP_STATE_UNKNOWN: attributes & LTP_CLASS_RECOVERY != 0 ? 0 : never
     case LTP_STATE_FAILED: attributes & LTP_CLASS_CRITICAL != 0 ? never : 0
-    case LTP_STATE_RECOVERING: LTP_INPUT_CONTINUITY_VALID
+    case LTP_STATE_RECOVERING: LTP_CONTINUITY_VALID
     default: 0
     }
   }

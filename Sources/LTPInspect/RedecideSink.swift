@@ -35,14 +35,14 @@ struct RedecideSink: RecordSink {
         retryFloorMilliseconds: context.limitsWord.retryFloor(under: policy.gates[row + recorded.column]),
         priority: recorded.priority, inputs: recorded.inputs, sessionID: sessionID)
       let same =
-        recorded.verdict == decision.outcome.verdict && recorded.reason == decision.outcome.reason
-        && Self.retryFits(recorded, record.decision.pointee.retry_after_ms, decision)
+        recorded.outcome == decision.outcome
+        && Self.retryFits(recorded, recorded.retryAfterMilliseconds, decision)
       let facts = Self.fault(rule, policy.gates[row + recorded.column], recorded, decision, context)
       if !same || facts != nil || !shadow.fits(recorded, sessionID: sessionID) {
         mismatches += 1
         report(record.decision, slot - 1, facts ?? (same ? .shadow : nil), decision, context, log)
       }
-      if recorded.isReplay { break }
+      if recorded.hasFollowers { break }
     }
     redecided += UInt64(slot - from)
     return slot - from
@@ -75,18 +75,16 @@ struct RedecideSink: RecordSink {
   ) -> Fault? {
     let inputs = recorded.inputs
     if inputs & LTP_INPUT_MALFORMED != 0 { return recorded.gate == LTP_GATE_NONE ? nil : .gate }
-    let checked = inputs & LTP_INPUT_CONTINUITY_CHECKED != 0
-    let valid = inputs & LTP_INPUT_CONTINUITY_VALID != 0
-    guard checked == rule.needsContinuity && (checked || !valid) else { return .continuity }
+    let isAsked = continuityOf(inputs: inputs) != LTP_CONTINUITY_NOT_ASKED
+    guard isAsked == rule.needsContinuity else { return .continuity }
     guard recorded.gate != LTP_GATE_NONE || gates.contains(.shed) else { return nil }
     guard gates.contains(gate: recorded.gate) else { return .gate }
     // The table refused by itself: then its reason is not the gate's.
     let isRefusal = recorded.gate != LTP_GATE_NONE
     guard !isRefusal || decision.outcome.reason == reason(ofGate: recorded.gate) else { return .gate }
-    // The record has no cohort, so at the level's own priority either may be.
-    let least = UInt8(context.limitsWord.shedLevel >> 8)
-    if recorded.gate == LTP_GATE_SHED { return recorded.priority <= least ? nil : .level }
-    return decision.outcome.isExecute && gates.contains(.shed) && recorded.priority < least ? .level : nil
+    let isBelow = recorded.level < context.limitsWord.shedLevel
+    if recorded.gate == LTP_GATE_SHED { return isBelow ? nil : .level }
+    return decision.outcome.isExecute && gates.contains(.shed) && isBelow ? .level : nil
   }
 
   /// A shadow policy's rules for one state.
@@ -112,8 +110,10 @@ struct RedecideSink: RecordSink {
       guard !isUnknown, recorded.inputs & LTP_INPUT_MALFORMED == 0 else { return true }
       let rule = rules[recorded.column]
       // Whether the token was good is not in the record, when only the shadow asked.
-      guard !rule.needsContinuity || recorded.inputs & LTP_INPUT_CONTINUITY_CHECKED != 0 else { return true }
-      let inputs = recorded.inputs & (1 << LTP_INPUT_GATE_SHIFT - 1)
+      guard !rule.needsContinuity || continuityOf(inputs: recorded.inputs) != LTP_CONTINUITY_NOT_ASKED else {
+        return true
+      }
+      let inputs = recorded.inputs & (1 << UInt16(LTP_INPUT_GATE_SHIFT) - 1)
       return recorded.shadow
         == rule.decide(
           threshold: threshold, priority: recorded.priority, inputs: inputs, sessionID: sessionID
@@ -128,7 +128,7 @@ struct RedecideSink: RecordSink {
     while slot < to {
       guard let recorded = DecisionWord(RecordView(body, slot: slot)) else { break }
       slot += 1
-      if recorded.isReplay { break }
+      if recorded.hasFollowers { break }
     }
     return slot - from
   }
@@ -145,7 +145,7 @@ struct RedecideSink: RecordSink {
         case .continuity: "continuity was looked at where the rule does not ask for it, or not where it does"
         case .gate: "a limit refused that does not concern the class, or what the table refuses by itself"
         case .level: "the limits' level \(context.limitsWord.shedLevel) says otherwise"
-        case .shadow: "the shadow policy's verdict \(record.pointee.shadow) is not what it decides"
+        case .shadow: "the shadow policy's verdict \(record.pointee.shadow.rawValue) is not what it decides"
         }
       let name = context.policy?.name(record.pointee.action_class) ?? className(record.pointee.action_class)
       log.findings.add(
@@ -157,7 +157,7 @@ struct RedecideSink: RecordSink {
     log.findings.add(
       .redecide, at: place,
       "recorded \(verdictName(record.pointee.verdict)) \(reasonName(record.pointee.reason)) retry "
-        + "\(record.pointee.retry_after_ms) ms, decided again \(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
+        + "\(record.pointee.retryAfterMilliseconds) ms, decided again \(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
         + "\(decision.retryAfterMilliseconds) ms (frame \(record.pointee.frame_id), epoch "
         + "\(context.word.epoch), policy "
         + "\(context.policy?.generation ?? 0))")

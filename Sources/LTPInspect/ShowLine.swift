@@ -38,8 +38,7 @@ enum ShowLine {
 
   static func decision(
     _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64,
-    _ className: String,
-    _ out: inout TextBuffer
+    _ className: String, _ tenant: UInt32?, _ out: inout TextBuffer
   ) {
     let start = out.count
     Timestamp.append(context.unixNanoseconds(record.pointee.time_us), to: &out)
@@ -64,12 +63,13 @@ enum ShowLine {
     out.pad(to: frame, since: start)
     out.append(record.pointee.frame_id)
     out.pad(to: retry, since: start)
-    out.append(UInt64(record.pointee.retry_after_ms))
+    out.append(UInt64(record.pointee.retryAfterMilliseconds))
     let inputs = record.pointee.inputs
-    let shadow = Outcome(rawValue: record.pointee.shadow)
+    let shadow = record.pointee.shadow
     guard inputs != 0 || shadow.rawValue != 0 else { return }
     out.pad(to: facts, since: start)
     appendFacts(inputs, separator: " ", &out)
+    if let tenant { out.append(" tenant:\(tenant)") }
     guard shadow.rawValue != 0 else { return }
     if inputs != 0 { out.append(" ") }
     out.append("shadow:\(describe(shadow))")
@@ -80,22 +80,23 @@ enum ShowLine {
   }
 
   /// "token" is a valid continuity token, "no-token" one that was asked for and not there.
-  private static func appendFacts(_ inputs: UInt8, separator: StaticString, _ out: inout TextBuffer) {
+  private static func appendFacts(_ inputs: UInt16, separator: StaticString, _ out: inout TextBuffer) {
     var isFirst = true
     func append(_ word: StaticString, _ out: inout TextBuffer) {
       if !isFirst { out.append(separator) }
       isFirst = false
       out.append(word)
     }
-    if inputs & LTP_INPUT_CONTINUITY_VALID != 0 {
-      append("token", &out)
-    } else if inputs & LTP_INPUT_CONTINUITY_CHECKED != 0 {
-      append("no-token", &out)
+    switch continuityOf(inputs: inputs) {
+    case LTP_CONTINUITY_VALID: append("token", &out)
+    case LTP_CONTINUITY_STALE: append("stale-token", &out)
+    case LTP_CONTINUITY_INVALID: append("no-token", &out)
+    default: break
     }
     if inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0 { append("late", &out) }
     if inputs & LTP_INPUT_MALFORMED != 0 { append("malformed", &out) }
     if inputs & LTP_INPUT_REPLAY != 0 { append("replay", &out) }
-    let gate = inputs >> LTP_INPUT_GATE_SHIFT
+    let gate = gateOf(inputs: inputs)
     if gate != LTP_GATE_NONE { append(limitName(gate), &out) }
   }
 
@@ -114,8 +115,7 @@ enum ShowLine {
 
   static func decisionJSON(
     _ record: UnsafePointer<ltp_decision_record>, _ context: borrowing RecordContext, _ number: UInt64,
-    _ className: String,
-    _ out: inout TextBuffer
+    _ className: String, _ tenant: UInt32?, _ out: inout TextBuffer
   ) {
     out.append("{\"kind\":\"decision\",\"time\":\"")
     Timestamp.append(context.unixNanoseconds(record.pointee.time_us), to: &out)
@@ -142,7 +142,7 @@ enum ShowLine {
     out.append("\",\"frame\":\"")
     out.append(record.pointee.frame_id)
     out.append("\",\"retry_after_ms\":")
-    out.append(UInt64(record.pointee.retry_after_ms))
+    out.append(UInt64(record.pointee.retryAfterMilliseconds))
     out.append(",\"facts\":[")
     let inputs = record.pointee.inputs
     if inputs != 0 {
@@ -151,7 +151,8 @@ enum ShowLine {
       out.append(byte: 34)
     }
     out.append("]")
-    let shadow = Outcome(rawValue: record.pointee.shadow)
+    if let tenant { out.append(",\"tenant\":\(tenant)") }
+    let shadow = record.pointee.shadow
     if shadow.rawValue != 0 {
       out.append(
         ",\"shadow\":{\"verdict\":\"\(verdictName(shadow.verdict))\",\"reason\":\"\(reasonName(shadow.reason))\"}"
@@ -217,14 +218,15 @@ enum ShowLine {
   }
 
   static func event(
-    _ name: String, _ time: UInt64, _ fields: [(name: String, value: UInt64)], _ json: Bool,
-    _ out: inout TextBuffer
+    _ name: String, _ time: UInt64, _ fields: [(name: String, value: UInt64)], reason: String? = nil,
+    _ json: Bool, _ out: inout TextBuffer
   ) {
     if json {
       out.append("{\"kind\":\"\(name)\",\"time\":\"")
       Timestamp.append(time, to: &out)
       out.append(byte: 34)
       for field in fields { out.append(",\"\(field.name)\":\(field.value)") }
+      if let reason { out.append(",\"reason\":\"\(reason)\"") }
       out.append("}")
       return
     }
@@ -233,5 +235,6 @@ enum ShowLine {
     out.pad(to: lane, since: start)
     out.append("-- \(name)")
     for field in fields { out.append("  \(field.name) \(field.value)") }
+    if let reason { out.append("  \(reason)") }
   }
 }

@@ -31,9 +31,11 @@ struct ShowSink: RecordSink {
     while slot < to {
       let record = RecordView(body, slot: slot)
       guard let word = DecisionWord(record) else { break }
-      if wants(record.decision, context) { show(record.decision, slot, context) }
+      if wants(record.decision, context) {
+        show(record.decision, slot, tenant: Self.tenant(of: word, body, after: slot, to), context)
+      }
       slot += 1
-      if word.isReplay { break }
+      if word.hasFollowers { break }
     }
     return slot - from
   }
@@ -48,14 +50,25 @@ struct ShowSink: RecordSink {
 
   private func isInSpan(_ time: UInt64) -> Bool { time >= filter.from && time < filter.to }
 
+  /// The tenant that a refused decision's record announces; nil: none.
+  private static func tenant(
+    of word: DecisionWord, _ body: UnsafeRawPointer, after slot: Int, _ end: Int
+  ) -> UInt32? {
+    guard word.inputs & LTP_INPUT_TENANT != 0 else { return nil }
+    let place = slot + (word.inputs & LTP_INPUT_REPLAY != 0 ? 2 : 1)
+    guard place < end, RecordView(body, slot: place).kind == .tenant else { return nil }
+    return RecordView(body, slot: place).tenant.pointee.tenant_id
+  }
+
   private mutating func show(
-    _ record: UnsafePointer<ltp_decision_record>, _ slot: Int, _ context: borrowing RecordContext
+    _ record: UnsafePointer<ltp_decision_record>, _ slot: Int, tenant: UInt32?,
+    _ context: borrowing RecordContext
   ) {
     let actionClass = names[record.pointee.action_class]
     if filter.json {
-      ShowLine.decisionJSON(record, context, context.firstSequence &+ UInt64(slot), actionClass, &out)
+      ShowLine.decisionJSON(record, context, context.firstSequence &+ UInt64(slot), actionClass, tenant, &out)
     } else {
-      ShowLine.decision(record, context, context.firstSequence &+ UInt64(slot), actionClass, &out)
+      ShowLine.decision(record, context, context.firstSequence &+ UInt64(slot), actionClass, tenant, &out)
     }
     shown += 1
     endLine()
@@ -79,8 +92,8 @@ struct ShowSink: RecordSink {
     case .unrecorded:
       ShowLine.event(
         "unrecorded", time,
-        [("lane", UInt64(context.lane)), ("denied", record.unrecorded.pointee.denied_count)], filter.json,
-        &out)
+        [("lane", UInt64(context.lane)), ("denied", record.unrecorded.pointee.denied_count)],
+        reason: "\(reasonName(record.unrecorded.pointee.reason))", filter.json, &out)
     case .opened:
       let opened = record.opened.pointee
       ShowLine.event(
@@ -102,7 +115,7 @@ struct ShowSink: RecordSink {
           ("slot", UInt64(record.policy.pointee.policy_slot)),
         ], filter.json, &out)
     // What the others say is in the lines of decisions, or about files.
-    case .decision, .replay, .observed, .time, .segment, .text, .sealed: return
+    case .decision, .replay, .tenant, .observed, .time, .segment, .text, .sealed: return
     }
     endLine()
   }

@@ -59,12 +59,13 @@ struct SummarySink: RecordSink {
         for outcome in 0..<CountTable.outcomeCount {
           var count = counting.counts.count(state: state, column: column, outcome: outcome)
           guard count > 0 else { continue }
+          let words = Outcome(rawValue: UInt8(outcome))
           func add(_ count: UInt64, limit: String?) {
             counters.append(
               SummaryReport.Counter(
                 state: "\(stateName(UInt8(state)))", actionClass: classNames[column],
-                verdict: "\(verdictName(UInt8(outcome >> 5)))",
-                reason: "\(reasonName(UInt8(outcome & 0x1F)))",
+                verdict: "\(verdictName(words.verdict))",
+                reason: "\(reasonName(words.reason))",
                 limit: limit, count: count))
           }
           for gate in 1..<UInt8(LTP_GATE_COUNT) {
@@ -82,7 +83,7 @@ struct SummarySink: RecordSink {
 
 /// Decisions that a limit refused, by state, class, outcome and limit.
 private final class RefusalTable {
-  private static let gates = 8
+  private static let gates = 16
   private static let total = PolicyTable.stateCount * CountTable.columns * CountTable.outcomeCount * gates
   private let counts: UnsafeMutablePointer<UInt64>
 
@@ -96,7 +97,7 @@ private final class RefusalTable {
 
   /// What a lane cannot have written is not counted.
   func add(_ word: DecisionWord, state: UInt8) {
-    let outcome = Int(Outcome(verdict: word.verdict, reason: word.reason).rawValue)
+    let outcome = Int(word.outcome.rawValue)
     guard state < LTP_STATE_COUNT, outcome < CountTable.outcomeCount else { return }
     counts[place(Int(state), word.column, outcome, word.gate)] += 1
   }

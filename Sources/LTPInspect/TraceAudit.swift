@@ -52,7 +52,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
         noteTimes(record.decision.pointee.time_us, last.pointee.time_us, context)
         decisions += UInt64(taken)
         slot += taken
-        if last.pointee.inputs & LTP_INPUT_REPLAY != 0 { takeReplay(body, &slot, count, context) }
+        takeFollowers(of: last, body, &slot, count, context)
         continue
       }
       guard takeLaneRecord(record, slot, &context) else { break }
@@ -68,24 +68,50 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     log.noteTime(context.unixNanoseconds(last))
   }
 
-  /// The record that a replayed decision's inputs announce, in the same block.
-  private mutating func takeReplay(
-    _ body: UnsafeRawPointer, _ slot: inout Int, _ count: Int, _ context: borrowing RecordContext
+  /// The records that a decision's inputs announce, in the same block and in this order.
+  private mutating func takeFollowers(
+    of decision: UnsafePointer<ltp_decision_record>, _ body: UnsafeRawPointer, _ slot: inout Int,
+    _ count: Int, _ context: borrowing RecordContext
   ) {
-    guard slot < count, RecordView(body, slot: slot).kind == .replay else {
+    let inputs = decision.pointee.inputs
+    if inputs & LTP_INPUT_REPLAY != 0 {
+      guard let record = follower(.replay, of: decision, body, slot, count, context) else { return }
+      if record.replay.pointee.original_frame_id == 0 {
+        log.findings.add(.record, at: context.place(slot: slot), "a REPLAY record of frame 0")
+      }
+      log.totals.replays += 1
+      slot += 1
+    }
+    if inputs & LTP_INPUT_TENANT != 0 {
+      guard let record = follower(.tenant, of: decision, body, slot, count, context) else { return }
+      if record.tenant.pointee.tenant_id == 0 {
+        log.findings.add(.record, at: context.place(slot: slot), "a TENANT record of tenant 0")
+      }
+      slot += 1
+    }
+  }
+
+  /// The record in `slot`, which is of the kind that the decision announces and names the decision's frame; nil: it is not.
+  private mutating func follower(
+    _ kind: RecordKind, of decision: UnsafePointer<ltp_decision_record>, _ body: UnsafeRawPointer,
+    _ slot: Int, _ count: Int, _ context: borrowing RecordContext
+  ) -> RecordView? {
+    let name = kind == .replay ? "REPLAY" : "TENANT"
+    guard slot < count, RecordView(body, slot: slot).kind == kind else {
       log.findings.add(
-        .record, at: context.place(slot: slot - 1), "no REPLAY record follows a replayed decision")
-      return
+        .record, at: context.place(slot: slot - 1), "no \(name) record follows the decision that announces it"
+      )
+      return nil
     }
     let record = RecordView(body, slot: slot)
-    checkReserved(.replay, record, slot, context)
-    if record.replay.pointee.frame_id != RecordView(body, slot: slot - 1).decision.pointee.frame_id {
+    checkReserved(kind, record, slot, context)
+    let frame = kind == .replay ? record.replay.pointee.frame_id : record.tenant.pointee.frame_id
+    if frame != decision.pointee.frame_id {
       log.findings.add(
-        .record, at: context.place(slot: slot), "the REPLAY record names another frame than its decision")
+        .record, at: context.place(slot: slot), "the \(name) record names another frame than its decision")
     }
-    log.totals.replays += 1
-    sink.record(.replay, record, slot: slot, context: context, log: log)
-    slot += 1
+    sink.record(kind, record, slot: slot, context: context, log: log)
+    return record
   }
 
   /// False when what follows cannot be made out.
@@ -109,21 +135,26 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       context.baseUnixNanoseconds = record.time.pointee.base_unix_ns
     case .unrecorded:
       let denied = record.unrecorded.pointee.denied_count
-      if denied == 0 {
-        log.findings.add(.record, at: context.place(slot: slot), "an UNRECORDED record of no denials")
+      let reason = record.unrecorded.pointee.reason
+      if denied == 0 || !DecisionShape.isOutcome(Outcome(verdict: LTP_VERDICT_DENY, reason: reason)) {
+        log.findings.add(
+          .record, at: context.place(slot: slot),
+          "an UNRECORDED record of no denials, or of no reason to deny")
       }
       log.totals.unrecorded &+= denied
       log.run.unrecorded &+= denied
       log.noteTime(context.unixNanoseconds(record.unrecorded.pointee.time_us))
     case .hello:
       let hello = record.hello.pointee
-      if hello.continuity_epoch > UInt32(LTP_CONTINUITY_EPOCH_MAX) || hello.session_id == 0 {
+      if hello.session_id == 0 {
         log.findings.add(.record, at: context.place(slot: slot), "a HELLO record's fields are out of range")
       }
       log.totals.hellos += 1
       log.noteTime(context.unixNanoseconds(hello.time_us))
     case .replay:
       log.findings.add(.record, at: context.place(slot: slot), "a REPLAY record without a replayed decision")
+    case .tenant:
+      log.findings.add(.record, at: context.place(slot: slot), "a TENANT record that no decision announces")
     case .decision: return false  // `walkLane` hands those to the sink
     case .opened, .segment, .transition, .policy, .text, .sealed, .closed:
       log.findings.add(
@@ -197,7 +228,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .text: break  // `takeTexts` has
     case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
     case .closed: log.takeClosed(record.closed, place)
-    case .decision, .replay, .observed, .unrecorded, .hello, .time: break  // `walkControl` has refused them
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break  // `walkControl` has refused them
     }
   }
 }

@@ -18,8 +18,8 @@ public struct TransitionView: Sendable, Equatable, Encodable {
   public var from: String
   public var to: String
   public var reason: String
-  public var epoch: UInt32
-  public var continuityEpoch: UInt32
+  public var epoch: UInt64
+  public var continuityEpoch: UInt64
   public var priorityThreshold: UInt8
   public var policyGeneration: UInt32
   public var evidence: [Evidence]
@@ -32,8 +32,8 @@ public struct TransitionView: Sendable, Equatable, Encodable {
     from = "\(stateName(before.state))"
     to = "\(stateName(after.state))"
     reason = "\(signalName(record.pointee.reason))"
-    epoch = after.epoch
-    continuityEpoch = after.continuityEpoch
+    epoch = record.pointee.epoch
+    continuityEpoch = record.pointee.continuity_epoch
     priorityThreshold = after.threshold
     policyGeneration = record.pointee.policy_generation
     let count = min(Int(record.pointee.evidence_count), Int(LTP_EVIDENCE_MAX))

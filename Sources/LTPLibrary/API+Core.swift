@@ -207,20 +207,7 @@ public func ltp_core_status(
   _ core: OpaquePointer!, _ status: UnsafeMutablePointer<ltp_status>!, _ structSize: Int
 ) -> Int32 {
   guard let core = Core(core) else { return LTP_ERROR_BAD_HANDLE }
-  guard let status else { return LTP_ERROR_NULL_ARGUMENT }
-  // The first ltp.h ended here: later fields are not for callers that were built against it.
-  let firstBytes = 208
-  guard structSize == firstBytes || structSize >= MemoryLayout<ltp_status>.size, structSize <= 4096 else {
-    return LTP_ERROR_STRUCT_SIZE
-  }
-  var known = core.status()
-  known.struct_size = UInt32(structSize)
-  let memory = UnsafeMutableRawPointer(status)
-  memory.initializeMemory(as: UInt8.self, repeating: 0, count: structSize)
-  withUnsafeBytes(of: &known) {
-    memory.copyMemory(from: $0.baseAddress!, byteCount: min(structSize, $0.count))
-  }
-  return LTP_OK
+  return writeSized(core.status(), to: status, size: structSize, least: MemoryLayout<ltp_status>.size)
 }
 
 extension Core {
@@ -253,6 +240,14 @@ extension Core {
     status.concurrency_limit = UInt32(limits.word.concurrency)
     status.shed_level = limits.word.shedLevel
     status.retry_floor_ms = limits.word.retryFloorMilliseconds
+    let orientation = state.pointee.orientation
+    let numbers = orientation.numbers(of: orientation.current)
+    status.epoch = numbers.epoch
+    status.continuity_epoch = numbers.continuityEpoch
+    status.lanes_left = UInt32.max - progress.pointee.nextLaneID.load(ordering: .relaxed)
+    status.policies_left = UInt32.max - withControlMutex { state.pointee.policyGeneration }
+    status.runs_left = UInt32.max - state.pointee.run
+    status.texts_left = UInt32(Int(LTP_TEXT_COUNT_MAX) - state.pointee.texts.pointee.count)
     return status
   }
 

@@ -120,6 +120,7 @@ extension Core {
     _ policy: UnsafePointer<ltp_policy>, shadow: UnsafePointer<ltp_policy>?,
     _ loaded: UnsafeMutablePointer<UInt32>?
   ) -> Int32 {
+    guard state.pointee.policyGeneration < UInt32.max else { return LTP_ERROR_EXHAUSTED }
     let next = state.pointee.policyGeneration + 1
     do throws(PublishRefusal) {
       try state.pointee.orientation.load(

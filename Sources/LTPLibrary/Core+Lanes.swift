@@ -26,6 +26,11 @@ extension Core {
         return .failure(noMemory)
       }
       let id = state.pointee.progress.pointee.nextLaneID.load(ordering: .relaxed)
+      guard id < UInt32.max else {
+        ltp_system_unmap(ring, ringBytes)
+        ltp_system_handle_give(LTP_SYSTEM_HANDLE_LANE, memory, Lane.memoryBytes)
+        return .failure(OpenFault(LTP_ERROR_EXHAUSTED, statusText(LTP_ERROR_EXHAUSTED)))
+      }
       state.pointee.progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
       let lane = Lane(
         memory: memory, ring: ring, orientation: state.pointee.orientation,

@@ -92,6 +92,7 @@ extension Core {
   ) -> Core {
     let orientation = Orientation(
       memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word),
+      numbers: log.numbers,
       following: page?.page)
     let lanes = LaneTable(memory: memory + CoreMemory.lanesOffset)
     let progress = (memory + CoreMemory.progressOffset)
@@ -128,7 +129,7 @@ extension Core {
           memory: memory + CoreMemory.regulatorOffset, orientation: orientation, lanes: lanes,
           tick: options.clockIntervalNanoseconds),
         observer: observer, system: system,
-        page: page, policyGeneration: log.policyGeneration + 1))
+        page: page, run: log.run, policyGeneration: log.policyGeneration + 1))
     return core
   }
 

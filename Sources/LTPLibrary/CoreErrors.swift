@@ -18,7 +18,7 @@ func report(
   error.pointee.system_error = code
   error.pointee.segment = segment
   error.pointee.offset = offset
-  error.pointee.sequence = block
+  error.pointee.block_index = block
   withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
     var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)
     message.append(text ?? statusText(status))
@@ -126,7 +126,7 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_UNKNOWN_STATE: "not one of LTP_STATE_*"
   case LTP_ERROR_UNKNOWN_SIGNAL: "not a signal that a host may publish (LTP_SIGNAL_*)"
   case LTP_ERROR_EVIDENCE_COUNT: "evidence_count is more than LTP_EVIDENCE_MAX"
-  case LTP_ERROR_EPOCH_EXHAUSTED: "no epoch number is left; the core denies from now on: start a new trace"
+  case LTP_ERROR_EXHAUSTED: "a number that must not repeat in a log has run out; start a new trace"
   case LTP_ERROR_BACKPRESSURE: "the trace cannot take it just now; nothing was changed, try again"
   case LTP_ERROR_SEQUENCE_AHEAD: "no record has this sequence yet"
   case LTP_ERROR_BUFFER_TOO_SMALL: "the buffer is too small"

@@ -34,6 +34,8 @@ struct CoreState: ~Copyable {
   let system: UnsafeMutablePointer<SystemObserver>
   /// The page that the orientation follows.
   let page: MappedPage?
+  /// Number of this run of the log.
+  let run: UInt32
   /// Number of the newest policy. Guarded by the control mutex.
   var policyGeneration: UInt32
   // Of host-driven cores only.

@@ -7,21 +7,25 @@ public import LTPRecords
 /// The limits that a decision passes, as a set.
 @frozen
 public struct Gates: OptionSet, Sendable {
-  public let rawValue: UInt8
+  /// Bit n is the limit with the number n (LTP_GATE_*), which refusals say; above them what is no limit of its own.
+  public let rawValue: UInt32
 
   @inlinable
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-  @inlinable public static var shed: Gates { Gates(rawValue: 1) }
-  @inlinable public static var classRate: Gates { Gates(rawValue: 2) }
-  @inlinable public static var tenantRate: Gates { Gates(rawValue: 4) }
+  @inlinable
+  init(gate: UInt8) { rawValue = 1 << UInt32(gate) }
+
+  @inlinable public static var shed: Gates { Gates(gate: LTP_GATE_SHED) }
+  @inlinable public static var classRate: Gates { Gates(gate: LTP_GATE_CLASS_RATE) }
+  @inlinable public static var tenantRate: Gates { Gates(gate: LTP_GATE_TENANT_RATE) }
+  @inlinable public static var totalRate: Gates { Gates(gate: LTP_GATE_TOTAL_RATE) }
+  @inlinable public static var recoveringRate: Gates { Gates(gate: LTP_GATE_RECOVERING_RATE) }
+  @inlinable public static var concurrency: Gates { Gates(gate: LTP_GATE_CONCURRENCY) }
   /// `tenantRate` only while something is refused.
-  @inlinable public static var whenContended: Gates { Gates(rawValue: 8) }
-  @inlinable public static var totalRate: Gates { Gates(rawValue: 16) }
-  @inlinable public static var recoveringRate: Gates { Gates(rawValue: 32) }
-  @inlinable public static var permit: Gates { Gates(rawValue: 64) }
+  @inlinable public static var whenContended: Gates { Gates(rawValue: 1 << 16) }
   /// Counted, so that limits can follow the load.
-  @inlinable public static var counted: Gates { Gates(rawValue: 128) }
+  @inlinable public static var counted: Gates { Gates(rawValue: 1 << 17) }
 
   /// Of a class with these attributes and this rate of its own, in a state. RECOVERY classes are never held up: nobody
   /// could see the patient, or stop it.
@@ -39,7 +43,7 @@ public struct Gates: OptionSet, Sendable {
         if limits.recovering.per_second > 0, state == LTP_STATE_RECOVERING { gates.insert(.recoveringRate) }
         if limits.retry_horizon_max_ms > 0 { gates.insert(.counted) }
         if limits.concurrency != LTP_CONCURRENCY_NONE, attributes & LTP_CLASS_PERMIT != 0 {
-          gates.formUnion([.permit, .counted])
+          gates.formUnion([.concurrency, .counted])
         }
       }
     }
@@ -57,16 +61,7 @@ public struct Gates: OptionSet, Sendable {
 
   /// Whether a refusal by this LTP_GATE_* can be: the class passes that gate.
   public func contains(gate: UInt8) -> Bool {
-    switch gate {
-    case LTP_GATE_NONE: true
-    case LTP_GATE_SHED: contains(.shed)
-    case LTP_GATE_CLASS_RATE: contains(.classRate)
-    case LTP_GATE_TENANT_RATE: contains(.tenantRate)
-    case LTP_GATE_TOTAL_RATE: contains(.totalRate)
-    case LTP_GATE_RECOVERING_RATE: contains(.recoveringRate)
-    case LTP_GATE_CONCURRENCY: contains(.permit)
-    default: false
-    }
+    gate == LTP_GATE_NONE || gate < LTP_GATE_COUNT && contains(Gates(gate: gate))
   }
 }
 

@@ -155,7 +155,7 @@ public struct LaneLimits {
     if active.contains(.shed) { gate.shedLevel = word.shedLevel }
     if active.contains(.classRate) { gate.own = rates.left(of: column) }
     if active.contains(.totalRate) { gate.total = rates.left(of: RateTable.totalIndex) }
-    if !active.isDisjoint(with: [.tenantRate, .recoveringRate, .permit]) { gate.total = rates.nothing }
+    if !active.isDisjoint(with: [.tenantRate, .recoveringRate, .concurrency]) { gate.total = rates.nothing }
     if active.contains(.counted) { gate.offered = counts }
     classes[column] = gate
   }
@@ -186,7 +186,7 @@ public struct LaneLimits {
       let again = rates.take(RateTable.rampIndex, cost: units, now: now)
       if again > 0 { answer = GateAnswer(gate: LTP_GATE_RECOVERING_RATE, askAgain: again) }
     }
-    if answer.gate == LTP_GATE_NONE, gates.contains(.permit) {
+    if answer.gate == LTP_GATE_NONE, gates.contains(.concurrency) {
       answer.permit = permits.take(now: now)
       if answer.permit == 0 { answer.gate = LTP_GATE_CONCURRENCY }
     }

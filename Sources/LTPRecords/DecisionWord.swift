@@ -4,16 +4,19 @@
 
 public import CLTP
 
-/// The first eight bytes of a decision record, read at once: kind, verdict, reason, inputs, class, priority, shadow.
+/// What a decision record says of a decision beside times and ids: its first eight bytes and its shadow, each read at once.
 @frozen
 package struct DecisionWord {
   @usableFromInline let word: UInt64
+  @usableFromInline let retryAndShadow: UInt32
 
   /// Nil when it is another kind of record.
   @inlinable
   @inline(__always)
   package init?(_ record: RecordView) {
     word = record.base.load(as: UInt64.self)
+    retryAndShadow = record.base.load(
+      fromByteOffset: LTP_AT_decision_record_retry_and_shadow, as: UInt32.self)
     guard byte(LTP_AT_decision_record_kind) == LTP_RECORD_DECISION else { return nil }
   }
 
@@ -23,26 +26,24 @@ package struct DecisionWord {
 
   @inlinable
   @inline(__always)
-  package var verdict: UInt8 { byte(LTP_AT_decision_record_verdict) }
-
-  @inlinable
-  @inline(__always)
-  package var reason: UInt8 { byte(LTP_AT_decision_record_reason) }
+  package var outcome: Outcome { Outcome(rawValue: byte(LTP_AT_decision_record_outcome)) }
 
   /// LTP_INPUT_*.
   @inlinable
   @inline(__always)
-  package var inputs: UInt8 { byte(LTP_AT_decision_record_inputs) }
+  package var inputs: UInt16 {
+    UInt16(truncatingIfNeeded: word >> UInt64(LTP_AT_decision_record_inputs * 8))
+  }
 
   /// LTP_GATE_*: the limit that refused.
   @inlinable
   @inline(__always)
-  package var gate: UInt8 { inputs >> LTP_INPUT_GATE_SHIFT }
+  package var gate: UInt8 { gateOf(inputs: inputs) }
 
-  /// A REPLAY record follows.
+  /// Records that belong to this one follow it: REPLAY, TENANT, in this order.
   @inlinable
   @inline(__always)
-  package var isReplay: Bool { inputs & LTP_INPUT_REPLAY != 0 }
+  package var hasFollowers: Bool { inputs & (LTP_INPUT_REPLAY | LTP_INPUT_TENANT) != 0 }
 
   @inlinable
   @inline(__always)
@@ -54,36 +55,60 @@ package struct DecisionWord {
   @inline(__always)
   package var priority: UInt8 { byte(LTP_AT_decision_record_priority) }
 
+  /// What is shed first: priority * 256 + cohort.
+  @inlinable
+  @inline(__always)
+  package var level: UInt16 { UInt16(priority) << 8 | UInt16(byte(LTP_AT_decision_record_cohort)) }
+
   /// Of a shadow policy; zero: there was none.
   @inlinable
   @inline(__always)
-  package var shadow: Outcome { Outcome(rawValue: byte(LTP_AT_decision_record_shadow)) }
+  package var shadow: Outcome {
+    Outcome(rawValue: UInt8(truncatingIfNeeded: retryAndShadow >> UInt32(LTP_DECISION_SHADOW_SHIFT)))
+  }
+
+  @inlinable
+  @inline(__always)
+  package var retryAfterMilliseconds: UInt32 { retryAndShadow & UInt32(LTP_DECISION_RETRY_MASK) }
+
+  /// The bits between the two, which mean nothing.
+  @inlinable
+  @inline(__always)
+  package var hasOddRetry: Bool {
+    retryAndShadow & ~(UInt32(LTP_DECISION_RETRY_MASK) | 0xFF << UInt32(LTP_DECISION_SHADOW_SHIFT)) != 0
+  }
 }
+
+/// LTP_GATE_* in a decision's inputs.
+@inlinable
+@inline(__always)
+package func gateOf(inputs: UInt16) -> UInt8 { UInt8(inputs >> UInt16(LTP_INPUT_GATE_SHIFT)) }
+
+/// LTP_CONTINUITY_* in a decision's inputs.
+@inlinable
+@inline(__always)
+package func continuityOf(inputs: UInt16) -> UInt16 { inputs & LTP_INPUT_CONTINUITY_MASK }
 
 /// Public, because lanes inline it wherever they are inlined.
 public enum DecisionRecord {
   /// Writes a whole ltp_decision_record in four stores instead of eleven; LTPAdmissionTests compares the two.
   ///
-  /// `verdictHigh`: the upper 8 bytes of the ltp_verdict, in which verdict and reason stand side by side as they do in the
-  /// record. `classAndPriority`: action class (16 bits), above it priority (8) and the shadow's outcome (8). `retry`:
-  /// retry_after_ms in the upper 4 bytes, as in the lower 8 bytes of the ltp_verdict.
+  /// `classPriorityCohort`: action class (16 bits), above it priority (8) and cohort (8), as in the request. `retryAndShadow`:
+  /// both in the upper 4 bytes, as retry_after is in the lower 8 bytes of the ltp_verdict.
   @inlinable
   @inline(__always)
   public static func store(
-    verdictHigh: UInt64, inputs: UInt64, classAndPriority: UInt64, timeMicroseconds: UInt64, retry: UInt64,
-    frameID: UInt64, sessionID: UInt64, at record: UnsafeMutableRawPointer
+    outcome: UInt64, inputs: UInt64, classPriorityCohort: UInt64, timeMicroseconds: UInt64,
+    retryAndShadow: UInt64, frameID: UInt64, sessionID: UInt64, at record: UnsafeMutableRawPointer
   ) {
-    // From the verdict's place in its upper word to that in the record; the mask leaves it and the reason.
-    let fromVerdict = UInt64((LTP_AT_verdict_verdict - 8 - LTP_AT_decision_record_verdict) * 8)
-    let outcomeMask: UInt64 = 0xFFFF &<< UInt64(LTP_AT_decision_record_verdict * 8)
     let first =
       UInt64(LTP_RECORD_DECISION) &<< UInt64(LTP_AT_decision_record_kind * 8)
-      | (verdictHigh &>> fromVerdict & outcomeMask)
+      | outcome &<< UInt64(LTP_AT_decision_record_outcome * 8)
       | inputs &<< UInt64(LTP_AT_decision_record_inputs * 8)
-      | classAndPriority &<< UInt64(LTP_AT_decision_record_action_class * 8)
+      | classPriorityCohort &<< UInt64(LTP_AT_decision_record_action_class * 8)
     record.storeBytes(of: first, as: UInt64.self)
     record.storeBytes(
-      of: timeMicroseconds | retry, toByteOffset: LTP_AT_decision_record_time_us, as: UInt64.self)
+      of: timeMicroseconds | retryAndShadow, toByteOffset: LTP_AT_decision_record_time_us, as: UInt64.self)
     record.storeBytes(of: frameID, toByteOffset: LTP_AT_decision_record_frame_id, as: UInt64.self)
     record.storeBytes(of: sessionID, toByteOffset: LTP_AT_decision_record_session_id, as: UInt64.self)
   }

@@ -18,7 +18,7 @@ public struct OrientationWord: Equatable, Sendable {
       UInt64(state & 0xF) << UInt64(LTP_WORD_STATE_SHIFT)
       | UInt64(policySlot & 0x3) << UInt64(LTP_WORD_POLICY_SLOT_SHIFT)
       | UInt64(threshold) << UInt64(LTP_WORD_THRESHOLD_SHIFT)
-      | UInt64(continuityEpoch & UInt32(LTP_CONTINUITY_EPOCH_MAX)) << UInt64(LTP_WORD_CONTINUITY_SHIFT)
+      | UInt64(continuityEpoch & UInt32(LTP_WORD_CONTINUITY_MASK)) << UInt64(LTP_WORD_CONTINUITY_SHIFT)
       | UInt64(epoch) << UInt64(LTP_WORD_EPOCH_SHIFT)
   }
 
@@ -41,7 +41,7 @@ public struct OrientationWord: Equatable, Sendable {
   @inlinable
   public var continuityEpoch: UInt32 {
     UInt32(truncatingIfNeeded: rawValue >> UInt64(LTP_WORD_CONTINUITY_SHIFT))
-      & UInt32(LTP_CONTINUITY_EPOCH_MAX)
+      & UInt32(LTP_WORD_CONTINUITY_MASK)
   }
 
   @inlinable

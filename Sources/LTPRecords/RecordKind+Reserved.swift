@@ -29,6 +29,12 @@ extension RecordKind {
         LTP_AT_time_record_reserved..<LTP_END_time_record_reserved,
         LTP_AT_time_record_reserved_2..<LTP_END_time_record_reserved_2, none,
       ]
+    case .tenant:
+      [
+        LTP_AT_tenant_record_reserved..<LTP_END_tenant_record_reserved,
+        LTP_AT_tenant_record_reserved_2..<LTP_END_tenant_record_reserved_2,
+        LTP_AT_tenant_record_reserved_3..<LTP_END_tenant_record_reserved_3,
+      ]
     case .opened: [header, LTP_AT_opened_record_reserved..<LTP_END_opened_record_reserved, none]
     case .segment: [header, LTP_AT_segment_record_reserved..<LTP_END_segment_record_reserved, none]
     case .transition:

@@ -8,7 +8,7 @@ package import CLTP
 @frozen
 package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   // Of lanes.
-  case decision, replay, observed, unrecorded, hello, time
+  case decision, replay, observed, unrecorded, hello, time, tenant
   // Of the control lane.
   case opened, segment, transition, policy, text, sealed, closed
 
@@ -22,6 +22,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case LTP_RECORD_UNRECORDED: self = .unrecorded
     case LTP_RECORD_HELLO: self = .hello
     case LTP_RECORD_TIME: self = .time
+    case LTP_RECORD_TENANT: self = .tenant
     case LTP_RECORD_OPENED: self = .opened
     case LTP_RECORD_SEGMENT: self = .segment
     case LTP_RECORD_TRANSITION: self = .transition
@@ -42,6 +43,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .unrecorded: LTP_RECORD_UNRECORDED
     case .hello: LTP_RECORD_HELLO
     case .time: LTP_RECORD_TIME
+    case .tenant: LTP_RECORD_TENANT
     case .opened: LTP_RECORD_OPENED
     case .segment: LTP_RECORD_SEGMENT
     case .transition: LTP_RECORD_TRANSITION
@@ -61,6 +63,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .unrecorded: MemoryLayout<ltp_unrecorded_record>.size
     case .hello: MemoryLayout<ltp_hello_record>.size
     case .time: MemoryLayout<ltp_time_record>.size
+    case .tenant: MemoryLayout<ltp_tenant_record>.size
     case .opened: MemoryLayout<ltp_opened_record>.size
     case .segment: MemoryLayout<ltp_segment_record>.size
     case .transition: MemoryLayout<ltp_transition_record>.size
@@ -76,7 +79,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   /// Written by the writer itself, in the control lane; else by lanes. Its record starts with an ltp_control_header.
   package var isControl: Bool {
     switch self {
-    case .decision, .replay, .observed, .unrecorded, .hello, .time: false
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: false
     case .opened, .segment, .transition, .policy, .text, .sealed, .closed: true
     }
   }
@@ -85,6 +88,8 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
 extension ltp_control_header {
   /// Of a record of this kind; its time is the block's.
   package init(_ kind: RecordKind) {
-    self.init(kind: kind.rawValue, reserved: 0, slot_count: UInt16(kind.slotCount), time_us: 0)
+    self.init()
+    self.kind = kind.rawValue
+    slot_count = UInt16(kind.slotCount)
   }
 }

@@ -54,6 +54,7 @@ package struct RecordView {
   package var unrecorded: UnsafePointer<ltp_unrecorded_record> { bound(to: ltp_unrecorded_record.self) }
   package var hello: UnsafePointer<ltp_hello_record> { bound(to: ltp_hello_record.self) }
   package var time: UnsafePointer<ltp_time_record> { bound(to: ltp_time_record.self) }
+  package var tenant: UnsafePointer<ltp_tenant_record> { bound(to: ltp_tenant_record.self) }
 
   // MARK: Of the control lane
 
@@ -74,9 +75,18 @@ package struct RecordView {
     case .observed: observed.pointee.time_us
     case .unrecorded: unrecorded.pointee.time_us
     case .hello: hello.pointee.time_us
-    case .replay, .time: nil
+    case .replay, .time, .tenant: nil
     case .opened, .segment, .transition, .policy, .text, .sealed, .closed: control.pointee.time_us
     }
+  }
+}
+
+extension ltp_decision_record {
+  package var verdict: UInt8 { Outcome(rawValue: outcome).verdict }
+  package var reason: UInt8 { Outcome(rawValue: outcome).reason }
+  package var retryAfterMilliseconds: UInt32 { retry_and_shadow & UInt32(LTP_DECISION_RETRY_MASK) }
+  package var shadow: Outcome {
+    Outcome(rawValue: UInt8(truncatingIfNeeded: retry_and_shadow >> UInt32(LTP_DECISION_SHADOW_SHIFT)))
   }
 }
 
@@ -92,6 +102,11 @@ extension UnsafePointer<ltp_transition_record> {
     UnsafeRawBufferPointer(
       start: UnsafeRawPointer(self) + LTP_AT_transition_record_text,
       count: LTP_END_transition_record_text - LTP_AT_transition_record_text)
+  }
+
+  /// Of the word that it brought, in full.
+  package var numbers: EpochNumbers {
+    EpochNumbers(epoch: pointee.epoch, continuityEpoch: pointee.continuity_epoch)
   }
 
   /// It was said before, and begins a segment.
@@ -110,7 +125,7 @@ extension UnsafePointer<ltp_policy_record> {
 }
 
 extension UnsafeMutablePointer<ltp_policy_record> {
-  /// Fills in everything but the digest.
+  /// Fills in everything but the digest and what it was made by.
   package func write(_ policy: UnsafePointer<ltp_policy>, generation: UInt32, slot: UInt8, isShadow: Bool) {
     let base = UnsafeMutableRawPointer(self)
     base.initializeMemory(as: UInt8.self, repeating: 0, count: MemoryLayout<ltp_policy_record>.size)
@@ -120,12 +135,13 @@ extension UnsafeMutablePointer<ltp_policy_record> {
     (base + LTP_AT_policy_record_policy).copyMemory(from: policy, byteCount: MemoryLayout<ltp_policy>.size)
   }
 
-  /// Fills in the digest of the policy that was written. False: it could not be computed (no memory).
+  /// Fills in the digest of the policy that was written, and its hash_id. False: it could not be computed (no memory).
   package func seal() -> Bool {
     let base = UnsafeMutableRawPointer(self)
     let policy = base + LTP_AT_policy_record_policy
     guard let digest = Digest(of: policy, count: MemoryLayout<ltp_policy>.size) else { return false }
     digest.store(to: base + LTP_AT_policy_record_digest)
+    pointee.hash_id = LTP_HASH_SHA256
     return true
   }
 }

@@ -15,6 +15,8 @@ package enum Watermark {
   package static func sealed(logID: LogID, durableBlocks: UInt64) -> ltp_watermark? {
     var mark = ltp_watermark()
     mark.magic = LTP_WATERMARK_MAGIC
+    mark.version = UInt8(LTP_TRACE_VERSION)
+    mark.hash_id = LTP_HASH_SHA256
     withUnsafeMutableBytes(of: &mark) { logID.store(to: $0.baseAddress! + LTP_AT_watermark_log_id) }
     mark.durable_blocks = durableBlocks
     return seal(&mark) ? mark : nil
@@ -36,7 +38,8 @@ package enum Watermark {
   ) -> (logID: LogID, durableBlocks: UInt64)? {
     guard count >= Self.bytes else { return nil }
     let mark = bytes.assumingMemoryBound(to: ltp_watermark.self)
-    guard mark.pointee.magic == LTP_WATERMARK_MAGIC,
+    guard mark.pointee.magic == LTP_WATERMARK_MAGIC, mark.pointee.version == UInt8(LTP_TRACE_VERSION),
+      mark.pointee.hash_id == LTP_HASH_SHA256,
       Digest(of: bytes, count: hashedBytes) == Digest(from: bytes + hashedBytes)
     else { return nil }
     return (LogID(from: bytes + LTP_AT_watermark_log_id), mark.pointee.durable_blocks)

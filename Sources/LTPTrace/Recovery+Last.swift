@@ -197,6 +197,7 @@ extension Recovery {
       return RecoveredLog(
         position: position, offset: 0, handle: nil, watermarkHandle: handle, run: facts.run + 1,
         nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence, word: facts.word,
+        numbers: facts.numbers,
         wordGeneration: facts.wordGeneration, policyGeneration: facts.policyGeneration, oldestSegment: oldest,
         segmentBlocks: 0,
         segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)

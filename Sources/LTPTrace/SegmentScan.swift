@@ -10,6 +10,8 @@ struct LogFacts {
   var nextLaneID: UInt32 = 1
   var controlSequence: UInt64 = 0
   var word: UInt64 = 0
+  /// Of the word, in full.
+  var numbers = EpochNumbers()
   /// The policy that `word` is under ...
   var wordGeneration: UInt32 = 0
   /// ... and the highest number that any policy has.
@@ -98,18 +100,21 @@ struct SegmentScan {
       facts.nextLaneID = max(facts.nextLaneID, segment.next_lane_id)
       facts.word = segment.orientation_word
       facts.wordGeneration = segment.policy_generation
+      facts.numbers = EpochNumbers(epoch: segment.epoch, continuityEpoch: segment.continuity_epoch)
       facts.policyGeneration = max(facts.policyGeneration, segment.policy_generation)
     case .transition:
-      facts.word = record.transition.pointee.word_after
-      facts.wordGeneration = record.transition.pointee.policy_generation
-      facts.policyGeneration = max(facts.policyGeneration, record.transition.pointee.policy_generation)
+      let transition = record.transition
+      facts.word = transition.pointee.word_after
+      facts.wordGeneration = transition.pointee.policy_generation
+      facts.numbers = transition.numbers
+      facts.policyGeneration = max(facts.policyGeneration, transition.pointee.policy_generation)
     case .sealed: isSealed = true
     case .policy:
       // Its transition may never have come: the number is used all the same.
       facts.policyGeneration = max(facts.policyGeneration, record.policy.pointee.policy_generation)
     case .text, .closed: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
-    case .decision, .replay, .observed, .unrecorded, .hello, .time: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }
   }
 }

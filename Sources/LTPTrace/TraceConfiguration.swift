@@ -44,6 +44,8 @@ public struct RecoveredLog {
   public var nextLaneID: UInt32
   public var controlSequence: UInt64
   public var word: UInt64
+  /// Of the word, in full.
+  package var numbers: EpochNumbers
   /// The policy that `word` is under.
   public var wordGeneration: UInt32
   /// The highest number that any policy has.

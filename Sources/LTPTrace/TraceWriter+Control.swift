@@ -26,6 +26,8 @@ struct Said {
   var word: UInt64
   /// The policy that the word is under. A policy may be in a sealed block while its transition is not yet.
   var wordGeneration: UInt32
+  /// Of the word, in full.
+  var numbers: EpochNumbers
 }
 
 /// How much of a segment's preamble has been said.
@@ -100,7 +102,7 @@ extension TraceWriter where Storage: ~Copyable {
       guard sayOpened() else { return false }
       said.opened = true
     }
-    let target = orientation.current.epoch
+    let target = orientation.numbers(of: orientation.current).epoch
     while orientation.drainedEpoch < target {
       guard let record = orientation.nextTransition() else { return false }
       if record.pointee.policy_generation > said.generation {
@@ -111,7 +113,8 @@ extension TraceWriter where Storage: ~Copyable {
       guard say(record.pointee, in: .control) else { return false }
       said.word = record.pointee.word_after
       said.wordGeneration = record.pointee.policy_generation
-      orientation.markDrained(epoch: OrientationWord(rawValue: said.word).epoch)
+      said.numbers = record.numbers
+      orientation.markDrained(said.numbers)
       progressed = true
     }
     return true
@@ -235,6 +238,8 @@ extension TraceWriter where Storage: ~Copyable {
     record.segment_bytes = configuration.segmentBytes
     record.orientation_word = sealed.word
     record.policy_generation = sealed.wordGeneration
+    record.epoch = sealed.numbers.epoch
+    record.continuity_epoch = sealed.numbers.continuityEpoch
     record.block_bytes = UInt32(configuration.blockBytes)
     guard say(record, in: gathering) else { return false }
     guard sealed.opened else { return true }

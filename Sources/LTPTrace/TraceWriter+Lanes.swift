@@ -128,7 +128,7 @@ extension TraceWriter where Storage: ~Copyable {
       case .time:
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
-      case .replay, .unrecorded, .hello: break
+      case .replay, .tenant, .unrecorded, .hello: break
       case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed:
         assertionFailure("a lane wrote what is not a lane's record")
       }

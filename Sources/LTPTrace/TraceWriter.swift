@@ -138,7 +138,9 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     position = log.position
     durableBlocks = log.position.blockIndex
     controlSequence = log.controlSequence
-    said = Said(generation: log.policyGeneration, word: log.word, wordGeneration: log.wordGeneration)
+    said = Said(
+      generation: log.policyGeneration, word: log.word, wordGeneration: log.wordGeneration,
+      numbers: log.numbers)
     sealed = said
     oldestSegment = log.oldestSegment
     if let handle = log.handle {

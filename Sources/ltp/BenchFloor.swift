@@ -19,7 +19,7 @@ struct BenchFloorState {
 }
 
 final class BenchFloor {
-  private static let outcomes = 96
+  fileprivate static let outcomes = 192
   private let signals: BenchSignals
   private let state: UnsafeMutablePointer<BenchFloorState>
   private let ringBytes: Int
@@ -80,19 +80,24 @@ private func benchFloorMove(
   let actionClass = Int(request.action_class & 127)
   let rule = state.pointee.rules[actionClass]
   let cursor = state.pointee.cursor
-  let record = ltp_decision_record(
-    kind: LTP_RECORD_DECISION, verdict: UInt8(truncatingIfNeeded: rule >> 5),
-    reason: UInt8(truncatingIfNeeded: rule), inputs: UInt8(truncatingIfNeeded: request.header.flags),
-    action_class: request.action_class, priority: request.priority, shadow: 0,
-    time_us: UInt32(truncatingIfNeeded: time), retry_after_ms: UInt32(truncatingIfNeeded: rule >> 32),
-    frame_id: request.frame_id, session_id: request.session_id)
+  var record = ltp_decision_record()
+  record.kind = LTP_RECORD_DECISION
+  record.outcome = UInt8(truncatingIfNeeded: rule)
+  record.inputs = request.header.flags
+  record.action_class = request.action_class
+  record.priority = request.priority
+  record.cohort = request.cohort
+  record.time_us = UInt32(truncatingIfNeeded: time)
+  record.retry_and_shadow = UInt32(truncatingIfNeeded: rule >> 32)
+  record.frame_id = request.frame_id
+  record.session_id = request.session_id
   cursor.storeBytes(of: record, as: ltp_decision_record.self)
   let after = cursor + Int(LTP_SLOT_BYTES)
   state.pointee.cursor = after == state.pointee.end ? state.pointee.ring : after
-  state.pointee.counters[actionClass &* 96 &+ Int(rule & 0x3F)] &+= 1
+  state.pointee.counters[actionClass &* BenchFloor.outcomes &+ Int(rule & 0xBF)] &+= 1
   state.pointee.published &+= 1
   return ltp_verdict(
     epoch: UInt32(truncatingIfNeeded: word >> 32), retry_after_ms: UInt32(truncatingIfNeeded: rule >> 32),
-    policy_generation: 1, verdict: UInt8(truncatingIfNeeded: rule >> 5),
+    policy_generation: 1, verdict: UInt8(truncatingIfNeeded: rule >> 6 & 3),
     reason: UInt8(truncatingIfNeeded: rule), state: UInt8(truncatingIfNeeded: word), commitment: 0)
 }

@@ -52,7 +52,8 @@ import Testing
       if random.next() % 4 == 0 { harness.publish(states.randomElement(using: &random)!) }
       if random.next() % 8 == 0 { harness.drain() }
       let key = ContinuityKey(
-        coreKey: LaneHarness.coreKey, continuityEpoch: harness.orientation.current.continuityEpoch)
+        coreKey: LaneHarness.coreKey,
+        continuityEpoch: harness.orientation.numbers(of: harness.orientation.current).continuityEpoch)
       let count = Int.random(in: 1...64, using: &random)
       // One byte off, so that no field is aligned.
       let frames = UnsafeMutableRawPointer.allocate(byteCount: count * stride + 1, alignment: 64) + 1

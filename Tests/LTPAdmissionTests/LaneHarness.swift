@@ -61,7 +61,7 @@ final class LaneHarness: @unchecked Sendable {
 
   func drain() {
     while let record = orientation.nextTransition() {
-      orientation.markDrained(epoch: OrientationWord(rawValue: record.pointee.word_after).epoch)
+      orientation.markDrained(record.numbers)
     }
   }
 

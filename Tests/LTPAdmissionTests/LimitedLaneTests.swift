@@ -51,7 +51,7 @@ extension LaneHarness {
 
 @Suite("A lane under limits", .guarded)
 struct LimitedLaneTests {
-  private func gate(_ record: ltp_decision_record) -> UInt8 { record.inputs >> LTP_INPUT_GATE_SHIFT }
+  private func gate(_ record: ltp_decision_record) -> UInt8 { gateOf(inputs: record.inputs) }
 
   @Test("the total rate refuses with its reason, and its record says which limit it was")
   func totalRate() {
@@ -64,7 +64,7 @@ struct LimitedLaneTests {
     #expect((250...500).contains(refused.retry_after_ms), "as the policy says: longer than the rate's 10 ms")
     let record = lane.decision(5)
     #expect(gate(record) == LTP_GATE_TOTAL_RATE && record.reason == LTP_REASON_RATE_LIMITED)
-    #expect(record.retry_after_ms == refused.retry_after_ms)
+    #expect(record.retryAfterMilliseconds == refused.retry_after_ms)
     // Recovery actions are never held up, and exempt classes only by their own rate.
     #expect(lane.admit(request(0)).verdict == LTP_VERDICT_EXECUTE)
     #expect(lane.admit(request(3, priority: 0)).verdict == LTP_VERDICT_EXECUTE)
@@ -110,7 +110,11 @@ struct LimitedLaneTests {
         at: 1_001_000_000)
       #expect(executed(8, of: 10) == 3, "another tenant has its own")
       #expect(executed(0, of: 10) == 10, "no tenant")
-      let last = lane.decision(lane.issued - 11)
+      // Below the ten: whose request it was, and before that the decision.
+      let whose = lane.slot(lane.issued - 11).load(as: ltp_tenant_record.self)
+      #expect(whose.kind == LTP_RECORD_TENANT && whose.tenant_id == 8 && whose.frame_id == 1)
+      let last = lane.decision(lane.issued - 12)
+      #expect(last.inputs & LTP_INPUT_TENANT != 0)
       #expect(gate(last) == LTP_GATE_TENANT_RATE && last.reason == LTP_REASON_RATE_LIMITED)
     }
   }
@@ -127,7 +131,7 @@ struct LimitedLaneTests {
     let lane = harness.lane()
     let first = lane.admit(request())
     #expect(first.verdict == LTP_VERDICT_EXECUTE && first.retry_after_ms != 0)
-    #expect(lane.decision(0).retry_after_ms == 0)
+    #expect(lane.decision(0).retryAfterMilliseconds == 0)
     #expect(lane.admit(request(9)).retry_after_ms == 0, "a class that takes none")
     let second = lane.admit(request(24))
     #expect(second.verdict == LTP_VERDICT_EXECUTE && second.retry_after_ms != first.retry_after_ms)
@@ -187,7 +191,8 @@ struct LimitedLaneTests {
       observed.kind == LTP_RECORD_OBSERVED && LimitsWord(rawValue: observed.limits_word).shedLevel == 25_728)
     let shed = lane.decision(2)
     #expect(gate(shed) == LTP_GATE_SHED && shed.reason == LTP_REASON_PRIORITY_BELOW_THRESHOLD)
-    #expect((700...1400).contains(shed.retry_after_ms), "the floor counts where it is above the policy's")
+    #expect(
+      (700...1400).contains(shed.retryAfterMilliseconds), "the floor counts where it is above the policy's")
     let (offered, counts) = counts(lane)
     #expect(offered[100] == 2 && offered[0] == 1 && counts.admitted == 3 && counts.refused == 2)
   }
@@ -264,7 +269,8 @@ struct LimitedLaneTests {
       })
     let lane = harness.lane()
     let key = ContinuityKey(
-      coreKey: LaneHarness.coreKey, continuityEpoch: harness.orientation.current.continuityEpoch)
+      coreKey: LaneHarness.coreKey,
+      continuityEpoch: harness.orientation.numbers(of: harness.orientation.current).continuityEpoch)
     let asked = request(token: key.token(sessionID: 2))
     let verdicts = (0..<10).map { _ in lane.admit(asked) }
     #expect(verdicts.count { $0.verdict == LTP_VERDICT_EXECUTE } == 2)
@@ -327,17 +333,17 @@ struct LimitedLaneTests {
     let below = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_PRIORITY_BELOW_THRESHOLD)
     let admitted = Outcome(verdict: LTP_VERDICT_EXECUTE, reason: LTP_REASON_ADMITTED)
     #expect(lane.admit(request(priority: 149)).verdict == LTP_VERDICT_EXECUTE)
-    #expect(lane.decision(0).shadow == below.rawValue)
+    #expect(lane.decision(0).shadow.rawValue == below.rawValue)
     #expect(lane.admit(request(priority: 150)).verdict == LTP_VERDICT_EXECUTE)
-    #expect(lane.decision(1).shadow == admitted.rawValue)
+    #expect(lane.decision(1).shadow.rawValue == admitted.rawValue)
     // A class that neither knows, and a malformed frame.
     #expect(lane.admit(request(99)).reason == LTP_REASON_UNKNOWN_ACTION_CLASS)
-    #expect(lane.decision(2).shadow == LTP_REASON_UNKNOWN_ACTION_CLASS)
+    #expect(lane.decision(2).shadow.rawValue == LTP_REASON_UNKNOWN_ACTION_CLASS)
     #expect(lane.admit(nil, available: 0).cValue.reason == LTP_REASON_MALFORMED_FRAME)
-    #expect(lane.decision(3).shadow == 0)
+    #expect(lane.decision(3).shadow.rawValue == 0)
     harness.load(LaneHarness.builtInPolicy(), generation: 3)
     #expect(lane.admit(request(priority: 149)).verdict == LTP_VERDICT_EXECUTE)
-    #expect(lane.decision(5).shadow == 0)
+    #expect(lane.decision(5).shadow.rawValue == 0)
   }
 
   @Test(

@@ -27,7 +27,7 @@ import Testing
             Issue.record("epoch \(word.epoch) instead of \(expected)")
           }
           drained.add()
-          harness.orientation.markDrained(epoch: word.epoch)
+          harness.orientation.markDrained(record.numbers)
           if drained.count == 4000 { stop.set() }
         }
         return
@@ -83,17 +83,36 @@ import Testing
     #expect(harness.publish(LTP_STATE_RECOVERING).continuityEpoch == start + 2)
   }
 
-  @Test func anExhaustedContinuityEpochFailsClosed() {
+  @Test("no number runs out: the low bits come round, and tokens of the number before are void by key")
+  func numbersComeRound() {
+    let end = UInt64(LTP_WORD_CONTINUITY_MASK)
     let nearEnd = OrientationWord(
-      state: LTP_STATE_HEALTHY, policySlot: 0, threshold: 0,
-      continuityEpoch: UInt32(LTP_CONTINUITY_EPOCH_MAX) - 1, epoch: 9)
+      state: LTP_STATE_HEALTHY, policySlot: 0, threshold: 0, continuityEpoch: UInt32(end) - 2,
+      epoch: .max - 2)
     let harness = LaneHarness(resuming: nearEnd.rawValue)
     let lane = harness.lane()
-    #expect(throws: PublishRefusal(status: LTP_ERROR_EPOCH_EXHAUSTED)) {
-      try harness.orientation.publish(
-        TransitionChange(to: LTP_STATE_FAILED, reason: LTP_SIGNAL_OPERATOR), now: 1)
+    func key(_ epoch: UInt64) -> ContinuityKey {
+      ContinuityKey(coreKey: LaneHarness.coreKey, continuityEpoch: epoch)
     }
-    #expect(lane.admit(request(8)).verdict == LTP_VERDICT_DENY)
+    var last = harness.orientation.numbers(of: harness.orientation.current)
+    for outage in 0..<8 {
+      harness.drain()
+      harness.publish(outage % 2 == 0 ? LTP_STATE_FAILED : LTP_STATE_UNSTABLE)
+      let numbers = harness.orientation.numbers(of: harness.orientation.current)
+      #expect(numbers.epoch == EpochNumbers.epoch(after: last.epoch))
+      #expect(numbers.continuityEpoch == last.continuityEpoch + 1)
+      #expect(harness.orientation.current.epoch != 0)
+      last = numbers
+    }
+    #expect(last.epoch > UInt64(UInt32.max) && last.continuityEpoch > end)
+    harness.publish(LTP_STATE_HEALTHY)
+    let session: UInt64 = 5
+    func cancel(_ key: ContinuityKey) -> ltp_verdict {
+      lane.admit(request(40, sessionID: session, token: key.token(sessionID: session)))
+    }
+    #expect(cancel(key(last.continuityEpoch)).verdict == LTP_VERDICT_EXECUTE)
+    // The same low bits, a round before.
+    #expect(cancel(key(last.continuityEpoch - end - 1)).reason == LTP_REASON_REHANDSHAKE_REQUIRED)
   }
 
   @Test("a policy is swapped while lanes decide: each verdict is one policy's whole answer")

@@ -40,9 +40,11 @@ struct WrongTrace: CustomTestStringConvertible, Sendable {
 }
 
 private let admitted = (LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED)
-private let tokenInputs = LTP_INPUT_CONTINUITY_VALID | LTP_INPUT_CONTINUITY_CHECKED
+private let tokenInputs = LTP_CONTINUITY_VALID
+private let refusedTenantInputs =
+  LTP_INPUT_TENANT | UInt16(LTP_GATE_TENANT_RATE) << UInt16(LTP_INPUT_GATE_SHIFT)
 
-private func execute(_ actionClass: UInt16, inputs: UInt8 = 0) -> [UInt8] {
+private func execute(_ actionClass: UInt16, inputs: UInt16 = 0) -> [UInt8] {
   Records.decision(LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED, actionClass: actionClass, inputs: inputs)
 }
 
@@ -61,7 +63,7 @@ struct RecordViolationTests {
     },
     .init("no continuity in RECOVERING", .never, "never list, 2") { trace in
       trace.publish(LTP_STATE_RECOVERING)
-      trace.lane(1, execute(8, inputs: LTP_INPUT_CONTINUITY_CHECKED))
+      trace.lane(1, execute(8, inputs: LTP_CONTINUITY_INVALID))
     },
     .init("an action in UNKNOWN", .never, "never list, 3") { trace in
       trace.publish(LTP_STATE_UNKNOWN)
@@ -94,20 +96,53 @@ struct RecordViolationTests {
     .init("EXECUTE without ADMITTED", .record, "no outcome") {
       $0.lane(1, Records.decision(LTP_VERDICT_EXECUTE, LTP_REASON_RATE_LIMITED, actionClass: 8))
     },
-    .init("a limit that there is not", .record, "inputs 224") {
-      $0.lane(1, Records.decision(0, 10, actionClass: 8, inputs: 7 << 5))
+    .init("a limit that there is not", .record, "inputs 28672") {
+      $0.lane(1, Records.decision(0, 10, actionClass: 8, inputs: 7 << UInt16(LTP_INPUT_GATE_SHIFT)))
     },
-    .init("a valid token that was not checked", .record, "inputs 1") {
-      $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: 1))
+    .init("continuity that is two things at once", .record, "inputs 3") {
+      $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: LTP_CONTINUITY_VALID | LTP_CONTINUITY_STALE))
+    },
+    .init("an input that there is not", .record, "inputs 2048") {
+      $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: 1 << 11))
+    },
+    .init("a bit between retry_after and the shadow", .record, "between retry_after") {
+      $0.lane(1, Records.decision(0, 4, actionClass: 8, retry: 1 << 23))
+    },
+    .init("a tenant of what no limit refused", .record, "inputs 64") {
+      $0.lane(
+        1, Records.decision(0, 4, actionClass: 8, inputs: LTP_INPUT_TENANT), Records.tenant(5, frame: 1))
+    },
+    .init("a tenant that is announced and not there", .record, "no TENANT record") {
+      $0.lane(1, Records.decision(0, 10, actionClass: 8, inputs: refusedTenantInputs), execute(8))
+    },
+    .init("a tenant of another frame", .record, "another frame") {
+      $0.lane(
+        1, Records.decision(0, 10, actionClass: 8, inputs: refusedTenantInputs), Records.tenant(5, frame: 9))
+    },
+    .init("tenant 0", .record, "tenant 0") {
+      $0.lane(
+        1, Records.decision(0, 10, actionClass: 8, inputs: refusedTenantInputs), Records.tenant(0, frame: 1))
+    },
+    .init("a tenant that no decision announces", .record, "no decision announces") {
+      $0.lane(1, execute(8), Records.tenant(5, frame: 1))
+    },
+    .init("unrecorded denials for a reason to admit", .record, "no reason to deny") {
+      $0.lane(1, changed(Records.unrecorded(3), at: 1, to: LTP_REASON_ADMITTED))
+    },
+    .init("a replay of frame 0", .record, "of frame 0") {
+      $0.lane(
+        1, Records.decision(0, 4, actionClass: 8, inputs: LTP_INPUT_REPLAY),
+        Records.replay(original: 0, frame: 1))
     },
     .init("a shadow verdict that cannot be", .record, "shadow") {
       $0.lane(1, Records.decision(0, 4, actionClass: 8, shadow: 255))
     },
-    .init("reserved byte of OBSERVED", .record, "reserved byte 3") {
-      $0.lane(1, changed(Records.observed($0.word, generation: 1), at: 3, to: 1))
+    .init("reserved byte of OBSERVED", .record, "reserved byte \(LTP_AT_observed_record_reserved + 2)") {
+      $0.lane(
+        1, changed(Records.observed($0.word, generation: 1), at: LTP_AT_observed_record_reserved + 2, to: 1))
     },
     .init("reserved byte of OPENED", .record, "reserved byte 100") {
-      $0.control(changed(Records.opened(run: 2, nextLane: 5), at: 100, to: 1))
+      $0.control(changed(Records.opened(run: 2, nextLane: 5), at: LTP_END_opened_record_reserved - 28, to: 1))
     },
     .init("a replay without its record", .record, "no REPLAY record") {
       $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: LTP_INPUT_REPLAY), execute(8))
@@ -124,7 +159,8 @@ struct RecordViolationTests {
       $0.control(Array(Records.sealed(blocks: 0, decisions: 0)[..<32]))
     },
     .init("a slot count that is not the kind's", .record, "has 2 slots") {
-      $0.control(changed(Records.closed(decisions: 0, unrecorded: 0), at: 2, to: 3))
+      $0.control(
+        changed(Records.closed(decisions: 0, unrecorded: 0), at: LTP_AT_control_header_slot_count, to: 3))
     },
     .init("a lane's block before OPENED's lanes", .record, "earlier run") { trace in
       trace.lane(3, trace.decide(8))
@@ -144,7 +180,9 @@ struct RecordViolationTests {
       trace.lane(1, trace.decide(8))
     },
     .init("a text without an end", .record, "not ended by zeros") {
-      $0.control(changed(Records.text(id: 1, String(repeating: "x", count: 115)), at: 127, to: 65))
+      $0.control(
+        changed(
+          Records.text(id: 1, String(repeating: "x", count: 115)), at: LTP_END_text_record_text - 1, to: 65))
     },
   ]
 
@@ -193,7 +231,10 @@ struct RecordViolationTests {
       trace.control(Records.transition(from: trace.word, to: next, reason: 16, generation: 2))
     },
     .init("a policy whose digest differs", .policy, "not the SHA-256") { trace in
-      trace.control(changed(Records.policy(trace.policy, generation: 2, slot: 1), at: 20, to: 0xEE))
+      trace.control(
+        changed(
+          Records.policy(trace.policy, generation: 2, slot: 1), at: LTP_AT_policy_record_digest + 4, to: 0xEE)
+      )
     },
     .init("a policy that breaks the never list", .policy, "cannot have been loaded") { trace in
       trace.load(
@@ -258,10 +299,20 @@ struct RecordViolationTests {
     let wrongs: [(String, (TraceBuilder) -> [UInt8])] = [
       ("verdict", { _ in Records.decision(LTP_VERDICT_DENY, LTP_REASON_POLICY_FORBIDS, actionClass: 8) }),
       ("a class admitted below its threshold", { _ in execute(200) }),
-      ("wait", { changed($0.decide(40, token: false), at: 13, to: 0xFF) }),
+      (
+        "wait",
+        { changed($0.decide(40, token: false), at: LTP_AT_decision_record_retry_and_shadow + 1, to: 0xFF) }
+      ),
       ("continuity not looked at", { _ in execute(40) }),
       ("continuity looked at for nothing", { _ in execute(8, inputs: tokenInputs) }),
-      ("priority", { changed($0.decide(8), at: 1, to: LTP_VERDICT_DEFER) }),
+      (
+        "priority",
+        {
+          changed(
+            $0.decide(8), at: LTP_AT_decision_record_outcome,
+            to: LTP_VERDICT_DEFER << 6 | LTP_REASON_SYSTEM_UNSTABLE)
+        }
+      ),
     ]
     for (name, record) in wrongs {
       let directory = TemporaryDirectory()

@@ -62,6 +62,12 @@ func decide(_ core: CoreHandle, until stop: Flag) -> (recorded: Int, unrecorded:
   return (recorded, unrecorded)
 }
 
+private func openLanes(_ core: CoreHandle) -> UInt32 {
+  var status = ltp_status()
+  _ = ltp_core_status(core.pointer, &status, MemoryLayout<ltp_status>.size)
+  return status.lanes_open
+}
+
 @Suite(.guarded, .serialized) struct LoadTests {
   @Test(
     "fault 32: closed under load, the core drains, and the trace proves every decision that was recorded",
@@ -93,6 +99,7 @@ func decide(_ core: CoreHandle, until stop: Flag) -> (recorded: Int, unrecorded:
           usleep(300)
         }
       }
+      #expect(eventually { recorded.count + unrecorded.count > 0 || openLanes(core) == 2 })
       usleep(60_000)
       if round % 2 == 0 {
         // Denies at once; the lanes notice with their next decision and are closed by their threads.

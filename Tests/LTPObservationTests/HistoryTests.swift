@@ -155,13 +155,13 @@ private final class LoosestPolicy: @unchecked Sendable {
         (seed &* 31 &+ step / millisecond &+ offset * 61) % UInt64(PolicyTable.classCount))
       let attributes = UnsafePointer(policy).classDescription(actionClass).attributes
       let rule = PolicyTable.compile(policy, state: state, actionClass: actionClass)
-      for inputs in 0..<UInt8(8) {
+      for inputs in 0..<UInt16(16) {
         let decision = rule.decide(threshold: 0, priority: 255, inputs: inputs, sessionID: 1)
         guard decision.outcome.isExecute else { continue }
         let isForbidden =
           switch state {
           case LTP_STATE_FAILED: attributes & LTP_CLASS_CRITICAL != 0
-          case LTP_STATE_RECOVERING: inputs & LTP_INPUT_CONTINUITY_VALID == 0
+          case LTP_STATE_RECOVERING: inputs & LTP_CONTINUITY_VALID == 0
           case LTP_STATE_UNKNOWN: attributes & LTP_CLASS_RECOVERY == 0
           default: false
           }

@@ -22,7 +22,7 @@ struct BlockHeaderTests {
       baseUnixNanoseconds: 27, orientationWord: 28, durableBlocks: 20, previousHash: previous
     ).seal(block)!
     let header = block.load(as: ltp_block_header.self)
-    #expect(header.magic == LTP_BLOCK_MAGIC && header.version == 2 && header.hash_id == LTP_HASH_SHA256)
+    #expect(header.magic == LTP_BLOCK_MAGIC && header.version == 3 && header.hash_id == LTP_HASH_SHA256)
     #expect(header.header_bytes == 256 && header.lane_id == 21)
     withUnsafeBytes(of: header.log_id) { #expect($0.elementsEqual(1...16)) }
     #expect(header.block_index == 22 && header.segment_index == 23 && header.first_sequence == 24)
@@ -77,10 +77,10 @@ struct BlockHeaderTests {
     ]
     for (path, offset) in expected { #expect(MemoryLayout<Header>.offset(of: path) == offset) }
     #expect(MemoryLayout<Header>.size == 256)
-    #expect(MemoryLayout<ltp_watermark>.offset(of: \.log_id) == 8)
-    #expect(MemoryLayout<ltp_watermark>.offset(of: \.durable_blocks) == 24)
-    #expect(MemoryLayout<ltp_watermark>.offset(of: \.hash) == 32)
-    #expect(MemoryLayout<ltp_watermark>.size == 64)
+    #expect(MemoryLayout<ltp_watermark>.offset(of: \.log_id) == 16)
+    #expect(MemoryLayout<ltp_watermark>.offset(of: \.durable_blocks) == 32)
+    #expect(MemoryLayout<ltp_watermark>.offset(of: \.hash) == 96)
+    #expect(MemoryLayout<ltp_watermark>.size == 128)
     #expect(MemoryLayout<ltp_control_header>.offset(of: \.slot_count) == 2)
     #expect(MemoryLayout<ltp_observed_record>.offset(of: \.orientation_word) == 16)
     #expect(MemoryLayout<ltp_unrecorded_record>.offset(of: \.denied_count) == 16)

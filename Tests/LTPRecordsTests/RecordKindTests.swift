@@ -46,6 +46,7 @@ struct RecordKindTests {
     case .unrecorded: ltp_unrecorded_record()
     case .hello: ltp_hello_record()
     case .time: ltp_time_record()
+    case .tenant: ltp_tenant_record()
     case .opened: ltp_opened_record()
     case .segment: ltp_segment_record()
     case .transition: ltp_transition_record()

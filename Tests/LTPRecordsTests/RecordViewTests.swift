@@ -9,32 +9,28 @@ import Testing
 
 @Suite("Records", .guarded)
 struct RecordViewTests {
-  @Test("four stores are a whole ltp_decision_record, and its first word says what the fields say")
+  @Test("four stores are a whole ltp_decision_record, and its words say what the fields say")
   func decision() throws {
     var record = ltp_decision_record()
-    let verdict = ltp_verdict(
-      epoch: 0xA1A2_A3A4, retry_after_ms: 0xB1B2_B3B4, policy_generation: 0xC1C2_C3C4,
-      verdict: LTP_VERDICT_DEFER, reason: LTP_REASON_SYSTEM_UNSTABLE, state: LTP_STATE_UNSTABLE,
-      commitment: 1)
-    let (low, high) = unsafeBitCast(verdict, to: (UInt64, UInt64).self)
-    #expect(UInt32(truncatingIfNeeded: low) == verdict.epoch)
+    let outcome = Outcome(verdict: LTP_VERDICT_DEFER, reason: LTP_REASON_SYSTEM_UNSTABLE)
+    let inputs = LTP_CONTINUITY_STALE | LTP_INPUT_REPLAY | 0xB << UInt16(LTP_INPUT_GATE_SHIFT)
     try withUnsafeMutableBytes(of: &record) { bytes in
       DecisionRecord.store(
-        verdictHigh: high, inputs: 0xD1, classAndPriority: 0xF1F2_E1E2, timeMicroseconds: 0x1112_1314,
-        retry: low & 0xFFFF_FFFF_0000_0000, frameID: 0x2122_2324_2526_2728, sessionID: 0x3132_3334_3536_3738,
-        at: bytes.baseAddress!)
+        outcome: UInt64(outcome.rawValue), inputs: UInt64(inputs), classPriorityCohort: 0xF1F2_E1E2,
+        timeMicroseconds: 0x1112_1314, retryAndShadow: 0xA1B2_B3B4 << 32, frameID: 0x2122_2324_2526_2728,
+        sessionID: 0x3132_3334_3536_3738, at: bytes.baseAddress!)
       let word = try #require(DecisionWord(RecordView(bytes.baseAddress!)))
-      #expect(word.verdict == LTP_VERDICT_DEFER && word.reason == LTP_REASON_SYSTEM_UNSTABLE)
-      #expect(word.inputs == 0xD1 && word.gate == 0xD1 >> 5 && word.isReplay)
-      #expect(word.actionClass == 0xE1E2 && word.priority == 0xF2 && word.shadow.rawValue == 0xF1)
+      #expect(word.outcome == outcome && word.inputs == inputs && word.gate == 0xB && word.hasFollowers)
+      #expect(word.actionClass == 0xE1E2 && word.priority == 0xF2 && word.level == 0xF2F1)
+      #expect(word.shadow.rawValue == 0xA1 && word.retryAfterMilliseconds == 0x32_B3B4 && word.hasOddRetry)
       bytes[0] = LTP_RECORD_REPLAY
       #expect(DecisionWord(RecordView(bytes.baseAddress!)) == nil)
       bytes[0] = LTP_RECORD_DECISION
     }
-    #expect(record.kind == LTP_RECORD_DECISION && record.inputs == 0xD1)
-    #expect(record.verdict == verdict.verdict && record.reason == verdict.reason)
-    #expect(record.action_class == 0xE1E2 && record.priority == 0xF2 && record.shadow == 0xF1)
-    #expect(record.time_us == 0x1112_1314 && record.retry_after_ms == verdict.retry_after_ms)
+    #expect(record.kind == LTP_RECORD_DECISION && record.inputs == inputs)
+    #expect(record.verdict == outcome.verdict && record.reason == outcome.reason)
+    #expect(record.action_class == 0xE1E2 && record.priority == 0xF2 && record.cohort == 0xF1)
+    #expect(record.time_us == 0x1112_1314 && record.retry_and_shadow == 0xA1B2_B3B4)
     #expect(record.frame_id == 0x2122_2324_2526_2728 && record.session_id == 0x3132_3334_3536_3738)
   }
 

@@ -13,7 +13,7 @@ struct WordTests {
   func orientation() {
     #expect(OrientationWord(rawValue: 0).state == LTP_STATE_UNKNOWN)
     let full = OrientationWord(
-      state: 0xF, policySlot: 3, threshold: 0xFF, continuityEpoch: UInt32(LTP_CONTINUITY_EPOCH_MAX),
+      state: 0xF, policySlot: 3, threshold: 0xFF, continuityEpoch: UInt32(LTP_WORD_CONTINUITY_MASK),
       epoch: .max)
     #expect(full.rawValue == .max)
     #expect(full.state == OrientationWord.closed)
@@ -42,6 +42,25 @@ struct WordTests {
     #expect(word.shedLevel == 0x64C8 && word.retryFloorMilliseconds == 3_600_000)
     #expect(word.concurrency == 65_535 && word.isContended && word.isWellFormed)
     #expect(!LimitsWord(rawValue: 1 << 55).isWellFormed)
+  }
+
+  @Test("a word's low bits and numbers nearby are the numbers in full, either way and over every wrap")
+  func numbers() {
+    var numbers = EpochNumbers(epoch: 0xFFFF_FFF0, continuityEpoch: 0x7_FFF0)
+    var words: [(OrientationWord, EpochNumbers)] = []
+    for step in 0..<64 {
+      numbers.epoch = EpochNumbers.epoch(after: numbers.epoch)
+      numbers.continuityEpoch += UInt64(step & 1)
+      #expect(EpochNumbers.low(epoch: numbers.epoch) != 0, "0 says that nothing is published")
+      let word = OrientationWord(
+        state: 1, policySlot: 0, threshold: 0,
+        continuityEpoch: UInt32(truncatingIfNeeded: numbers.continuityEpoch),
+        epoch: EpochNumbers.low(epoch: numbers.epoch))
+      #expect(numbers.fit(word))
+      words.append((word, numbers))
+    }
+    #expect(numbers.epoch > 1 << 32 && numbers.continuityEpoch > 0x8_0000)
+    for (word, full) in words { for (_, other) in words { #expect(other.extended(to: word) == full) } }
   }
 
   @Test("an outcome is its verdict and its reason, whatever they are, below Outcome.count")

@@ -197,7 +197,7 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
     guard record.verdict == verdict.verdict, record.reason == verdict.reason,
       record.frame_id == request.frame_id, record.session_id == request.session_id,
       record.action_class == request.action_class, record.priority == request.priority,
-      record.retry_after_ms == verdict.retry_after_ms
+      record.retryAfterMilliseconds == verdict.retry_after_ms
     else { throw Violation("the record differs from the verdict in lane \(lane.id)") }
     return verdict
   }

@@ -87,7 +87,7 @@ struct TraceWalk {
     _ block: UnsafeRawPointer, _ header: ltp_block_header, _ segment: UInt64, left: Int
   ) throws(Violation) {
     let used = 256 + Int(header.slot_count) * 32
-    guard header.version == 2, header.hash_id == 1, header.header_bytes == 256, header.slot_count > 0,
+    guard header.version == 3, header.hash_id == 1, header.header_bytes == 256, header.slot_count > 0,
       Int(header.size_bytes) == (used + 4095) / 4096 * 4096, Int(header.size_bytes) <= left
     else { throw Violation("shape") }
     guard sha256(block, LTP_AT_block_header_block_hash) == bytes(block + LTP_AT_block_header_block_hash, 32)

@@ -73,6 +73,8 @@ package enum Records {
     record.orientation_word = word.rawValue
     record.policy_generation = generation
     record.block_bytes = 16 << 10
+    record.epoch = UInt64(word.epoch)
+    record.continuity_epoch = UInt64(word.continuityEpoch)
     return bytes(record)
   }
 
@@ -88,6 +90,8 @@ package enum Records {
     record.policy_generation = generation
     record.reason = reason
     record.evidence_count = UInt8(evidence.count)
+    record.epoch = UInt64(to.epoch)
+    record.continuity_epoch = UInt64(to.continuityEpoch)
     withUnsafeMutableBytes(of: &record.evidence) { raw in
       for (index, entry) in evidence.enumerated() {
         raw.storeBytes(
@@ -140,14 +144,15 @@ package enum Records {
   // MARK: Lanes
 
   package static func decision(
-    _ verdict: UInt8, _ reason: UInt8, actionClass: UInt16, inputs: UInt8 = 0, priority: UInt8 = 128,
-    time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7, shadow: UInt8 = 0
+    _ verdict: UInt8, _ reason: UInt8, actionClass: UInt16, inputs: UInt16 = 0, priority: UInt8 = 128,
+    cohort: UInt8 = 0, time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7,
+    shadow: UInt8 = 0
   ) -> [UInt8] {
     bytes(
       ltp_decision_record(
-        kind: LTP_RECORD_DECISION, verdict: verdict, reason: reason, inputs: inputs,
-        action_class: actionClass,
-        priority: priority, shadow: shadow, time_us: time, retry_after_ms: retry, frame_id: frame,
+        kind: LTP_RECORD_DECISION, outcome: verdict << UInt8(LTP_OUTCOME_VERDICT_SHIFT) | reason,
+        inputs: inputs, action_class: actionClass, priority: priority, cohort: cohort, time_us: time,
+        retry_and_shadow: retry | UInt32(shadow) << UInt32(LTP_DECISION_SHADOW_SHIFT), frame_id: frame,
         session_id: session))
   }
 
@@ -159,10 +164,8 @@ package enum Records {
       actionClass < LTP_CLASS_COUNT
       ? with(policy) { PolicyTable.compile($0, state: word.state, actionClass: Int(actionClass)) }
       : CompiledRule.unknownClass
-    var inputs: UInt8 = late ? LTP_INPUT_DEADLINE_EXCEEDED : 0
-    if rule.needsContinuity {
-      inputs |= LTP_INPUT_CONTINUITY_CHECKED | (token ? LTP_INPUT_CONTINUITY_VALID : 0)
-    }
+    var inputs: UInt16 = late ? LTP_INPUT_DEADLINE_EXCEEDED : 0
+    if rule.needsContinuity { inputs |= token ? LTP_CONTINUITY_VALID : LTP_CONTINUITY_INVALID }
     if replay { inputs |= LTP_INPUT_REPLAY }
     let decision = rule.decide(
       threshold: word.threshold, priority: priority, inputs: inputs, sessionID: session)
@@ -185,6 +188,15 @@ package enum Records {
     return bytes(record)
   }
 
+  package static func tenant(_ id: UInt32, frame: UInt64) -> [UInt8] {
+    var record = ltp_tenant_record()
+    record.kind = LTP_RECORD_TENANT
+    record.tenant_id = id
+    record.cost = 1
+    record.frame_id = frame
+    return bytes(record)
+  }
+
   package static func observed(_ word: OrientationWord, generation: UInt32, time: UInt32 = 6) -> [UInt8] {
     var record = ltp_observed_record()
     record.kind = LTP_RECORD_OBSERVED
@@ -197,6 +209,7 @@ package enum Records {
   package static func unrecorded(_ count: UInt64) -> [UInt8] {
     var record = ltp_unrecorded_record()
     record.kind = LTP_RECORD_UNRECORDED
+    record.reason = LTP_REASON_TRACE_BACKPRESSURE
     record.time_us = 7
     record.denied_count = count
     return bytes(record)

@@ -113,7 +113,7 @@ package final class TraceBuilder {
       run: max(run, 1), nextLane: nextLane, bytes: UInt64(segmentBytes), word: word, generation: generation)
     if generation > 0 {
       var repeated = lastTransition
-      repeated[38] = LTP_TRANSITION_REPEATED
+      repeated[LTP_AT_transition_record_flags] = LTP_TRANSITION_REPEATED
       records += repeated
       records += Records.policy(policy, generation: generation, slot: UInt32(word.policySlot))
       for text in texts { records += text }
