@@ -228,7 +228,8 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .text: break  // `takeTexts` has
     case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
     case .closed: log.takeClosed(record.closed, place)
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break  // `walkControl` has refused them
+    // `walkControl` has refused them.
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }
   }
 }
