@@ -19,7 +19,7 @@ struct suite {
 };
 
 extern const struct suite suite_abi, suite_frames, suite_policy, suite_core, suite_lane, suite_limits,
-  suite_hostile, suite_threads, suite_storage, suite_run, suite_page, suite_poll, suite_signals,
+  suite_hostile, suite_threads, suite_storage, suite_run, suite_page, suite_page_file, suite_poll, suite_signals,
   suite_permits;
 
 /* Notes a failure and goes on. */
