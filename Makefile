@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench bench-interop examples test check sanitize fuzz crash budget doctor library install uninstall clean \
+.PHONY: help bench bench-interop examples test check format sanitize fuzz crash budget doctor library install uninstall clean \
   scenario-cascade
 .DEFAULT_GOAL := help
 
@@ -22,8 +22,11 @@ examples: ## builds and runs each program in Examples/ whose toolchain is there
 test: ## every test: Swift, C against both builds of the library, kills and reopens
 	@scripts/test
 
-check: ## format, lint, headers alone, warnings as errors in both builds
+check: ## format, lint, headers alone, the map of rooms, warnings as errors in both builds
 	@scripts/check
+
+format: ## put every Swift file into the form that check asks for
+	@scripts/check --format
 
 sanitize: ## the Swift tests under the thread and the address sanitizer
 	@scripts/sanitize all

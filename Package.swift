@@ -25,8 +25,8 @@ let package = Package(
     .trait(name: "Embedded", description: "Build the core without the Swift runtime, for C.")
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
-    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     // The contract: frames, constants, status codes, functions, and what the trace holds on disk.

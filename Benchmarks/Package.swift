@@ -7,7 +7,7 @@ let package = Package(
   dependencies: [
     .package(name: "ltp", path: ".."),
     // Without its interposers, which would change what is measured.
-    .package(url: "https://github.com/ordo-one/benchmark", exact: "1.38.1", traits: []),
+    .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
   ],
   targets: [
     .executableTarget(
