@@ -69,7 +69,8 @@ struct RecipeTests {
   }
 
   private func expect(_ text: String, has part: String, _ constant: Constant, in place: String) {
-    #expect(text.contains(part), "\(constant) is missing in \(place), which should say \(part)")
+    let isThere = text.contains(part)
+    #expect(isThere, "\(constant) is missing in \(place), which should say \(part)")
   }
 
   /// A list of the section "Numbers" in docs/FORMAT.md has the number and the name: `5 SYSTEM_FAILED`.
@@ -129,17 +130,22 @@ struct RecipeTests {
     #expect(String(cString: ltp_signal_name(UInt8(LTP_OBSERVATION_COUNT + 1))) == "INVALID")
   }
 
-  @Test("states and verdicts: name, FORMAT.md, Swift", arguments: ["LTP_STATE_", "LTP_VERDICT_"])
-  func statesAndVerdictsAreEverywhere(prefix: String) throws {
-    let vocabulary = try Self.sources("Sources/LTP")
-    let constants = try Self.constants(prefix)
-    #expect(constants.count == (prefix == "LTP_STATE_" ? LTP_STATE_COUNT : LTP_VERDICT_COUNT))
-    for constant in constants {
-      let value = UInt8(constant.value)
-      let name = prefix == "LTP_STATE_" ? ltp_state_name(value) : ltp_verdict_name(value)
-      #expect(String(cString: try #require(name)) == constant.name)
-      expect(vocabulary, has: constant.symbol, constant, in: "Sources/LTP")
-      try expectNumber(constant)
+  @Test("a state: name, FORMAT.md, Swift, OPERATING.md; a verdict: name, FORMAT.md")
+  func statesAndVerdictsAreEverywhere() throws {
+    let operating = try Self.contents("docs/OPERATING.md")
+    let states = try Self.constants("LTP_STATE_")
+    #expect(states.map(\.value) == Array(0..<Int(LTP_STATE_COUNT)) && states.count == State.allCases.count)
+    for state in states {
+      #expect(String(cString: ltp_state_name(UInt8(state.value))) == state.name)
+      #expect(State(rawValue: UInt8(state.value))?.description == state.name)
+      expect(operating, has: "\n| \(state.name) |", state, in: "docs/OPERATING.md, the table of states")
+      try expectNumber(state)
+    }
+    let verdicts = try Self.constants("LTP_VERDICT_")
+    #expect(verdicts.map(\.value) == Array(0..<Int(LTP_VERDICT_COUNT)))
+    for verdict in verdicts {
+      #expect(String(cString: ltp_verdict_name(UInt8(verdict.value))) == verdict.name)
+      try expectNumber(verdict)
     }
   }
 
@@ -200,11 +206,12 @@ struct RecipeTests {
     let calls = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".c") }
       .map { try Self.contents("Tests/C/\($0)") }.joined()
     for name in names {
-      #expect(
-        manual.contains(".Fn \(name) ") || manual.contains(".Fn \(name)\n"), "docs/man/libltp.3 lacks \(name)"
-      )
-      #expect(abi.contains("\(name)("), "include/ltp.abi lacks \(name): scripts/abi --update")
-      #expect(calls.contains("\(name)("), "Tests/C lacks a call of \(name)")
+      let isInManual = manual.contains(".Fn \(name) ") || manual.contains(".Fn \(name)\n")
+      #expect(isInManual, "docs/man/libltp.3 lacks \(name)")
+      let isInABI = abi.contains("\(name)(")
+      #expect(isInABI, "include/ltp.abi lacks \(name): scripts/abi --update")
+      let isCalled = calls.contains("\(name)(")
+      #expect(isCalled, "Tests/C lacks a call of \(name)")
     }
   }
 }
