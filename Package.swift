@@ -11,13 +11,14 @@ let core: [SwiftSetting] = [
 let package = Package(
   name: "ltp",
   products: [
-    .library(name: "LTP", targets: ["LTP", "LTPPolicy"]),
+    // With CLTP, or a changed header would not rebuild a user's package.
+    .library(name: "LTP", targets: ["LTP", "LTPPolicy", "CLTP"]),
     .library(name: "LTPStatic", type: .static, targets: ["LTPLibrary"]),
     .library(
       name: "LTPModules",
       targets: [
         "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace",
-        "LTPLibrary", "CLTPSystem",
+        "LTPLibrary", "CLTPSystem", "CLTP",
       ]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],

@@ -38,7 +38,8 @@ guard let package = parsed as? [String: Any], let described = package["targets"]
 }
 let names = Set(described.compactMap { $0["name"] as? String })
 var targets: [String: Target] = [:]
-for target in described where target["type"] as? String != "test" {
+var tests: [String: Target] = [:]
+for target in described {
   guard let name = target["name"] as? String else { continue }
   var dependencies: Set<String> = []
   for dependency in target["dependencies"] as? [[String: Any]] ?? [] {
@@ -49,7 +50,12 @@ for target in described where target["type"] as? String != "test" {
       dependencies.insert(other)
     }
   }
-  targets[name] = Target(path: target["path"] as? String ?? "Sources/\(name)", dependencies: dependencies)
+  let path = target["path"] as? String
+  if target["type"] as? String == "test" {
+    tests[name] = Target(path: path ?? "Tests/\(name)", dependencies: dependencies)
+  } else {
+    targets[name] = Target(path: path ?? "Sources/\(name)", dependencies: dependencies)
+  }
 }
 
 // ---- The sources
@@ -166,6 +172,14 @@ for (place, room) in rooms.enumerated() {
   }
   for other in target.dependencies.subtracting(imported.keys).subtracting(room.links).sorted() {
     problems.append("Package.swift: \(name) depends on \(other), but no file imports it")
+  }
+}
+
+// A test that imports what Package.swift does not list for it builds, but not again when that changes.
+for (name, target) in tests.sorted(by: { $0.key < $1.key }) {
+  for (other, file) in importsOf(target.path, among: Set(targets.keys)).sorted(by: { $0.key < $1.key })
+  where !target.dependencies.contains(other) {
+    problems.append("\(file) imports \(other), which Package.swift does not list for \(name)")
   }
 }
 
