@@ -41,7 +41,7 @@ let package = Package(
     // bytes -> frame view
     .target(name: "LTPFrames", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
     // rates, permits, and what moves them
-    .target(name: "LTPLimits", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
+    .target(name: "LTPLimits", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
     // frame -> lane (orientation, policy, limits, continuity) -> verdict and record
     .target(
       name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits"],
