@@ -92,23 +92,27 @@ let package = Package(
       dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPAdmission", "LTPTrace"],
       path: "Tests/Support", swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords", "LTPTestSupport"]),
-    .testTarget(name: "LTPFramesTests", dependencies: ["LTPFrames", "LTPTestSupport"]),
+    .testTarget(name: "LTPFramesTests", dependencies: ["CLTP", "LTPFrames", "LTPTestSupport"]),
     .testTarget(
-      name: "LTPAdmissionTests", dependencies: ["LTPRecords", "LTPLimits", "LTPAdmission", "LTPTestSupport"]),
-    .testTarget(name: "LTPLimitsTests", dependencies: ["LTPRecords", "LTPLimits", "LTPTestSupport"]),
-    .testTarget(name: "LTPClientTests", dependencies: ["LTPClient", "LTPTestSupport"]),
+      name: "LTPAdmissionTests",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTestSupport"]),
+    .testTarget(name: "LTPLimitsTests", dependencies: ["CLTP", "LTPRecords", "LTPLimits", "LTPTestSupport"]),
+    .testTarget(name: "LTPClientTests", dependencies: ["CLTP", "LTPClient", "LTPTestSupport"]),
     .testTarget(
       name: "LTPObservationTests",
-      dependencies: ["LTPRecords", "LTPObservation", "LTPAdmission", "LTPTestSupport"]),
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPObservation", "LTPTestSupport",
+      ]),
     .testTarget(
       name: "LTPTraceTests",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTrace", "LTPInspect",
         "LTPTestSupport",
       ]),
-    .testTarget(name: "LTPPolicyTests", dependencies: ["LTP", "LTPPolicy", "LTPTestSupport"]),
-    .testTarget(name: "LTPTests", dependencies: ["LTP", "LTPInspect", "LTPTestSupport"]),
-    .testTarget(name: "LTPLibraryTests", dependencies: ["LTPLibrary", "LTPInspect", "LTPTestSupport"]),
+    .testTarget(name: "LTPPolicyTests", dependencies: ["CLTP", "LTP", "LTPPolicy", "LTPTestSupport"]),
+    .testTarget(name: "LTPTests", dependencies: ["CLTP", "LTP", "LTPInspect", "LTPTestSupport"]),
+    .testTarget(
+      name: "LTPLibraryTests", dependencies: ["CLTP", "LTPLibrary", "LTPInspect", "LTPTestSupport"]),
     .testTarget(
       name: "LTPInspectTests",
       dependencies: [

@@ -5,9 +5,10 @@
 import CLTP
 import Foundation
 import LTP
+import LTPTestSupport
 import Testing
 
-@Suite("Recipes: every number of the contract is everywhere it belongs")
+@Suite("Recipes: every number of the contract is everywhere it belongs", .guarded)
 struct RecipeTests {
   /// One `#define PREFIX_NAME number` of a header.
   struct Constant: Sendable, CustomStringConvertible {
