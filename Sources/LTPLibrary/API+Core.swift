@@ -5,9 +5,6 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPFrames
-import LTPLimits
-import LTPObservation
 import LTPRecords
 import LTPTrace
 import Synchronization
@@ -41,15 +38,11 @@ public func ltp_core_open(
     do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
       return report(details, refusal: error, policy: policy)
     }
-    return withCopy(
-      ofPath: path, tooLong: LTP_ERROR_TRACE_DIRECTORY, else: { report(details, $0, code: $1) }
-    ) { path in
+    return withCopy(ofPath: path, tooLong: LTP_ERROR_TRACE_DIRECTORY, details) { path in
       guard let page = given.orientation_page else {
         return open(path, page: nil, checked, policy, into: core, details)
       }
-      return withCopy(
-        ofPath: page, tooLong: LTP_ERROR_PAGE_FILE, else: { report(details, $0, code: $1) }
-      ) { page in
+      return withCopy(ofPath: page, tooLong: LTP_ERROR_PAGE_FILE, details) { page in
         open(path, page: page, checked, policy, into: core, details)
       }
     }
@@ -62,7 +55,7 @@ private func withPolicy(
   _ body: (UnsafePointer<ltp_policy>) -> Int32
 ) -> Int32 {
   if let policy = options.policy {
-    return withCopy(of: policy, else: { report(details, $0) }, body)
+    return withCopy(of: policy, details, body)
   }
   let bytes = MemoryLayout<ltp_policy>.size
   guard let memory = ltp_system_map(bytes, 0) else { return report(details, LTP_ERROR_NO_MEMORY) }

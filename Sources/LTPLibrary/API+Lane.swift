@@ -98,7 +98,7 @@ public func ltp_lane_open(
 ) -> Int32 {
   guard let lane else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
   lane.pointee = nil
-  return withCore(core, else: { report(details, $0) }) { core in
+  return withCore(core, details) { core in
     switch core.openLane() {
     case .success(let gate):
       lane.pointee = gate.handle

@@ -6,7 +6,7 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPFrames
-import LTPObservation
+import LTPRecords
 import Synchronization
 
 @c @implementation

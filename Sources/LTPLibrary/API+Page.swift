@@ -18,7 +18,7 @@ public func ltp_page_open(
   guard (LTP_PAGE_LEASE_NS_MIN...LTP_PAGE_LEASE_NS_MAX).contains(lease) else {
     return report(details, fault: OptionFault("lease_ns is not from 1 ms to 1 h"))
   }
-  return withCopy(ofPath: path, details) { path in
+  return withCopy(ofPath: path, tooLong: LTP_ERROR_PAGE_FILE, details) { path in
     do throws(PageFault) {
       return open(
         try MappedPage.publishing(path), isPublisher: true, lease: lease, into: page, details: details)
@@ -39,7 +39,7 @@ public func ltp_page_open_reader(
   guard flags & ~LTP_OPEN_ANY_PAGE_OWNER == 0 else {
     return report(details, fault: OptionFault("unknown bit in flags"))
   }
-  return withCopy(ofPath: path, details) { path in
+  return withCopy(ofPath: path, tooLong: LTP_ERROR_PAGE_FILE, details) { path in
     do throws(PageFault) {
       let mapped = try MappedPage.reading(path, anyOwner: flags & LTP_OPEN_ANY_PAGE_OWNER != 0)
       return open(mapped, isPublisher: false, lease: 0, into: page, details: details)
@@ -47,14 +47,6 @@ public func ltp_page_open_reader(
       return report(details, fault: error)
     }
   }
-}
-
-/// Calls `body` with a copy of the caller's path.
-private func withCopy(
-  ofPath path: UnsafePointer<CChar>, _ details: UnsafeMutablePointer<ltp_error>?,
-  _ body: (UnsafePointer<CChar>) -> Int32
-) -> Int32 {
-  withCopy(ofPath: path, tooLong: LTP_ERROR_PAGE_FILE, else: { report(details, $0, code: $1) }, body)
 }
 
 private func open(

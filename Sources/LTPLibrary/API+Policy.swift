@@ -29,7 +29,7 @@ private func withChecked(
   _ policy: UnsafePointer<ltp_policy>, _ details: UnsafeMutablePointer<ltp_policy_error>?,
   _ body: (UnsafePointer<ltp_policy>) -> Int32
 ) -> Int32 {
-  withCopy(of: policy, else: { report(details, $0) }) { policy in
+  withCopy(of: policy, details) { policy in
     do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
       return report(details, refusal: error, policy: policy)
     }
@@ -42,7 +42,7 @@ public func ltp_policy_load(
   _ core: OpaquePointer!, _ policy: UnsafePointer<ltp_policy>!, _ generation: UnsafeMutablePointer<UInt32>!,
   _ details: UnsafeMutablePointer<ltp_policy_error>!
 ) -> Int32 {
-  withCore(core, else: { report(details, $0) }) { core in
+  withCore(core, details) { core in
     guard let policy else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
     return withChecked(policy, details) { policy in
       if let status = core.refusal(ofSignals: policy) { return report(details, status) }
@@ -56,7 +56,7 @@ public func ltp_policy_shadow(
   _ core: OpaquePointer!, _ policy: UnsafePointer<ltp_policy>!, _ generation: UnsafeMutablePointer<UInt32>!,
   _ details: UnsafeMutablePointer<ltp_policy_error>!
 ) -> Int32 {
-  withCore(core, else: { report(details, $0) }) { core in
+  withCore(core, details) { core in
     guard let policy else {
       return report(details, core.loadPatiently { core.load(shadow: nil, loaded: generation) })
     }

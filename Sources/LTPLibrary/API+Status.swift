@@ -7,6 +7,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPLimits
 import LTPObservation
+import LTPRecords
 import LTPTrace
 import Synchronization
 

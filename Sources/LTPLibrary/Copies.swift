@@ -5,13 +5,13 @@
 import CLTP
 import CLTPSystem
 
-/// Calls `body` with a copy of the caller's policy, or returns what `refuse` makes of LTP_ERROR_NO_MEMORY.
-func withCopy(
-  of policy: UnsafePointer<ltp_policy>, else refuse: (Int32) -> Int32,
+/// Calls `body` with a copy of the caller's policy.
+func withCopy<Details: ErrorDetails>(
+  of policy: UnsafePointer<ltp_policy>, _ details: UnsafeMutablePointer<Details>?,
   _ body: (UnsafePointer<ltp_policy>) -> Int32
 ) -> Int32 {
   let bytes = MemoryLayout<ltp_policy>.size
-  guard let memory = ltp_system_map(bytes, 0) else { return refuse(LTP_ERROR_NO_MEMORY) }
+  guard let memory = ltp_system_map(bytes, 0) else { return Details.report(details, LTP_ERROR_NO_MEMORY) }
   defer { ltp_system_unmap(memory, bytes) }
   ltp_system_copy(memory, policy, bytes)
   return body(UnsafePointer(memory.bindMemory(to: ltp_policy.self, capacity: 1)))
@@ -37,19 +37,18 @@ func withCopy(
   }
 }
 
-/// Calls `body` with a copy of the caller's path, or returns what `refuse` makes of a status and an errno: `tooLong` for a
-/// path that the system would not take.
+/// Calls `body` with a copy of the caller's path. `tooLong`: the status for one that the system would not take.
 func withCopy(
-  ofPath path: UnsafePointer<CChar>, tooLong: Int32, else refuse: (Int32, Int32) -> Int32,
+  ofPath path: UnsafePointer<CChar>, tooLong: Int32, _ details: UnsafeMutablePointer<ltp_error>?,
   _ body: (UnsafePointer<CChar>) -> Int32
 ) -> Int32 {
   // The system's longest, with its zero.
   let capacity = 4096
-  guard let memory = ltp_system_map(capacity, 0) else { return refuse(LTP_ERROR_NO_MEMORY, 0) }
+  guard let memory = ltp_system_map(capacity, 0) else { return report(details, LTP_ERROR_NO_MEMORY) }
   defer { ltp_system_unmap(memory, capacity) }
   let copy = memory.bindMemory(to: CChar.self, capacity: capacity)
   guard ltp_system_copy_text(copy, path, capacity) < capacity else {
-    return refuse(tooLong, LTP_SYSTEM_ENAMETOOLONG)
+    return report(details, tooLong, code: LTP_SYSTEM_ENAMETOOLONG)
   }
   return body(copy)
 }

@@ -61,6 +61,23 @@ func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: PageFault) -> Int3
   report(error, fault.status, code: fault.code)
 }
 
+/// What a call tells in words, if its caller wants that.
+protocol ErrorDetails {
+  static func report(_ details: UnsafeMutablePointer<Self>?, _ status: Int32) -> Int32
+}
+
+extension ltp_error: ErrorDetails {
+  static func report(_ details: UnsafeMutablePointer<ltp_error>?, _ status: Int32) -> Int32 {
+    LTPLibrary.report(details, status)
+  }
+}
+
+extension ltp_policy_error: ErrorDetails {
+  static func report(_ details: UnsafeMutablePointer<ltp_policy_error>?, _ status: Int32) -> Int32 {
+    LTPLibrary.report(details, status)
+  }
+}
+
 /// A refused policy, told through the error of the call that was to load it.
 func report(
   _ error: UnsafeMutablePointer<ltp_error>?, refusal: PolicyRefusal, policy: UnsafePointer<ltp_policy>

@@ -115,12 +115,22 @@ enum HandleFault: Error {
   }
 }
 
-/// Calls `body` with the core of a handle, which stays open meanwhile, or `refuse` with the status that says why not.
-func withCore(
-  _ handle: OpaquePointer?, else refuse: (Int32) -> Int32 = { $0 }, _ body: (Core) -> Int32
+/// Calls `body` with the core of a handle, which stays open meanwhile, or returns the status that says why not.
+func withCore(_ handle: OpaquePointer?, _ body: (Core) -> Int32) -> Int32 {
+  let gate: Gate
+  do throws(HandleFault) { gate = try .enter(.core, handle) } catch { return error.status }
+  defer { gate.leave() }
+  return body(Core(gate))
+}
+
+/// The same where the caller wants to be told in words.
+func withCore<Details: ErrorDetails>(
+  _ handle: OpaquePointer?, _ details: UnsafeMutablePointer<Details>?, _ body: (Core) -> Int32
 ) -> Int32 {
   let gate: Gate
-  do throws(HandleFault) { gate = try .enter(.core, handle) } catch { return refuse(error.status) }
+  do throws(HandleFault) { gate = try .enter(.core, handle) } catch {
+    return Details.report(details, error.status)
+  }
   defer { gate.leave() }
   return body(Core(gate))
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * calls.h: what the two files of the mode "calls" share: who calls, with which handles.
+ * calls.h: what the files of the mode "calls" share: who calls, with which handles.
  */
 #ifndef LTP_STRESS_CALLS_H
 #define LTP_STRESS_CALLS_H
@@ -70,6 +70,20 @@ void expect(const char *what, int32_t status, const int32_t *allowed, size_t cou
 #define EXPECT(what, status, ...) \
   expect(what, status, (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
 
+/* Of any call with a core that may be closed meanwhile. */
+#define GONE LTP_ERROR_BAD_HANDLE, LTP_ERROR_CLOSING
+/* Of what is done with a transition. */
+#define TRANSITION_STATUSES \
+  LTP_OK, LTP_ERROR_STRUCT_SIZE, LTP_ERROR_UNKNOWN_STATE, LTP_ERROR_UNKNOWN_SIGNAL, LTP_ERROR_EVIDENCE_COUNT, \
+    LTP_ERROR_OPTION_RANGE, LTP_ERROR_FRAME_RANGE, LTP_ERROR_BACKPRESSURE
+
+static inline uint32_t any(struct caller *caller, uint32_t count) { return pick(&caller->random, count); }
+/* One in so many. */
+static inline int seldom(struct caller *caller, uint32_t count) { return any(caller, count) == 0; }
+/* A handle that was closed must be told. */
+void told(const char *what, int is_closed, int32_t status);
+ltp_transition a_transition(struct caller *caller);
+
 void open_core(struct caller *caller);
 int32_t close_core(struct core_slot *slot, uint64_t timeout_ns);
 ltp_core *some_core(struct caller *caller);
@@ -79,5 +93,12 @@ void call_something(struct caller *caller);
 /* The caller's lanes are closed, and it polls no more. */
 void end_calls(struct caller *caller);
 void close_all_pages(void);
+
+void open_page(struct caller *caller);
+void close_page(struct caller *caller);
+void use_page(struct caller *caller);
+void use_throttle(struct caller *caller);
+void check_frames(struct caller *caller);
+void names(struct caller *caller);
 
 #endif

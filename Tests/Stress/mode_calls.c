@@ -40,6 +40,11 @@ void *closed_handle(struct closed *closed, struct caller *caller) {
   return handle != NULL ? handle : wrong_handle(caller);
 }
 
+void told(const char *what, int is_closed, int32_t status) {
+  if (is_closed && status != LTP_ERROR_BAD_HANDLE)
+    stress_found("%s: %d (%s) for a closed handle", what, (int)status, ltp_status_text(status));
+}
+
 void expect(const char *what, int32_t status, const int32_t *allowed, size_t count) {
   for (size_t index = 0; index < count; index++)
     if (status == allowed[index]) return;
