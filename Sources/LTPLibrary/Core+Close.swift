@@ -45,8 +45,21 @@ extension Core {
       if progress.pointee.openLanes.load(ordering: .acquiring) == 0 { break }
       gate.reopen()
     } while true
+    // Whoever waited for a closed lane's records finds that it is closed. Before the events go, which they raise.
+    while !closedLanesAreLeft {
+      wakeWaiters()
+      ltp_system_sleep_ns(100_000)
+    }
     guard !isHostDriven || enterDriving(orTakingOver: true) else { return LTP_ERROR_IN_USE }
     return LTP_OK
+  }
+
+  /// Nobody is in a call with a lane. Under the mutex: the writer gives lanes' memory back meanwhile.
+  private var closedLanesAreLeft: Bool {
+    withControlMutex {
+      for lane in state.pointee.lanes where !Gate(of: lane.memory).isEmpty { return false }
+      return true
+    }
   }
 
   /// Drains, and says what did not become durable. Nobody is in the core.
@@ -74,14 +87,7 @@ extension Core {
   /// Gives everything back. The threads have ended.
   func takeDown(releasingPage: Bool) {
     for index in 0..<LaneTable.lanesMax {
-      guard let lane = state.pointee.lanes.lane(index) else { continue }
-      // Whoever waits for this lane's records is in the core, too.
-      let gate = Gate(of: lane.memory)
-      while !gate.isEmpty {
-        wakeWaiters()
-        gate.wait(nanoseconds: 1_000_000)
-      }
-      reclaim(lane, at: index)
+      if let lane = state.pointee.lanes.lane(index) { reclaim(lane, at: index) }
     }
     // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
     let writer = state.pointee.writer

@@ -75,11 +75,8 @@ struct Gate {
 
   /// Waits until whoever is in a call has left a shut gate.
   func waitUntilEmpty() {
-    while !isEmpty { wait(nanoseconds: 100_000_000) }
+    while !isEmpty { ltp_system_gate_wait(pointer, 100_000_000) }
   }
-
-  /// Waits for somebody to leave a shut gate, for at most this long.
-  func wait(nanoseconds: UInt64) { ltp_system_gate_wait(pointer, nanoseconds) }
 
   private static func found(
     _ kind: Kind, _ handle: OpaquePointer?,
