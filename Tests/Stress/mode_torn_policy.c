@@ -142,7 +142,7 @@ static int load_many(const char *directory, struct shared *shared, uint64_t *ran
     }
     publish(core, state);
     ask_all(lane, &whole, opened);
-    for (int round = 0; round < LOADS; round++) {
+    for (int round = 0; round < LOADS && stress_now_ns() < until; round++) {
       status = round % 5 == 4 ? ltp_policy_shadow(core, &shared->policy, NULL, NULL)
                               : ltp_policy_load(core, &shared->policy, NULL, NULL);
       if (status == LTP_OK) {
@@ -172,6 +172,7 @@ int stress_torn_policy(const char *directory, unsigned seconds) {
     pthread_t thread;
     pid_t child = 0;
     if (other_process) {
+      fflush(stdout);
       child = fork();
       if (child == 0) {
         flip(shared);

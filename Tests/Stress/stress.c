@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Set in the environment of a mode's own process. */
+#define IS_MODE "LTP_STRESS_IS_MODE"
 /* How long a mode may take to come to its end, beyond its seconds. */
 #define END_SECONDS 120
 #define FINDINGS_SHOWN 20
@@ -79,15 +81,25 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 
 void stress_remove(const char *directory) { nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
 
+/* In a process of its own. */
+static int run_here(size_t mode, const char *directory, unsigned seconds) {
+  alarm(seconds + END_SECONDS);
+  int result = modes[mode].run(directory, seconds);
+  return result != 0 || stress_findings() != 0;
+}
+
 static int run(size_t mode, const char *root, unsigned seconds) {
   const char *directory = stress_directory(root, modes[mode].name, 0);
   fflush(stdout);
   pid_t child = fork();
   if (child == 0) {
-    alarm(seconds + END_SECONDS);
-    int result = modes[mode].run(directory, seconds);
-    fflush(stdout);
-    exit(result != 0 || stress_findings() != 0);
+    /* A new program, because Swift's runtime keeps the thread's number, which is another one after a fork. */
+    char period[16], seed[32];
+    snprintf(period, sizeof period, "%u", seconds);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)stress_seed);
+    setenv(IS_MODE, "1", 1);
+    execl("/proc/self/exe", "stress", directory, period, seed, modes[mode].name, (char *)NULL);
+    _exit(127);
   }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child) return 1;
@@ -106,10 +118,11 @@ static int is_wanted(const char *name, int count, char **names) {
   return count == 0;
 }
 
-static int is_mode(const char *name) {
-  for (size_t mode = 0; mode < MODES; mode++)
-    if (strcmp(modes[mode].name, name) == 0) return 1;
-  return 0;
+/* MODES: there is none of that name. */
+static size_t find_mode(const char *name) {
+  size_t mode = 0;
+  while (mode < MODES && strcmp(modes[mode].name, name) != 0) mode++;
+  return mode;
 }
 
 int main(int count, char **arguments) {
@@ -120,12 +133,13 @@ int main(int count, char **arguments) {
     return 2;
   }
   for (int index = 4; index < count; index++)
-    if (!is_mode(arguments[index])) {
+    if (find_mode(arguments[index]) == MODES) {
       fprintf(stderr, "stress: no mode is named \"%s\"\n", arguments[index]);
       return 2;
     }
   unsigned seconds = (unsigned)strtoul(arguments[2], NULL, 10);
   stress_seed = strtoull(arguments[3], NULL, 10);
+  if (getenv(IS_MODE) != NULL && count == 5) return run_here(find_mode(arguments[4]), arguments[1], seconds);
   if (stress_seed == 0) stress_seed = stress_now_ns();
   printf("seed %llu\n", (unsigned long long)stress_seed);
   int passed = 0, failed = 0;
