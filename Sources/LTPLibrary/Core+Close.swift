@@ -46,7 +46,7 @@ extension Core {
       gate.reopen()
     } while true
     // Whoever waited for a closed lane's records finds that it is closed. Before the events go, which they raise.
-    while !closedLanesAreLeft {
+    while !lanesAreEmpty {
       wakeWaiters()
       ltp_system_sleep_ns(100_000)
     }
@@ -55,7 +55,7 @@ extension Core {
   }
 
   /// Nobody is in a call with a lane. Under the mutex: the writer gives lanes' memory back meanwhile.
-  private var closedLanesAreLeft: Bool {
+  private var lanesAreEmpty: Bool {
     withControlMutex {
       for lane in state.pointee.lanes where !Gate(of: lane.memory).isEmpty { return false }
       return true
