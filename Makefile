@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench bench-interop examples test check format sanitize fuzz crash budget doctor library install uninstall clean \
+.PHONY: help bench bench-interop examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
   scenario-cascade
 .DEFAULT_GOAL := help
 
@@ -37,6 +37,9 @@ fuzz: ## every decoder under libFuzzer, and the planted bugs that it must find
 
 crash: ## kill a writing process at random instants, reopen, compare with what was acknowledged
 	@scripts/crash
+
+stress: ## every function by many threads, and policies that change while they are loaded: a minute each
+	@scripts/stress $(ARGS)
 
 scenario-cascade: ## a real order service in a retry storm, without LTP and with it: table, plot, proved trace
 	@scripts/scenario-cascade $(ARGS)

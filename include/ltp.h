@@ -15,7 +15,11 @@
  *     for reasons worth telling also take an ltp_error, which may be NULL.
  *   - Zeroed memory fails closed: state 0 is UNKNOWN, verdict 0 is DENY.
  *   - Times are nanoseconds. "monotonic" is CLOCK_MONOTONIC, "unix" is CLOCK_REALTIME.
- *   - Threads: a lane belongs to one thread at a time. Everything else may be called from any thread.
+ *   - Threads: a lane belongs to one thread at a time. Everything else may be called from any thread, also while
+ *     another thread closes the handle: the call is finished first, or refused.
+ *   - A handle that was closed answers LTP_ERROR_BAD_HANDLE for good, whatever was opened after it.
+ *   - What a function is given is copied before it is checked, so that a structure which another thread or process
+ *     changes meanwhile counts as it was found once. ltp_admit() and ltp_admit_batch() alone read in place.
  *     No function is async-signal-safe. After fork() the child's handles answer LTP_ERROR_BAD_HANDLE.
  */
 #ifndef LTP_H
@@ -56,7 +60,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_BAD_HANDLE 4      /* not a handle, closed already, or used in a child after fork() */
 #define LTP_ERROR_LANES_MAX 5       /* options.lanes_max lanes are open already */
 #define LTP_ERROR_LANES_OPEN 6      /* close each lane first; the core denies everything meanwhile */
-#define LTP_ERROR_CLOSING 7         /* the core is closing */
+#define LTP_ERROR_CLOSING 7         /* the core is closing, or another thread closes it just now */
 #define LTP_ERROR_TIMED_OUT 8
 #define LTP_ERROR_NO_MEMORY 9
 #define LTP_ERROR_THREAD 10         /* a background thread could not be started */
@@ -697,9 +701,10 @@ int32_t ltp_core_options_init(ltp_core_options *options, size_t struct_size);
 int32_t ltp_core_open(const ltp_core_options *options, ltp_core **core, ltp_error *error);
 
 /* Denies from now on, waits for the lanes to be closed, drains, makes everything durable, seals, and frees.
+ * Calls that other threads are in are finished first; later ones answer LTP_ERROR_CLOSING or LTP_ERROR_BAD_HANDLE.
  * LTP_ERROR_LANES_OPEN when lanes are still open after timeout_ns: close them and call again. LTP_ERROR_IN_USE when
- * another living thread polls: ltp_poll_end() there, or close there. Any other
- * status: the core is gone, and the message says what is not durable. */
+ * another living thread polls: ltp_poll_end() there, or close there. LTP_ERROR_CLOSING when another thread closes
+ * the core just now. Any other status: the core is gone, and the message says what is not durable. */
 int32_t ltp_core_close(ltp_core *core, uint64_t timeout_ns, ltp_error *error);
 
 /* A core with LTP_OPEN_HOST_DRIVEN has no thread: its time stands still, and nothing reaches the disk, but in these

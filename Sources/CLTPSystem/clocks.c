@@ -26,6 +26,8 @@ _Static_assert(LTP_SYSTEM_EBUSY == EBUSY && LTP_SYSTEM_EINVAL == EINVAL, "errno 
 _Static_assert(LTP_SYSTEM_ENOENT == ENOENT && LTP_SYSTEM_EACCES == EACCES, "errno values");
 _Static_assert(LTP_SYSTEM_EEXIST == EEXIST && LTP_SYSTEM_ENOTDIR == ENOTDIR, "errno values");
 _Static_assert(LTP_SYSTEM_ENFILE == ENFILE && LTP_SYSTEM_EMFILE == EMFILE, "errno values");
+_Static_assert(LTP_SYSTEM_EBADF == EBADF && LTP_SYSTEM_ESHUTDOWN == ESHUTDOWN, "errno values");
+_Static_assert(LTP_SYSTEM_ENAMETOOLONG == ENAMETOOLONG, "errno values");
 _Static_assert(LTP_SYSTEM_ENOSPC == ENOSPC && LTP_SYSTEM_EROFS == EROFS, "errno values");
 _Static_assert(LTP_SYSTEM_ETIME == ETIME && LTP_SYSTEM_ECANCELED == ECANCELED, "errno values");
 _Static_assert(LTP_SYSTEM_EFBIG == EFBIG && LTP_SYSTEM_EDQUOT == EDQUOT, "errno values");
@@ -133,6 +135,27 @@ void *ltp_system_map(size_t bytes, int flags) {
 
 void ltp_system_unmap(void *base, size_t bytes) { munmap(base, bytes); }
 void ltp_system_discard(void *base, size_t bytes) { madvise(base, bytes, MADV_DONTNEED); }
+
+/* Atomic loads, as the one at the other end may be storing. */
+void ltp_system_copy(void *to, const void *from, size_t bytes) {
+  uint8_t *target = to;
+  const uint8_t *source = from;
+  size_t index = 0;
+  if ((uintptr_t)source % sizeof(uint64_t) == 0)
+    for (; index + sizeof(uint64_t) <= bytes; index += sizeof(uint64_t)) {
+      uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(source + index), __ATOMIC_RELAXED);
+      memcpy(target + index, &word, sizeof word);
+    }
+  for (; index < bytes; index++) target[index] = __atomic_load_n(source + index, __ATOMIC_RELAXED);
+}
+
+size_t ltp_system_copy_text(char *to, const char *from, size_t capacity) {
+  for (size_t index = 0; index < capacity; index++) {
+    to[index] = __atomic_load_n(from + index, __ATOMIC_RELAXED);
+    if (to[index] == 0) return index;
+  }
+  return capacity;
+}
 
 uint64_t ltp_system_locked_memory_limit(void) {
   struct rlimit limit;

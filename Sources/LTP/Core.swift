@@ -11,7 +11,7 @@ public final class Core: Sendable {
   /// One close at a time.
   private let closing = Mutex(())
 
-  /// The handle while it is the core's: once closed, its address may be another core's.
+  /// The handle while the core is open.
   var live: OpaquePointer {
     get throws(LTPError) {
       guard !isClosed.load(ordering: .acquiring) else { throw LTPError(status: LTP_ERROR_BAD_HANDLE) }
@@ -55,8 +55,8 @@ public final class Core: Sendable {
       guard !isClosed.load(ordering: .acquiring) else { return LTPError(status: LTP_ERROR_BAD_HANDLE) }
       var details = ltp_error()
       let status = ltp_core_close(handle, limit.nanoseconds, &details)
-      let isGone = status != LTP_ERROR_LANES_OPEN && status != LTP_ERROR_IN_USE
-      isClosed.store(isGone, ordering: .releasing)
+      let isThere = [LTP_ERROR_LANES_OPEN, LTP_ERROR_IN_USE, LTP_ERROR_CLOSING].contains(status)
+      isClosed.store(!isThere, ordering: .releasing)
       return status == LTP_OK ? nil : LTPError(details)
     }
     if let error { throw error }

@@ -38,6 +38,14 @@ public struct CompiledRule: Equatable, Sendable {
     CompiledRule(rawValue: UInt64(LTP_REASON_UNKNOWN_ACTION_CLASS) * 0x0101_0101)
   }
 
+  /// The rule of a class whose own rule is none.
+  static var impossible: CompiledRule {
+    let denied = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_POLICY_FORBIDS)
+    return CompiledRule(
+      outcome: denied, below: denied, priorityMin: 0, needsContinuity: false, exempt: false,
+      retryAfterMilliseconds: 0)
+  }
+
   @inlinable
   public var needsContinuity: Bool { rawValue & (1 << 40) != 0 }
 }

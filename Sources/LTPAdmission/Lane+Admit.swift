@@ -124,11 +124,6 @@ struct LaneView {
 }
 
 extension Lane {
-  /// Whether the handle is good: false after close, and in a child after fork.
-  @inlinable
-  @inline(__always)
-  public var isLive: Bool { state.pointee.magic == LaneState.live }
-
   /// Decides the request at `frame`, of which `available` bytes can be read.
   @inlinable
   @inline(__always)

@@ -12,7 +12,6 @@ extension Lane {
   /// The owner gives the lane up. What it denied without a record is said now if the trace has room.
   public func close() {
     if state.pointee.unrecorded.first != nil { _ = settle() }
-    state.pointee.magic = 0
     state.pointee.closing.store(Self.closing, ordering: .releasing)
   }
 

@@ -5,6 +5,7 @@
 // lane publishes how many slots it has written; the writer takes them and says which ring blocks are free again.
 
 import CLTP
+public import CLTPSystem
 public import LTPLimits
 public import LTPRecords
 public import Synchronization
@@ -12,9 +13,6 @@ public import Synchronization
 public struct LaneState: ~Copyable {
   // The lane's thread only.
   public var cursor: UnsafeMutableRawPointer
-  /// `LaneState.live` while the handle is good. Zeroed memory (closed, or after fork) is not. Any thread reads it; not the
-  /// first field, whose address the thread sanitizer takes for the whole structure's when the lane changes another one.
-  public var magic: UInt64
   public var end: UnsafeMutableRawPointer
   public var word: UInt64
   /// What `watched` held when the lane last looked: `word`, or the followed page's.
@@ -83,9 +81,6 @@ public struct LaneState: ~Copyable {
   /// The core that the lane belongs to; for the C ABI.
   public let owner: UnsafeMutableRawPointer
 
-  @inlinable
-  public static var live: UInt64 { 0x4C_414E_454C_4956 }
-
   static var countersPerState: Int { (Int(LTP_CLASS_COUNT) + 1) * Outcome.count }
   static var counterCount: Int { Int(LTP_STATE_COUNT) * countersPerState }
 }
@@ -124,11 +119,20 @@ public struct Lane {
     (rulesOffset + (2 * ruleCount + Outcome.count + LaneState.counterCount) * 8 + 63) / 64 * 64
   }
 
-  private static var rulesOffset: Int { (MemoryLayout<LaneState>.size + 63) / 64 * 64 }
+  private static var rulesOffset: Int { (stateOffset + MemoryLayout<LaneState>.size + 63) / 64 * 64 }
   private static var ruleCount: Int { Int(LTP_CLASS_COUNT) + 1 }
+
+  /// Where the state lies in a lane's memory: behind the head of its handle, in one cache line with it, because a decision
+  /// looks at both.
+  @inlinable
+  public static var stateOffset: Int { MemoryLayout<ltp_system_handle_head>.size }
+
+  /// The memory that the lane was laid out in.
+  public var memory: UnsafeMutableRawPointer { UnsafeMutableRawPointer(state) - Self.stateOffset }
 
   /// Refers to a lane that exists.
   @inlinable
+  @inline(__always)
   public init(_ state: UnsafeMutablePointer<LaneState>) { self.state = state }
 
   /// Lays a lane out in `memoryBytes` zeroed bytes over a ring of `configuration.ringBytes`.
@@ -136,7 +140,7 @@ public struct Lane {
     memory: UnsafeMutableRawPointer, ring: UnsafeMutableRawPointer, orientation: Orientation,
     limits: SharedLimits, configuration: LaneConfiguration, owner: UnsafeMutableRawPointer
   ) {
-    state = memory.bindMemory(to: LaneState.self, capacity: 1)
+    state = (memory + Self.stateOffset).bindMemory(to: LaneState.self, capacity: 1)
     let rules = (memory + Self.rulesOffset)
       .bindMemory(to: UInt64.self, capacity: 2 * Self.ruleCount + Outcome.count)
     rules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
@@ -149,7 +153,7 @@ public struct Lane {
       (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
     state.initialize(
       to: LaneState(
-        cursor: ring, magic: LaneState.live, end: ring, word: UInt64.max, watchedWord: UInt64.max, clock: 0,
+        cursor: ring, end: ring, word: UInt64.max, watchedWord: UInt64.max, clock: 0,
         timeMicroseconds: 0, policyGeneration: 0, line: orientation.line, watched: orientation.watched,
         epoch: 0, stateCounters: counters,
         continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,

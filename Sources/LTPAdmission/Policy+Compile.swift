@@ -18,6 +18,8 @@ public enum PolicyTable {
     let described = policy.classDescription(actionClass)
     if described.name.0 == 0 { return .unknownClass }
     let rule = policy.rule(state: state, actionClass: actionClass)
+    // Lanes index their tables by outcomes and look at none again. A policy that passed the check has no other.
+    guard rule.verdict < LTP_VERDICT_COUNT, rule.reason < LTP_REASON_COUNT else { return .impossible }
     let attributes = described.attributes
     let waived = rule.flags & LTP_RULE_WAIVE_CONTINUITY != 0
     let requires = attributes & LTP_CLASS_REQUIRES_CONTINUITY != 0 && !waived

@@ -77,7 +77,7 @@ public struct Throttle {
   public func retry(now: UInt64) -> Bool {
     let bucket = bucket(now)
     let earned = sum(Word.requests, bucket) &* words[Word.retryRatio].load(ordering: .relaxed) / 1000
-    let most = earned + words[Word.retriesLeast].load(ordering: .relaxed)
+    let most = earned &+ words[Word.retriesLeast].load(ordering: .relaxed)
     guard sum(Word.retries, bucket) < most else { return false }
     add(Word.retries, bucket)
     return true
@@ -86,7 +86,8 @@ public struct Throttle {
   // MARK: Buckets
 
   private func bucket(_ now: UInt64) -> UInt64 {
-    now / words[Word.bucketNanoseconds].load(ordering: .relaxed)
+    // Another thread may be laying it out again.
+    now / max(words[Word.bucketNanoseconds].load(ordering: .relaxed), 1)
   }
 
   /// A word of a bucket: its number's lower bits above, the count below.

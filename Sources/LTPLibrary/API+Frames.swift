@@ -9,7 +9,7 @@ import LTPFrames
 public func ltp_frame_check(
   _ bytes: UnsafeRawPointer!, _ available: Int, _ details: UnsafeMutablePointer<ltp_frame_error>!
 ) -> Int32 {
-  frameCheck(bytes, available: available, error: details)
+  withCopy(ofFrame: bytes, available: available) { frameCheck($0, available: $1, error: details) }
 }
 
 @c @implementation
@@ -25,25 +25,32 @@ public func ltp_response_write(
   _ response: UnsafeMutablePointer<ltp_route_response>!
 ) -> Int32 {
   guard let verdict, let response else { return LTP_ERROR_NULL_ARGUMENT }
-  do throws(FrameError) {
-    let asked = try RouteRequestView(checking: request, available: available)
-    var fields = ltp_route_response()
-    fields.frame_id = asked.frameID
-    fields.session_id = asked.sessionID
-    fields.request_frame_id = asked.frameID
-    fields.epoch = verdict.pointee.epoch
-    // Of an EXECUTE, that is its permit.
-    fields.retry_after_ms =
-      verdict.pointee.verdict == LTP_VERDICT_EXECUTE ? 0 : verdict.pointee.retry_after_ms
-    fields.policy_generation = verdict.pointee.policy_generation
-    fields.verdict = verdict.pointee.verdict
-    fields.reason = verdict.pointee.reason
-    fields.state = verdict.pointee.state
-    fields.commitment = verdict.pointee.commitment
-    _ = try RouteResponseView.write(
-      fields, into: UnsafeMutableRawPointer(response), capacity: MemoryLayout<ltp_route_response>.size)
-    return LTP_OK
-  } catch {
-    return error.status
+  let decided = copied(verdict, as: ltp_verdict.self)
+  return withCopy(ofFrame: request, available: available) { request, available in
+    do throws(FrameError) {
+      let asked = try RouteRequestView(checking: request, available: available)
+      _ = try RouteResponseView.write(
+        responseFields(to: asked, decided), into: UnsafeMutableRawPointer(response),
+        capacity: MemoryLayout<ltp_route_response>.size)
+      return LTP_OK
+    } catch {
+      return error.status
+    }
   }
+}
+
+private func responseFields(to asked: RouteRequestView, _ verdict: ltp_verdict) -> ltp_route_response {
+  var fields = ltp_route_response()
+  fields.frame_id = asked.frameID
+  fields.session_id = asked.sessionID
+  fields.request_frame_id = asked.frameID
+  fields.epoch = verdict.epoch
+  // Of an EXECUTE, that is its permit.
+  fields.retry_after_ms = verdict.verdict == LTP_VERDICT_EXECUTE ? 0 : verdict.retry_after_ms
+  fields.policy_generation = verdict.policy_generation
+  fields.verdict = verdict.verdict
+  fields.reason = verdict.reason
+  fields.state = verdict.state
+  fields.commitment = verdict.commitment
+  return fields
 }

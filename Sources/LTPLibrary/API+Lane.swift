@@ -10,12 +10,34 @@ import LTPLimits
 import LTPTrace
 import Synchronization
 
-/// The lane of a handle, or nil when it is not a live one.
+/// The lane of a handle, or nil when it is not a good one. Its owner's calls need no more than this: nobody else may close
+/// it meanwhile.
 @inline(__always)
 private func live(_ handle: OpaquePointer?) -> Lane? {
-  guard let handle, UInt(bitPattern: handle) & 4095 == 0 else { return nil }
-  let lane = Lane(UnsafeMutablePointer<LaneState>(handle))
-  return lane.isLive ? lane : nil
+  let bits = Int(bitPattern: handle)
+  // Neither a small number nor one in the system's half of the address space: those are told without a look.
+  guard bits > 0xFFFF else { return nil }
+  let memory = UnsafeMutableRawPointer(bitPattern: bits & -Int(LTP_SYSTEM_HANDLE_ALIGNMENT))!
+  let mark = memory.assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed)
+  guard mark == ltp_system_handle_mark(LTP_SYSTEM_HANDLE_LANE, UInt64(UInt(bitPattern: bits))) else {
+    return nil
+  }
+  return Lane((memory + Lane.stateOffset).assumingMemoryBound(to: LaneState.self))
+}
+
+/// Calls `body` with the lane of a handle, for a call that any thread may make: the lane's memory, and the core, stay
+/// meanwhile, though the lane may be closed.
+private func withLane(_ handle: OpaquePointer?, _ body: (Lane, Gate) -> Int32) -> Int32 {
+  // To a lane's caller, one that is being closed is closed.
+  guard let gate = try? Gate.enter(.lane, handle) else { return LTP_ERROR_BAD_HANDLE }
+  defer { gate.leave() }
+  return body(Lane(gate), gate)
+}
+
+extension Lane {
+  fileprivate init(_ gate: Gate) {
+    self.init((gate.memory + Self.stateOffset).assumingMemoryBound(to: LaneState.self))
+  }
 }
 
 /// The lane of a handle, for a call that one thread at a time may make. A debug build ends the process when two do;
@@ -76,22 +98,24 @@ public func ltp_lane_open(
 ) -> Int32 {
   guard let lane else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
   lane.pointee = nil
-  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
-  switch core.openLane() {
-  case .success(let opened):
-    lane.pointee = OpaquePointer(opened.state)
-    return report(details, LTP_OK)
-  case .failure(let fault): return report(details, fault: fault)
+  return withCore(core, details) { core in
+    switch core.openLane() {
+    case .success(let gate):
+      lane.pointee = gate.handle
+      return report(details, LTP_OK)
+    case .failure(let fault): return report(details, fault: fault)
+    }
   }
 }
 
 @c @implementation
 public func ltp_lane_close(_ lane: OpaquePointer!) -> Int32 {
-  guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  guard let gate = try? Gate.claim(.lane, lane) else { return LTP_ERROR_BAD_HANDLE }
+  let lane = Lane(gate)
   #if DEBUG
     lane.enterAlone()
   #endif
-  Core.closeLane(lane)
+  Core.closeLane(lane, gate)
   return LTP_OK
 }
 
@@ -99,12 +123,13 @@ public func ltp_lane_close(_ lane: OpaquePointer!) -> Int32 {
 public func ltp_permit_release(
   _ handle: OpaquePointer!, _ permit: UInt32, _ outcome: UInt8, _ latencyNanoseconds: UInt64
 ) -> Int32 {
-  guard let lane = live(handle) else { return LTP_ERROR_BAD_HANDLE }
-  guard outcome <= LTP_OUTCOME_IGNORED else { return LTP_ERROR_OPTION_RANGE }
-  let isOut = lane.state.pointee.limits.permits.release(
-    permit, outcome: outcome, latency: latencyNanoseconds == 0 ? nil : latencyNanoseconds,
-    now: ltp_system_monotonic_ns())
-  return isOut ? LTP_OK : LTP_ERROR_PERMIT
+  withLane(handle) { lane, _ in
+    guard outcome <= LTP_OUTCOME_IGNORED else { return LTP_ERROR_OPTION_RANGE }
+    let isOut = lane.state.pointee.limits.permits.release(
+      permit, outcome: outcome, latency: latencyNanoseconds == 0 ? nil : latencyNanoseconds,
+      now: ltp_system_monotonic_ns())
+    return isOut ? LTP_OK : LTP_ERROR_PERMIT
+  }
 }
 
 @c @implementation
@@ -114,44 +139,60 @@ public func ltp_hello_answer(
 ) -> Int32 {
   guard live(handle) != nil else { return LTP_ERROR_BAD_HANDLE }
   guard let answer else { return LTP_ERROR_NULL_ARGUMENT }
-  let fields: ltp_hello
-  do throws(FrameError) {
-    let asked = try HelloView(checking: hello, available: available)
-    guard asked.flags & LTP_HELLO_ANSWER == 0 else { return LTP_ERROR_FRAME_FLAGS }
-    fields = asked.fields
-  } catch {
-    return error.status
+  return withCopy(ofFrame: hello, available: available) { hello, available in
+    let fields: ltp_hello
+    do throws(FrameError) {
+      let asked = try HelloView(checking: hello, available: available)
+      guard asked.flags & LTP_HELLO_ANSWER == 0 else { return LTP_ERROR_FRAME_FLAGS }
+      fields = asked.fields
+    } catch {
+      return error.status
+    }
+    return withOwned(handle) { $0?.answer(hello: fields, into: &answer.pointee) ?? false }
+      ? LTP_OK : LTP_ERROR_BACKPRESSURE
   }
-  return withOwned(handle) { $0?.answer(hello: fields, into: &answer.pointee) ?? false }
-    ? LTP_OK : LTP_ERROR_BACKPRESSURE
 }
 
 @c @implementation
 public func ltp_lane_sequence(_ lane: OpaquePointer!) -> UInt64 {
-  live(lane)?.state.pointee.published.load(ordering: .acquiring) ?? 0
+  count(of: lane) { $0.pointee.published.load(ordering: .acquiring) }
 }
 
 @c @implementation
 public func ltp_lane_durable(_ lane: OpaquePointer!) -> UInt64 {
-  live(lane)?.state.pointee.durable.load(ordering: .acquiring) ?? 0
+  count(of: lane) { $0.pointee.durable.load(ordering: .acquiring) }
+}
+
+/// What a lane has counted; 0 when the handle is not a good one, or was closed before the count was read.
+private func count(
+  of handle: OpaquePointer?, _ read: (UnsafeMutablePointer<LaneState>) -> UInt64
+) -> UInt64 {
+  guard let lane = live(handle) else { return 0 }
+  let count = read(lane.state)
+  return live(handle) == nil ? 0 : count
 }
 
 @c @implementation
 public func ltp_lane_wait_durable(
   _ lane: OpaquePointer!, _ sequence: UInt64, _ timeoutNanoseconds: UInt64
 ) -> Int32 {
-  guard let lane = live(lane) else { return LTP_ERROR_BAD_HANDLE }
+  withLane(lane) { waitDurable($0, $1, sequence: sequence, timeoutNanoseconds: timeoutNanoseconds) }
+}
+
+private func waitDurable(
+  _ lane: Lane, _ gate: Gate, sequence: UInt64, timeoutNanoseconds: UInt64
+) -> Int32 {
   guard sequence <= lane.state.pointee.published.load(ordering: .acquiring) else {
     return LTP_ERROR_SEQUENCE_AHEAD
   }
-  if lane.state.pointee.durable.load(ordering: .acquiring) >= sequence { return LTP_OK }
   let core = Core(lane.state.pointee.owner)
   let progress = core.state.pointee.progress
   let started = ltp_system_monotonic_ns()
   while true {
     let signal = progress.pointee.durableSignal.pointee.load(ordering: .sequentiallyConsistent)
-    guard lane.isLive else { return LTP_ERROR_BAD_HANDLE }
     if lane.state.pointee.durable.load(ordering: .acquiring) >= sequence { return LTP_OK }
+    // The core may be waiting for us.
+    guard !gate.isShut else { return LTP_ERROR_BAD_HANDLE }
     let failure = progress.pointee.failure.load(ordering: .acquiring)
     guard failure == LTP_OK else { return failure }
     let waited = ltp_system_monotonic_ns() &- started

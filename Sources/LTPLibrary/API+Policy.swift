@@ -21,10 +21,20 @@ public func ltp_policy_check(
   _ policy: UnsafePointer<ltp_policy>!, _ details: UnsafeMutablePointer<ltp_policy_error>!
 ) -> Int32 {
   guard let policy else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
-  do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
-    return report(details, refusal: error, policy: policy)
+  return withChecked(policy, details) { _ in report(details, LTP_OK) }
+}
+
+/// Calls `body` with a copy of the caller's policy that has passed the check, or says why there is none.
+private func withChecked(
+  _ policy: UnsafePointer<ltp_policy>, _ details: UnsafeMutablePointer<ltp_policy_error>?,
+  _ body: (UnsafePointer<ltp_policy>) -> Int32
+) -> Int32 {
+  withCopy(of: policy, details) { policy in
+    do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
+      return report(details, refusal: error, policy: policy)
+    }
+    return body(policy)
   }
-  return report(details, LTP_OK)
 }
 
 @c @implementation
@@ -32,13 +42,13 @@ public func ltp_policy_load(
   _ core: OpaquePointer!, _ policy: UnsafePointer<ltp_policy>!, _ generation: UnsafeMutablePointer<UInt32>!,
   _ details: UnsafeMutablePointer<ltp_policy_error>!
 ) -> Int32 {
-  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
-  guard let policy else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
-  do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
-    return report(details, refusal: error, policy: policy)
+  withCore(core, details) { core in
+    guard let policy else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
+    return withChecked(policy, details) { policy in
+      if let status = core.refusal(ofSignals: policy) { return report(details, status) }
+      return report(details, core.loadPatiently { core.load(policy, loaded: generation) })
+    }
   }
-  if let status = core.refusal(ofSignals: policy) { return report(details, status) }
-  return report(details, core.loadPatiently { core.load(policy, loaded: generation) })
 }
 
 @c @implementation
@@ -46,13 +56,14 @@ public func ltp_policy_shadow(
   _ core: OpaquePointer!, _ policy: UnsafePointer<ltp_policy>!, _ generation: UnsafeMutablePointer<UInt32>!,
   _ details: UnsafeMutablePointer<ltp_policy_error>!
 ) -> Int32 {
-  guard let core = Core(core) else { return report(details, LTP_ERROR_BAD_HANDLE) }
-  if let policy {
-    do throws(PolicyRefusal) { try PolicyCheck.check(policy) } catch {
-      return report(details, refusal: error, policy: policy)
+  withCore(core, details) { core in
+    guard let policy else {
+      return report(details, core.loadPatiently { core.load(shadow: nil, loaded: generation) })
+    }
+    return withChecked(policy, details) { policy in
+      report(details, core.loadPatiently { core.load(shadow: policy, loaded: generation) })
     }
   }
-  return report(details, core.loadPatiently { core.load(shadow: policy, loaded: generation) })
 }
 
 extension Core {

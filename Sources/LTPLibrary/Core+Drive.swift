@@ -45,7 +45,9 @@ extension Core {
 
   private func reclaimDismissed() {
     for index in 0..<LaneTable.lanesMax {
-      if let lane = state.pointee.lanes.lane(index), lane.isDismissed { reclaim(lane, at: index) }
+      guard let lane = state.pointee.lanes.lane(index), lane.isDismissed else { continue }
+      // Somebody may still wait for its records, or release a permit: later, then.
+      if Gate(of: lane.memory).isEmpty { reclaim(lane, at: index) }
     }
   }
 

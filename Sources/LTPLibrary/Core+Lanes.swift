@@ -9,7 +9,8 @@ import LTPTrace
 import Synchronization
 
 extension Core {
-  func openLane() -> Result<Lane, OpenFault> {
+  /// Returns the lane's gate, which has its handle.
+  func openLane() -> Result<Gate, OpenFault> {
     guard !isClosing else { return .failure(OpenFault(LTP_ERROR_CLOSING, statusText(LTP_ERROR_CLOSING))) }
     let options = state.pointee.options
     let noMemory = OpenFault(LTP_ERROR_NO_MEMORY, "out of memory for the lane's ring")
@@ -18,22 +19,20 @@ extension Core {
       guard let index = state.pointee.lanes.freeIndex(limit: options.lanesMax) else {
         return .failure(OpenFault(LTP_ERROR_LANES_MAX, statusText(LTP_ERROR_LANES_MAX)))
       }
+      let id = state.pointee.progress.pointee.nextLaneID.load(ordering: .relaxed)
+      guard id < UInt32.max else {
+        return .failure(OpenFault(LTP_ERROR_EXHAUSTED, statusText(LTP_ERROR_EXHAUSTED)))
+      }
       guard let ring = ltp_system_map(ringBytes, LTP_SYSTEM_NOT_IN_CHILD | LTP_SYSTEM_RESIDENT) else {
         return .failure(noMemory)
       }
-      guard let memory = ltp_system_handle_take(LTP_SYSTEM_HANDLE_LANE, Lane.memoryBytes) else {
+      guard let gate = Gate(.lane, bytes: Lane.memoryBytes) else {
         ltp_system_unmap(ring, ringBytes)
         return .failure(noMemory)
       }
-      let id = state.pointee.progress.pointee.nextLaneID.load(ordering: .relaxed)
-      guard id < UInt32.max else {
-        ltp_system_unmap(ring, ringBytes)
-        ltp_system_handle_give(LTP_SYSTEM_HANDLE_LANE, memory, Lane.memoryBytes)
-        return .failure(OpenFault(LTP_ERROR_EXHAUSTED, statusText(LTP_ERROR_EXHAUSTED)))
-      }
       state.pointee.progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
       let lane = Lane(
-        memory: memory, ring: ring, orientation: state.pointee.orientation,
+        memory: gate.memory, ring: ring, orientation: state.pointee.orientation,
         limits: state.pointee.regulator.shared,
         configuration: LaneConfiguration(
           id: id, blockBytes: options.trace.blockBytes, blockCount: options.laneBlocks,
@@ -41,21 +40,32 @@ extension Core {
           coreKey: state.pointee.coreKey), owner: state)
       state.pointee.lanes.enter(lane, at: index)
       state.pointee.progress.pointee.openLanes.add(1, ordering: .acquiringAndReleasing)
-      return .success(lane)
+      gate.open()
+      return .success(gate)
     }
   }
 
-  /// Ends a lane: its owner's last call.
-  static func closeLane(_ lane: Lane) {
+  /// Ends a lane: its owner's last call. The gate is claimed.
+  static func closeLane(_ lane: Lane, _ gate: Gate) {
     let core = Core(lane.state.pointee.owner)
     let progress = core.state.pointee.progress
+    gate.hide()
     lane.close()
+    // Not only the writer: whoever waits for the lane's records in another thread looks whether it is still there.
+    core.wakeWaiters()
     core.callWriter()
     // Last: a core that waits for its lanes may be gone right after.
     progress.pointee.openLanes.subtract(1, ordering: .acquiringAndReleasing)
   }
 
-  /// Sums the lane up and gives its memory back. The writer has dismissed it, or has ended.
+  /// Wakes who waits for the writer, though it has not moved.
+  func wakeWaiters() {
+    let signal = state.pointee.progress.pointee.durableSignal
+    signal.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    FutexWord.wakeAll(signal)
+  }
+
+  /// Sums the lane up and gives its memory back. The writer has dismissed it, or has ended, and nobody is in a call with it.
   func reclaim(_ lane: Lane, at index: Int) {
     withControlMutex {
       lane.addCounters(to: state.pointee.closedCounters)
@@ -66,7 +76,7 @@ extension Core {
       state.pointee.regulator.forget(lane)
       ltp_system_unmap(
         lane.state.pointee.ring, lane.state.pointee.blockBytes * lane.state.pointee.blockCount)
-      ltp_system_handle_give(LTP_SYSTEM_HANDLE_LANE, lane.state, Lane.memoryBytes)
+      Gate(of: lane.memory).give()
     }
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening a core: storage, recovery, memory, policy, threads, in this order; undone in the reverse one.
+// Opening a core: storage, recovery, memory, policy, threads, in this order; undone in the reverse one (Core+Close.swift).
 
 import CLTP
 import CLTPSystem
@@ -16,11 +16,11 @@ extension Core {
   private static let startWaitNanoseconds: UInt64 = 30_000_000_000
 
   /// Opens the trace in `path` and starts the threads. `policy` has passed `PolicyCheck`. `page` belongs to the core
-  /// once it is open.
+  /// once it is open. Returns the handle.
   static func open(
     path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>,
     following page: MappedPage?
-  ) throws(OpenFault) -> Core {
+  ) throws(OpenFault) -> OpaquePointer {
     let rules = options.rules(under: policy, isFollowing: page != nil)
     guard SystemObserver.canRead(rules?.flags ?? 0) else {
       throw OpenFault(LTP_ERROR_PRESSURE, statusText(LTP_ERROR_PRESSURE))
@@ -32,21 +32,19 @@ extension Core {
       if let handle = log.handle { storage.close(handle) }
       throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
     }
-    guard
-      let memory = ltp_system_handle_take(LTP_SYSTEM_HANDLE_CORE, CoreMemory.wholeBytes)
-    else {
+    guard let gate = Gate(.core, bytes: CoreMemory.wholeBytes) else {
       storage.close(log.watermarkHandle)
       if let handle = log.handle { storage.close(handle) }
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     guard let staging = ltp_system_map(options.trace.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
-      ltp_system_handle_give(LTP_SYSTEM_HANDLE_CORE, memory, CoreMemory.wholeBytes)
+      gate.give()
       storage.close(log.watermarkHandle)
       if let handle = log.handle { storage.close(handle) }
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(
-      memory: memory, staging: staging, storage: storage, log: log, options: options, rules: rules,
+      gate: gate, staging: staging, storage: storage, log: log, options: options, rules: rules,
       runKey: .ofRun(
         secret: secret, random: random, logID: (log.position.logID.low, log.position.logID.high)),
       page: page)
@@ -56,7 +54,8 @@ extension Core {
       core.takeDown(releasingPage: false)
       throw error
     }
-    return core
+    gate.open()
+    return gate.handle
   }
 
   private static func openStorage(
@@ -87,9 +86,10 @@ extension Core {
   }
 
   private static func layOut(
-    memory: UnsafeMutableRawPointer, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage,
-    log: RecoveredLog, options: CoreOptions, rules: ltp_signal_rules?, runKey: SipKey, page: MappedPage?
+    gate: Gate, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage, log: RecoveredLog,
+    options: CoreOptions, rules: ltp_signal_rules?, runKey: SipKey, page: MappedPage?
   ) -> Core {
+    let memory = gate.memory
     let orientation = Orientation(
       memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word),
       numbers: log.numbers,
@@ -116,10 +116,10 @@ extension Core {
       to: TraceWriter(
         storage: storage, configuration: options.trace, log: log, progress: progress,
         orientation: orientation, lanes: lanes, texts: texts, staging: staging))
-    let core = Core(memory)
+    let core = Core(gate)
     core.state.initialize(
       to: CoreState(
-        magic: CoreState.live, orientation: orientation, lanes: lanes, texts: texts, progress: progress,
+        gate: gate, orientation: orientation, lanes: lanes, texts: texts, progress: progress,
         writer: writer, clockStop: clockStop,
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
@@ -184,59 +184,7 @@ extension Core {
     progress.pointee.waiters.subtract(1, ordering: .sequentiallyConsistent)
   }
 
-  private func stop(drain: Bool) {
+  func stop(drain: Bool) {
     if isHostDriven { stopHostDriven(drain: drain) } else { stopThreads(drain: drain) }
-  }
-
-  // MARK: The end
-
-  /// LTP_OK once everything is durable and the core is gone; LTP_ERROR_LANES_OPEN: it is still there.
-  func close(timeoutNanoseconds: UInt64, error: UnsafeMutablePointer<ltp_error>?) -> Int32 {
-    guard !isHostDriven || !isPolledElsewhere else { return report(error, LTP_ERROR_IN_USE) }
-    let progress = state.pointee.progress
-    progress.pointee.stop.store(1, ordering: .releasing)
-    state.pointee.orientation.close()
-    let deadline = ltp_system_monotonic_ns().addingReportingOverflow(timeoutNanoseconds)
-    let end = deadline.overflow ? UInt64.max : deadline.partialValue
-    while progress.pointee.openLanes.load(ordering: .acquiring) > 0 {
-      guard ltp_system_monotonic_ns() < end else { return report(error, LTP_ERROR_LANES_OPEN) }
-      // A lane may wait for the disk before it is closed.
-      if !driveWhileWaiting() { ltp_system_sleep_ns(200_000) }
-    }
-    guard !isHostDriven || enterDriving(orTakingOver: true) else { return report(error, LTP_ERROR_IN_USE) }
-    stop(drain: true)
-    let failure = progress.pointee.failure.load(ordering: .acquiring)
-    let sealed = progress.pointee.sealedBlocks.load(ordering: .acquiring)
-    let durable = progress.pointee.durableBlocks.load(ordering: .acquiring)
-    let code = progress.pointee.failureCode.load(ordering: .relaxed)
-    var result = LTP_OK
-    if failure != LTP_OK {
-      result = failure
-    } else if durable < sealed || !state.pointee.writer.pointee.isFinished {
-      result = progress.pointee.hindrance.load(ordering: .acquiring)
-      if result == LTP_OK { result = LTP_ERROR_TRACE_IO }
-    }
-    takeDown(releasingPage: true)
-    guard result != LTP_OK else { return report(error, LTP_OK) }
-    return report(
-      error, result, code: code, block: durable,
-      text: "closed, but records from this block on are not durable")
-  }
-
-  /// Gives everything back. The threads have ended.
-  private func takeDown(releasingPage: Bool) {
-    for index in 0..<LaneTable.lanesMax {
-      if let lane = state.pointee.lanes.lane(index) { reclaim(lane, at: index) }
-    }
-    // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
-    let writer = state.pointee.writer
-    writer.pointee.closeFiles()
-    writer.pointee.giveBack()
-    writer.deinitialize(count: 1)
-    writer.deallocate()
-    ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.stagingBytes)
-    if releasingPage { state.pointee.page?.release() }
-    state.pointee.magic = 0
-    ltp_system_handle_give(LTP_SYSTEM_HANDLE_CORE, state, CoreMemory.wholeBytes)
   }
 }

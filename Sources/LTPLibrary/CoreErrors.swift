@@ -61,6 +61,23 @@ func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: PageFault) -> Int3
   report(error, fault.status, code: fault.code)
 }
 
+/// What a call tells in words, if its caller wants that.
+protocol ErrorDetails {
+  static func report(_ details: UnsafeMutablePointer<Self>?, _ status: Int32) -> Int32
+}
+
+extension ltp_error: ErrorDetails {
+  static func report(_ details: UnsafeMutablePointer<ltp_error>?, _ status: Int32) -> Int32 {
+    LTPLibrary.report(details, status)
+  }
+}
+
+extension ltp_policy_error: ErrorDetails {
+  static func report(_ details: UnsafeMutablePointer<ltp_policy_error>?, _ status: Int32) -> Int32 {
+    LTPLibrary.report(details, status)
+  }
+}
+
 /// A refused policy, told through the error of the call that was to load it.
 func report(
   _ error: UnsafeMutablePointer<ltp_error>?, refusal: PolicyRefusal, policy: UnsafePointer<ltp_policy>
@@ -115,7 +132,7 @@ func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_BAD_HANDLE: "not a live handle: closed already, or used in a child after fork"
   case LTP_ERROR_LANES_MAX: "all lanes are in use; close one, or raise options.lanes_max"
   case LTP_ERROR_LANES_OPEN: "lanes are still open; close each, then close the core again"
-  case LTP_ERROR_CLOSING: "the core is closing"
+  case LTP_ERROR_CLOSING: "the core is closing, or another thread closes it just now"
   case LTP_ERROR_TIMED_OUT: "timed out; the work goes on, wait again"
   case LTP_ERROR_NO_MEMORY: "out of memory"
   case LTP_ERROR_THREAD: "a background thread could not be started; raise the limit (ulimit -u)"

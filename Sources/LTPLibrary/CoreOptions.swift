@@ -2,6 +2,7 @@
 // ltp_core_options, checked: every range that the contract names, and the rule for structures that grow.
 
 import CLTP
+import CLTPSystem
 import LTPAdmission
 import LTPObservation
 import LTPTrace
@@ -34,6 +35,7 @@ struct CoreOptions {
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
   var isHostDriven = false
+  var followsAnyOwnersPage = false
   /// As the host gave them; a policy may bring others.
   var signalRules: ltp_signal_rules?
 
@@ -88,6 +90,7 @@ struct CoreOptions {
       throw OptionFault("backpressure_wait_ns is more than an hour")
     }
     isHostDriven = options.flags & LTP_OPEN_HOST_DRIVEN != 0
+    followsAnyOwnersPage = options.flags & LTP_OPEN_ANY_PAGE_OWNER != 0
     guard !isHostDriven || options.backpressure_wait_ns == 0 else {
       throw OptionFault("backpressure_wait_ns must be 0 with LTP_OPEN_HOST_DRIVEN")
     }
@@ -119,10 +122,8 @@ struct CoreOptions {
       signalRules = given
     }
     if let key = options.continuity_key {
-      let bytes = UnsafeRawPointer(key)
-      let given = SipKey(
-        low: bytes.loadUnaligned(as: UInt64.self),
-        high: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      let words = copied(key, as: (UInt64, UInt64).self)
+      let given = SipKey(low: words.0, high: words.1)
       // Memory that nobody has filled in, not a secret.
       guard given.low != given.high || given.low != (given.low & 0xFF) &* 0x0101_0101_0101_0101 else {
         throw OptionFault("continuity_key's bytes are all equal; pass 16 secret random bytes, or NULL")
@@ -159,18 +160,18 @@ func writeSized<Structure>(
 }
 
 /// Reads a structure that starts with struct_size: too small is refused, only the known part is read, and what
-/// this library does not know must be zero.
+/// this library does not know must be zero. Each byte is read once but for struct_size, whose first reading counts.
 func readSized<Structure>(
   _ pointer: UnsafePointer<Structure>, least: Int
 ) throws(OptionFault) -> Structure {
   let raw = UnsafeRawPointer(pointer)
-  let size = Int(raw.loadUnaligned(as: UInt32.self))
+  let size = Int(copied(raw, as: UInt32.self))
   let known = MemoryLayout<Structure>.size
   guard isSize(size, least: least) else {
     throw OptionFault(
       status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
   }
-  for offset in min(known, size)..<size where raw.load(fromByteOffset: offset, as: UInt8.self) != 0 {
+  for offset in min(known, size)..<size where copied(raw + offset, as: UInt8.self) != 0 {
     throw OptionFault(
       status: LTP_ERROR_STRUCT_SIZE, "a field that this library does not know is not zero; update the library"
     )
@@ -178,7 +179,8 @@ func readSized<Structure>(
   return withUnsafeTemporaryAllocation(byteCount: known, alignment: 16) { buffer in
     let base = buffer.baseAddress!
     base.initializeMemory(as: UInt8.self, repeating: 0, count: known)
-    base.copyMemory(from: raw, byteCount: min(known, size))
+    ltp_system_copy(base, raw, min(known, size))
+    base.storeBytes(of: UInt32(size), as: UInt32.self)
     return base.load(as: Structure.self)
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A core: the rooms of one admission core put together in memory, and its life from open to close.
 //
-// The handle that callers hold is the address of `CoreState`. Its memory, and that of lanes, reads as zeros after
-// close and in a child after fork, so that a stale handle is told by its magic.
+// The handle that callers hold is the address of a core's memory with a generation in its low bits. That memory, and that
+// of lanes, reads as zeros after close and in a child after fork, so that a stale handle is told by its mark (Gate.swift).
 
 import CLTP
 import CLTPSystem
@@ -12,7 +12,8 @@ import LTPTrace
 import Synchronization
 
 struct CoreState: ~Copyable {
-  var magic: UInt64
+  /// Who is in a call with the core. Every function but a lane's passes it.
+  let gate: Gate
   let orientation: Orientation
   let lanes: LaneTable
   let texts: UnsafeMutablePointer<TextRegistry>
@@ -46,24 +47,19 @@ struct CoreState: ~Copyable {
   var events = ltp_system_events(all: -1, timer: -1, raised: -1)
   var writerThread = ltp_system_thread()
   var clockThread = ltp_system_thread()
-
-  static var live: UInt64 { 0x434F_5245_4C49_5645 }
 }
 
 /// A handle: copies refer to the same core.
 struct Core {
   let state: UnsafeMutablePointer<CoreState>
 
-  /// Nil when the handle is not a core's, or was closed, or comes from before a fork.
-  init?(_ handle: OpaquePointer?) {
-    guard let handle, UInt(bitPattern: handle) % 4096 == 0 else { return nil }
-    state = UnsafeMutablePointer(handle)
-    guard state.pointee.magic == CoreState.live else { return nil }
+  /// The core that a call has entered, or that is being laid out.
+  init(_ gate: Gate) {
+    state = (gate.memory + CoreMemory.stateOffset).assumingMemoryBound(to: CoreState.self)
   }
 
+  /// Refers to a core that exists: `state`, as a pointer to anything.
   init(_ pointer: UnsafeMutableRawPointer) { state = pointer.assumingMemoryBound(to: CoreState.self) }
-
-  var handle: OpaquePointer { OpaquePointer(state) }
 
   func withControlMutex<R>(_ body: () -> R) -> R {
     ltp_system_mutex_lock(state.pointee.orientation.controlMutex)
@@ -83,9 +79,11 @@ struct Core {
   }
 }
 
-/// How a core's memory is laid out behind its `CoreState`.
+/// How a core's memory is laid out: the head of its handle, `CoreState`, the rest.
 struct CoreMemory {
-  static let headBytes = 4096
+  static let stateOffset = 64
+
+  private static var headBytes: Int { (stateOffset + MemoryLayout<CoreState>.size + 4095) / 4096 * 4096 }
 
   static var systemOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
   static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }

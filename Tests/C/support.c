@@ -58,6 +58,14 @@ ltp_lane *open_lane(ltp_core *core) {
   return lane;
 }
 
+ltp_lane *open_lane_patiently(ltp_core *core) {
+  ltp_lane *lane = NULL;
+  int32_t status;
+  while ((status = ltp_lane_open(core, &lane, NULL)) == LTP_ERROR_LANES_MAX) sleep_ns(MILLISECOND);
+  REQUIRE_EQUAL(status, LTP_OK);
+  return lane;
+}
+
 void close_core(ltp_core *core) {
   ltp_error error;
   int32_t status = ltp_core_close(core, 10 * SECOND, &error);

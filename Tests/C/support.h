@@ -31,6 +31,8 @@ ltp_core_options small_options(const char *directory);
 ltp_core *open_core(const ltp_core_options *options);
 ltp_core *open_small(const char *directory);
 ltp_lane *open_lane(ltp_core *core);
+/* A closed lane's place in its core is free again once the writer has what it wrote: waits for that. */
+ltp_lane *open_lane_patiently(ltp_core *core);
 void close_core(ltp_core *core);
 
 /* A well-formed request; priority 200 unless changed. */

@@ -146,7 +146,7 @@ static void malformed_policies(void) {
   policy.struct_size--;
   check_refused(&policy, LTP_ERROR_STRUCT_SIZE, no_class, none);
   ltp_policy_default(&policy);
-  policy.version = 2;
+  policy.version = LTP_POLICY_VERSION + 1;
   check_refused(&policy, LTP_ERROR_POLICY_VERSION, no_class, none);
   ltp_policy_default(&policy);
   policy.reserved[47] = 1;

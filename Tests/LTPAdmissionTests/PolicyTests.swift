@@ -2,6 +2,7 @@
 // What a policy may say: the built-in one against the protocol's table, and each refusal.
 
 import CLTP
+import LTPRecords
 import LTPTestSupport
 import Testing
 
@@ -104,6 +105,31 @@ import Testing
     ]
     for (index, (status, change)) in cases.enumerated() {
       #expect(Self.refusal(change)?.status == status, "case \(index)")
+    }
+  }
+
+  @Test("whatever a rule's bytes say, what is compiled of them indexes no table from outside")
+  func outOfRangeRulesCompile() {
+    var policy = LaneHarness.builtInPolicy()
+    for verdict in UInt8.min...UInt8.max {
+      for reason in UInt8.min...UInt8.max {
+        Self.setRule(&policy, state: LTP_STATE_HEALTHY, 8) {
+          $0 = ltp_policy_rule(
+            verdict: verdict, reason: reason, priority_min: verdict, flags: reason, retry_after_ms: UInt32.max
+          )
+        }
+        let rule = withUnsafePointer(to: policy) {
+          PolicyTable.compile($0, state: LTP_STATE_HEALTHY, actionClass: 8)
+        }
+        let outcomes = (0..<4).map { Int(rule.rawValue >> (8 * UInt64($0)) & 0xFF) }
+        guard outcomes.allSatisfy({ $0 < Outcome.count }) else {
+          Issue.record("verdict \(verdict), reason \(reason): \(outcomes)")
+          return
+        }
+        if verdict >= LTP_VERDICT_COUNT || reason >= LTP_REASON_COUNT {
+          #expect(outcomes.allSatisfy { Outcome(rawValue: UInt8($0)).verdict == LTP_VERDICT_DENY })
+        }
+      }
     }
   }
 

@@ -14,6 +14,7 @@
 #define LTP_SYSTEM_ENOENT 2
 #define LTP_SYSTEM_EINTR 4
 #define LTP_SYSTEM_EIO 5
+#define LTP_SYSTEM_EBADF 9
 #define LTP_SYSTEM_EAGAIN 11
 #define LTP_SYSTEM_ENOMEM 12
 #define LTP_SYSTEM_EACCES 13
@@ -26,7 +27,9 @@
 #define LTP_SYSTEM_EFBIG 27
 #define LTP_SYSTEM_ENOSPC 28
 #define LTP_SYSTEM_EROFS 30
+#define LTP_SYSTEM_ENAMETOOLONG 36
 #define LTP_SYSTEM_ETIME 62
+#define LTP_SYSTEM_ESHUTDOWN 108
 #define LTP_SYSTEM_ECANCELED 125
 #define LTP_SYSTEM_EDQUOT 122
 
@@ -67,16 +70,61 @@ void *ltp_system_map(size_t bytes, int flags); /* NULL when there is no memory *
 void ltp_system_unmap(void *base, size_t bytes);
 void ltp_system_discard(void *base, size_t bytes); /* gives the memory back; the pages stay valid and read zero */
 
-/* Memory for handles. What is given back is zeroed but stays mapped, and is handed out again for the same kind
- * only: a handle used after its close finds zeros, never somebody else's memory. */
-#define LTP_SYSTEM_HANDLE_CORE 0
-#define LTP_SYSTEM_HANDLE_LANE 1
+/* Copies what another thread or process may be changing, reading each byte once: what is checked and what is used
+ * afterwards is the copy. Out of line, so that no compiler reads the original again. */
+void ltp_system_copy(void *to, const void *from, size_t bytes);
+/* The same for a zero-terminated text, of which nothing beyond its zero is read. Returns its length; capacity, with nothing
+ * terminated, when there is no zero among so many bytes. */
+size_t ltp_system_copy_text(char *to, const char *from, size_t capacity);
+
+/* ---- handles ----
+ * What a host holds is the address of whole pages with a generation, never 0, in the low bits. Closed memory reads as zeros
+ * but stays mapped, and is used again for the same kind only, the longest closed first, under the next generation: a
+ * handle that is used after its close is told, and never finds somebody else's memory. */
+#define LTP_SYSTEM_HANDLE_LANE 0
+#define LTP_SYSTEM_HANDLE_CORE 1
 #define LTP_SYSTEM_HANDLE_PAGE 2
-/* Held between looking at a handle and using it, where another thread may close it meanwhile. */
-void ltp_system_handles_lock(void);
-void ltp_system_handles_unlock(void);
-void *ltp_system_handle_take(int kind, size_t bytes);
-void ltp_system_handle_give(int kind, void *base, size_t bytes);
+#define LTP_SYSTEM_HANDLE_ALIGNMENT 4096
+#define LTP_SYSTEM_HANDLE_GENERATIONS 4095
+
+/* Who is in a call with a handle, and whether it is being closed. Outlives the handle's memory. */
+typedef struct ltp_system_gate ltp_system_gate;
+
+/* The first bytes of a handle's memory. */
+typedef struct ltp_system_handle_head {
+  uint64_t mark; /* ltp_system_handle_mark() while the handle is good, else 0 */
+  ltp_system_gate *gate;
+} ltp_system_handle_head;
+
+/* Not an address, and another one for each handle and kind. A lane's is the cheapest: each decision compares it. */
+static inline uint64_t ltp_system_handle_mark(int kind, uint64_t handle) {
+  return ~handle ^ (uint64_t)kind << 56;
+}
+
+/* Zeroed memory under a new handle, which is good from ltp_system_gate_open() on. NULL when there is no memory. All handles of
+ * a kind have as many bytes. */
+ltp_system_gate *ltp_system_gate_take(int kind, size_t bytes);
+void *ltp_system_gate_memory(const ltp_system_gate *gate);
+void *ltp_system_gate_handle(const ltp_system_gate *gate);
+void ltp_system_gate_open(ltp_system_gate *gate);
+/* Begins a call. -EBADF: not a good handle of this kind. -ESHUTDOWN: it is being closed. */
+int ltp_system_gate_enter(int kind, const void *handle, ltp_system_gate **gate);
+void ltp_system_gate_leave(ltp_system_gate *gate);
+/* Begins to close; others may still enter. -EBADF, or -ESHUTDOWN: another thread closes. */
+int ltp_system_gate_claim(int kind, const void *handle, ltp_system_gate **gate);
+/* The same where nobody is in a call, and shuts the gate. -EBUSY: somebody is. */
+int ltp_system_gate_claim_empty(int kind, const void *handle, ltp_system_gate **gate);
+void ltp_system_gate_unclaim(ltp_system_gate *gate); /* closes no more; the gate is open */
+void ltp_system_gate_shut(ltp_system_gate *gate);    /* nobody enters any more */
+void ltp_system_gate_reopen(ltp_system_gate *gate);
+int ltp_system_gate_is_shut(const ltp_system_gate *gate);
+uint32_t ltp_system_gate_users(const ltp_system_gate *gate);
+/* Waits for users of a shut gate to leave, for at most this long. */
+void ltp_system_gate_wait(ltp_system_gate *gate, uint64_t timeout_ns);
+/* The mark is gone: the handle is told without a look at the gate. */
+void ltp_system_gate_hide(ltp_system_gate *gate);
+/* Discards the memory and lets it be used again. Nobody is in a call. */
+void ltp_system_gate_give(ltp_system_gate *gate);
 
 /* ---- threads ---- */
 typedef struct ltp_system_thread {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of a core: it denies, its lanes are closed, calls leave it, everything becomes durable, and its memory goes back.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+import LTPTrace
+import Synchronization
+
+extension Core {
+  /// One thread at a time closes, and may be told that the core stays. LTP_OK once everything is durable and the core is
+  /// gone.
+  static func close(
+    _ handle: OpaquePointer?, timeoutNanoseconds: UInt64, details: UnsafeMutablePointer<ltp_error>?
+  ) -> Int32 {
+    let gate: Gate
+    do throws(HandleFault) { gate = try .claim(.core, handle) } catch { return report(details, error.status) }
+    let core = Core(gate)
+    let hindrance = core.leaveAlone(timeoutNanoseconds: timeoutNanoseconds)
+    guard hindrance == LTP_OK else {
+      gate.unclaim()
+      return report(details, hindrance)
+    }
+    return core.end(error: details)
+  }
+
+  /// Ends lanes and calls. From LTP_OK on, nobody but the core's own threads is in the core, and nobody comes in. Anything
+  /// else: the core is still there, and denies.
+  private func leaveAlone(timeoutNanoseconds: UInt64) -> Int32 {
+    guard !isHostDriven || !isPolledElsewhere else { return LTP_ERROR_IN_USE }
+    let (progress, gate) = (state.pointee.progress, state.pointee.gate)
+    progress.pointee.stop.store(1, ordering: .releasing)
+    state.pointee.orientation.close()
+    let deadline = ltp_system_monotonic_ns().addingReportingOverflow(timeoutNanoseconds)
+    let end = deadline.overflow ? UInt64.max : deadline.partialValue
+    repeat {
+      while progress.pointee.openLanes.load(ordering: .acquiring) > 0 {
+        guard ltp_system_monotonic_ns() < end else { return LTP_ERROR_LANES_OPEN }
+        // A lane may wait for the disk before it is closed.
+        if !driveWhileWaiting() { ltp_system_sleep_ns(200_000) }
+      }
+      // Calls are short. One of them may just have opened a lane.
+      gate.shut()
+      gate.waitUntilEmpty()
+      if progress.pointee.openLanes.load(ordering: .acquiring) == 0 { break }
+      gate.reopen()
+    } while true
+    // Whoever waited for a closed lane's records finds that it is closed. Before the events go, which they raise.
+    while !lanesAreEmpty {
+      wakeWaiters()
+      ltp_system_sleep_ns(100_000)
+    }
+    guard !isHostDriven || enterDriving(orTakingOver: true) else { return LTP_ERROR_IN_USE }
+    return LTP_OK
+  }
+
+  /// Nobody is in a call with a lane. Under the mutex: the writer gives lanes' memory back meanwhile.
+  private var lanesAreEmpty: Bool {
+    withControlMutex {
+      for lane in state.pointee.lanes where !Gate(of: lane.memory).isEmpty { return false }
+      return true
+    }
+  }
+
+  /// Drains, and says what did not become durable. Nobody is in the core.
+  private func end(error: UnsafeMutablePointer<ltp_error>?) -> Int32 {
+    let progress = state.pointee.progress
+    stop(drain: true)
+    let failure = progress.pointee.failure.load(ordering: .acquiring)
+    let sealed = progress.pointee.sealedBlocks.load(ordering: .acquiring)
+    let durable = progress.pointee.durableBlocks.load(ordering: .acquiring)
+    let code = progress.pointee.failureCode.load(ordering: .relaxed)
+    var result = LTP_OK
+    if failure != LTP_OK {
+      result = failure
+    } else if durable < sealed || !state.pointee.writer.pointee.isFinished {
+      result = progress.pointee.hindrance.load(ordering: .acquiring)
+      if result == LTP_OK { result = LTP_ERROR_TRACE_IO }
+    }
+    takeDown(releasingPage: true)
+    guard result != LTP_OK else { return report(error, LTP_OK) }
+    return report(
+      error, result, code: code, block: durable,
+      text: "closed, but records from this block on are not durable")
+  }
+
+  /// Gives everything back. The threads have ended.
+  func takeDown(releasingPage: Bool) {
+    for index in 0..<LaneTable.lanesMax {
+      if let lane = state.pointee.lanes.lane(index) { reclaim(lane, at: index) }
+    }
+    // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
+    let writer = state.pointee.writer
+    writer.pointee.closeFiles()
+    writer.pointee.giveBack()
+    writer.deinitialize(count: 1)
+    writer.deallocate()
+    ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.stagingBytes)
+    if releasingPage { state.pointee.page?.release() }
+    state.pointee.gate.give()
+  }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handles: which one is good, who is in a call with it, and who closes it. The words are ltp_system.h's.
+
+import CLTP
+import CLTPSystem
+import LTPAdmission
+
+/// A handle's gate: copies refer to the same one. It outlives the handle's memory.
+struct Gate {
+  enum Kind: Int32 {
+    case lane = 0
+    case core = 1
+    case page = 2
+  }
+
+  private let pointer: OpaquePointer
+
+  private init(_ pointer: OpaquePointer) { self.pointer = pointer }
+
+  /// Zeroed memory under a new handle, which is good once the gate is opened. Nil: there is no memory.
+  init?(_ kind: Kind, bytes: Int) {
+    guard let pointer = ltp_system_gate_take(kind.rawValue, bytes) else { return nil }
+    self.pointer = pointer
+  }
+
+  /// The gate of memory whose handle is good, or was and has not been given back.
+  init(of memory: UnsafeMutableRawPointer) {
+    pointer = memory.assumingMemoryBound(to: ltp_system_handle_head.self).pointee.gate
+  }
+
+  var memory: UnsafeMutableRawPointer { ltp_system_gate_memory(pointer) }
+  var handle: OpaquePointer { OpaquePointer(ltp_system_gate_handle(pointer)) }
+
+  func open() { ltp_system_gate_open(pointer) }
+
+  /// Discards the memory. Nobody is in a call, and the handle is never good again.
+  func give() { ltp_system_gate_give(pointer) }
+
+  // MARK: Calls
+
+  /// Begins a call, which `leave` ends.
+  static func enter(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
+    try found(kind, handle, ltp_system_gate_enter)
+  }
+
+  func leave() { ltp_system_gate_leave(pointer) }
+
+  // MARK: Closing
+
+  /// Begins to close: one thread does at a time. Others may still enter.
+  static func claim(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
+    try found(kind, handle, ltp_system_gate_claim)
+  }
+
+  /// Begins to close where nobody is in a call, and lets nobody in.
+  static func claimEmpty(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
+    try found(kind, handle, ltp_system_gate_claim_empty)
+  }
+
+  /// Closes no more; the gate is open.
+  func unclaim() { ltp_system_gate_unclaim(pointer) }
+
+  /// Nobody enters any more.
+  func shut() { ltp_system_gate_shut(pointer) }
+  func reopen() { ltp_system_gate_reopen(pointer) }
+  var isShut: Bool { ltp_system_gate_is_shut(pointer) != 0 }
+
+  /// Shuts the gate and takes the handle's mark away.
+  func hide() {
+    shut()
+    ltp_system_gate_hide(pointer)
+  }
+
+  var isEmpty: Bool { ltp_system_gate_users(pointer) == 0 }
+
+  /// Waits until whoever is in a call has left a shut gate.
+  func waitUntilEmpty() {
+    while !isEmpty { ltp_system_gate_wait(pointer, 100_000_000) }
+  }
+
+  private static func found(
+    _ kind: Kind, _ handle: OpaquePointer?,
+    _ step: (Int32, UnsafeRawPointer?, UnsafeMutablePointer<OpaquePointer?>?) -> Int32
+  ) throws(HandleFault) -> Gate {
+    var gate: OpaquePointer?
+    let result = step(kind.rawValue, handle.map { UnsafeRawPointer($0) }, &gate)
+    guard result == 0, let gate else { throw HandleFault(result) }
+    return Gate(gate)
+  }
+}
+
+/// Why a handle cannot be used.
+enum HandleFault: Error {
+  case bad
+  case closing
+  case inUse
+
+  fileprivate init(_ result: Int32) {
+    switch result {
+    case -LTP_SYSTEM_ESHUTDOWN: self = .closing
+    case -LTP_SYSTEM_EBUSY: self = .inUse
+    default: self = .bad
+    }
+  }
+
+  var status: Int32 {
+    switch self {
+    case .bad: LTP_ERROR_BAD_HANDLE
+    case .closing: LTP_ERROR_CLOSING
+    case .inUse: LTP_ERROR_IN_USE
+    }
+  }
+}
+
+/// Calls `body` with the core of a handle, which stays open meanwhile, or returns the status that says why not.
+func withCore(_ handle: OpaquePointer?, _ body: (Core) -> Int32) -> Int32 {
+  let gate: Gate
+  do throws(HandleFault) { gate = try .enter(.core, handle) } catch { return error.status }
+  defer { gate.leave() }
+  return body(Core(gate))
+}
+
+/// The same where the caller wants to be told in words.
+func withCore<Details: ErrorDetails>(
+  _ handle: OpaquePointer?, _ details: UnsafeMutablePointer<Details>?, _ body: (Core) -> Int32
+) -> Int32 {
+  let gate: Gate
+  do throws(HandleFault) { gate = try .enter(.core, handle) } catch {
+    return Details.report(details, error.status)
+  }
+  defer { gate.leave() }
+  return body(Core(gate))
+}
