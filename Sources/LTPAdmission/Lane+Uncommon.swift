@@ -3,6 +3,7 @@
 // denials without a record.
 
 public import CLTP
+import CLTPSystem
 import LTPFrames
 import LTPRecords
 import Synchronization
@@ -15,7 +16,20 @@ extension Lane {
   @usableFromInline
   func admitUncommon(_ frame: UnsafeRawPointer?, available: Int) -> Verdict {
     guard isSettled || settle() else { return denyUnrecorded() }
-    guard let frame, RouteRequestView.isWellFormed(frame, available: available) else {
+    guard let frame, available > 0 else { return denyMalformed(frame, available: available) }
+    // From a copy: what the check knows of the frame's length must still hold where its second line is read, though the
+    // caller's memory may change. No request is longer.
+    var copy = ltp_long_request()
+    let count = min(available, MemoryLayout<ltp_long_request>.size)
+    return withUnsafeMutableBytes(of: &copy) { bytes in
+      ltp_system_copy(bytes.baseAddress!, frame, count)
+      return admitSettled(bytes.baseAddress!, available: count)
+    }
+  }
+
+  /// The same with the lane up to date, for a frame that does not change.
+  private func admitSettled(_ frame: UnsafeRawPointer, available: Int) -> Verdict {
+    guard RouteRequestView.isWellFormed(frame, available: available) else {
       return denyMalformed(frame, available: available)
     }
     let request = RouteRequestView(checked: frame)

@@ -385,6 +385,33 @@ static void paths(void) {
   CHECK_EQUAL(error.system_error, ENAMETOOLONG);
 }
 
+/* A header that says now one line, now two, of a frame behind whose one line nothing may be read. */
+static void no_byte_behind_a_frame_is_read(void) {
+  long page = sysconf(_SC_PAGESIZE);
+  uint8_t *base = mmap(NULL, (size_t)page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(base != MAP_FAILED);
+  REQUIRE_EQUAL(mprotect(base + page, (size_t)page, PROT_NONE), 0);
+  ltp_core_options options = small_options(new_directory());
+  options.retain_segments = 2;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core);
+  ltp_route_request asked = request(1, 1, CLASS_READ);
+  ltp_frame_header one_line = asked.header, two_lines = asked.header;
+  two_lines.flags = LTP_REQUEST_REPLAY;
+  two_lines.size_bytes = sizeof(ltp_long_request);
+  uint8_t *frame = base + page - sizeof asked;
+  memcpy(frame, &asked, sizeof asked);
+  struct flipper flipper;
+  start(&flipper, frame, &one_line, &two_lines);
+  for (int round = 0; round < 1000000; round++) {
+    ltp_admit(lane, frame, sizeof asked);
+    ltp_frame_check(frame, sizeof asked, NULL);
+  }
+  stop(&flipper);
+  CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+  close_core(core);
+}
+
 static const struct test tests[] = {
   {"a policy that changes while it is loaded: no critical EXECUTE in FAILED", no_critical_execute_is_loaded},
   {"a policy that changes while it is loaded: no byte out of range", no_byte_outside_is_loaded},
@@ -402,6 +429,7 @@ static const struct test tests[] = {
   {"a verdict that changes between its fields", a_response_is_of_one_verdict},
   {"a size that changes after it was checked", a_size_is_read_once},
   {"paths, up to a guard page and too long", paths},
+  {"a frame that changes while it is decided: nothing behind it is read", no_byte_behind_a_frame_is_read},
   {NULL, NULL},
 };
 const struct suite suite_torn = {"torn", tests};
