@@ -234,9 +234,9 @@ static void ends_of_numbers(void) {
   entry->word = bytes->word = last;
   CHECK_EQUAL(reading_of(page).to, LTP_STATE_DEGRADED);
   ltp_transition change = transition(LTP_STATE_FAILED);
-  uint32_t epoch = 0;
-  CHECK_EQUAL(ltp_page_publish(page, &change, &epoch), LTP_OK);
-  CHECK_EQUAL(epoch, 1);
+  uint32_t first = 0;
+  CHECK_EQUAL(ltp_page_publish(page, &change, &first), LTP_OK);
+  CHECK_EQUAL(first, 1);
   CHECK_EQUAL(reading_of(page).to, LTP_STATE_FAILED);
   munmap(bytes, LTP_PAGE_BYTES);
   ltp_lane_close(lane);
