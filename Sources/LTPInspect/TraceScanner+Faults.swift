@@ -33,13 +33,18 @@ extension TraceScanner {
       dirty == nil ? .zeros : .bytes, segment, isSealed: visitor.isSealed, isLast: isLast,
       hasBlocks: hasBlocks)
     if let dirty {
+      let isBlock = dirty == offset && startsBlock(used)
       let text =
-        visitor.isSealed
-        ? "the segment is sealed, but a byte after its last block is not zero"
-        : "no block starts here, but there are other bytes from offset \(dirty) on"
+        if isBlock {
+          "a block follows the segment's SEALED record"
+        } else if visitor.isSealed {
+          "the segment is sealed, but a byte after its last block is not zero"
+        } else {
+          "no block starts here, but there are other bytes from offset \(dirty) on"
+        }
       let place = Place(
         segment: segment, offset: visitor.isSealed ? dirty : offset, block: position?.blockIndex)
-      _ = try breakOff(&found, text, at: place, from: offset, used: &used)
+      _ = try breakOff(&found, isBlock ? .segment : .chain, text, at: place, from: offset, used: &used)
       return
     }
     // Behind a broken place the end says nothing new.
@@ -74,15 +79,20 @@ extension TraceScanner {
     if fault.kind == .hashing { throw InspectFailure("no memory to hash the blocks of \(directory.path)") }
     var found = findings(
       .fault(fault.kind), segment, isSealed: visitor.isSealed, isLast: isLast, hasBlocks: hasBlocks)
-    found.isHashedInItsVersion = fault.kind == .version && header.agreesWithHash
+    if fault.kind == .version { found.versionEvidence = header.versionEvidence }
     let text = "\(fault.text)\(difference(fault, header, used: used, segment))"
     let place = Place(segment: segment, offset: offset + UInt64(fault.offset), block: position?.blockIndex)
-    let verdict = try breakOff(&found, text, at: place, from: offset, used: &used)
+    let verdict = try breakOff(&found, .chain, text, at: place, from: offset, used: &used)
     guard verdict != .version else {
       throw InspectFailure(
         "\(directory.path) was written in version \(version) of the format, and this tool knows version "
           + "\(LTP_TRACE_VERSION); use the tool that came with the writer")
     }
+  }
+
+  private func startsBlock(_ used: Int) -> Bool {
+    stream.count - used >= Int(LTP_BLOCK_HEADER_BYTES)
+      && (try? BlockHeader(stream.base + used).checkShape()) != nil
   }
 
   /// What the table asks. A lone first segment that holds no block of the log may still be named by the watermark.
@@ -93,13 +103,13 @@ extension TraceScanner {
     if next == nil, isLast, segment == 0, result.isWhole, case .read = watermark { next = 0 }
     return SegmentFindings(
       end: end, hasBlocks: hasBlocks, isSealed: isSealed, isLast: isLast,
-      isFirstBlock: result.blockCount == 0,
-      isHashedInItsVersion: false, nextBlock: next, watermark: reading)
+      isFirstBlock: result.blockCount == 0, nextBlock: next, watermark: reading)
   }
 
   /// Something that is not the next block follows: a write under way, a torn tail, or damage to what was durable.
   private func breakOff(
-    _ found: inout SegmentFindings, _ text: String, at place: Place, from offset: UInt64, used: inout Int
+    _ found: inout SegmentFindings, _ kind: Violation.Kind, _ text: String, at place: Place,
+    from offset: UInt64, used: inout Int
   ) throws(InspectFailure) -> SegmentVerdict {
     let segment = place.segment
     if !result.isLive, found.isLast { result.isLive = directory.isLocked(segment: segment) }
@@ -125,7 +135,7 @@ extension TraceScanner {
     case .foreign where found.watermark == .ofAnotherLog: addForeignWatermark()
     case .goesOn, .corrupt, .foreign:
       findings.add(
-        .chain, at: place, found.wasDurable && found.isLast ? "\(text), where the trace was durable" : text)
+        kind, at: place, found.wasDurable && found.isLast ? "\(text), where the trace was durable" : text)
     }
     giveUp()
     return verdict

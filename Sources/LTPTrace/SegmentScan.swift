@@ -31,8 +31,8 @@ struct SegmentScan {
   var isSealed = false
   /// Why the scan stopped, unless it was at the end of the file.
   var fault: BlockFault?
-  /// With a fault of the version: the header is whole by its own hash.
-  var isHashedInItsVersion = false
+  /// With a fault of the version.
+  var versionEvidence = VersionEvidence.none
 
   init(position: ChainPosition?, facts: LogFacts) {
     self.position = position
@@ -56,7 +56,7 @@ struct SegmentScan {
         // That says nothing of the block, so nothing may follow from it.
         if error.kind == .hashing { throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM) }
         fault = error
-        isHashedInItsVersion = error.kind == .version && header.agreesWithHash
+        if error.kind == .version { versionEvidence = header.versionEvidence }
         return
       }
       take(header)
@@ -86,7 +86,7 @@ struct SegmentScan {
     }
     return SegmentFindings(
       end: end, hasBlocks: blocks > 0, isSealed: isSealed, isLast: isLast, isFirstBlock: isFirstBlock,
-      isHashedInItsVersion: isHashedInItsVersion, nextBlock: position?.blockIndex, watermark: watermark,
+      versionEvidence: versionEvidence, nextBlock: position?.blockIndex, watermark: watermark,
       claimedBlocks: facts.durableBlocks)
   }
 

@@ -39,6 +39,15 @@ public enum WatermarkReading: Equatable, Sendable {
   case blocks(UInt64)
 }
 
+/// Why a block may be one of another version, and not damage.
+public enum VersionEvidence: Equatable, Sendable {
+  case none
+  /// Its header has the shape of one.
+  case shape
+  /// It agrees with its own hash.
+  case hash
+}
+
 /// A segment, as far as its blocks are whole and in their place.
 public struct SegmentFindings: Equatable, Sendable {
   public var end: SegmentEnd
@@ -49,8 +58,8 @@ public struct SegmentFindings: Equatable, Sendable {
   public var isLast: Bool
   /// No block of this log has been read before, in this segment or in an earlier one.
   public var isFirstBlock: Bool
-  /// With `.fault(.version)`: the header is whole by its own hash.
-  public var isHashedInItsVersion: Bool
+  /// With `.fault(.version)`.
+  public var versionEvidence: VersionEvidence
   /// Index of the block that belongs at the end. nil: neither a block nor the watermark says which log this is.
   public var nextBlock: UInt64?
   public var watermark: WatermarkReading
@@ -59,14 +68,15 @@ public struct SegmentFindings: Equatable, Sendable {
 
   public init(
     end: SegmentEnd, hasBlocks: Bool, isSealed: Bool, isLast: Bool, isFirstBlock: Bool,
-    isHashedInItsVersion: Bool, nextBlock: UInt64?, watermark: WatermarkReading, claimedBlocks: UInt64 = 0
+    versionEvidence: VersionEvidence = .none, nextBlock: UInt64?, watermark: WatermarkReading,
+    claimedBlocks: UInt64 = 0
   ) {
     self.end = end
     self.hasBlocks = hasBlocks
     self.isSealed = isSealed
     self.isLast = isLast
     self.isFirstBlock = isFirstBlock
-    self.isHashedInItsVersion = isHashedInItsVersion
+    self.versionEvidence = versionEvidence
     self.nextBlock = nextBlock
     self.watermark = watermark
     self.claimedBlocks = claimedBlocks
@@ -124,12 +134,16 @@ public enum SegmentVerdict: Equatable, Sendable {
 
   private static func isOfAnotherVersion(_ found: SegmentFindings) -> Bool {
     guard found.end == .fault(.version), found.isFirstBlock else { return false }
-    if found.isHashedInItsVersion { return true }
-    // Another version may hash in another way. But a torn block can look like that, and so can a changed byte: the rest
-    // of such a log would tell, if there were more of it than one segment.
-    guard found.isLast else { return false }
-    if case .blocks = found.watermark { return found.wasDurable }
-    return true
+    switch found.versionEvidence {
+    case .none: return false
+    case .hash: return true
+    case .shape:
+      // Another version may hash in another way. But a torn block can look like that, and so can a changed byte: the rest
+      // of such a log would tell, if there were more of it than one segment.
+      guard found.isLast else { return false }
+      if case .blocks = found.watermark { return found.wasDurable }
+      return true
+    }
   }
 
   private static func ofEarlier(_ found: SegmentFindings) -> SegmentVerdict {
@@ -171,6 +185,14 @@ extension BlockHeader {
   /// The header agrees with its own hash, whatever else is wrong with it. Needs 256 readable bytes.
   public var agreesWithHash: Bool {
     Digest(of: base, count: Int(LTP_BLOCK_HASHED_BYTES)) == blockHash
+  }
+
+  /// Of a header whose version is not known.
+  public var versionEvidence: VersionEvidence {
+    if agreesWithHash { return .hash }
+    let hasShape =
+      headerBytes == UInt16(LTP_BLOCK_HEADER_BYTES) && sizeBytes == Self.sizeBytes(slotCount: slotCount)
+    return hasShape ? .shape : .none
   }
 
   /// How many blocks this one calls durable, when it lies behind a hole: 0 unless it is whole by its header's hash, of this

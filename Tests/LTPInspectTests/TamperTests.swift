@@ -75,7 +75,7 @@ struct TamperTests {
     // As opening says: the bytes are there, and they are not the block.
     #expect(report.violations.map(\.kind) == [.chain])
     #expect(report.violations[0].message.contains("where the trace was durable"))
-    #expect(report.violations[0].place.offset == UInt64(hole.offset + 192))
+    #expect(report.violations[0].place.offset == UInt64(hole.offset + 300))
   }
 
   @Test("fault 19: a segment that is missing is named")
@@ -93,7 +93,10 @@ struct TamperTests {
   func misplaced() throws {
     func violation(_ change: (TemporaryDirectory) -> Void) throws -> Violation {
       let directory = TemporaryDirectory()
-      GoodTraces.rich().write(to: directory)
+      // The last segment is sealed too, so that another one may follow.
+      let trace = GoodTraces.rich()
+      trace.seal()
+      trace.write(to: directory)
       change(directory)
       return try #require(try Inspector(directory.path).verify().violations.first)
     }
@@ -105,6 +108,11 @@ struct TamperTests {
     #expect(swapped.place.segment == 0 && swapped.message.contains("another segment"))
     let doubled = try violation { $0.copy(TraceBuilder.name(2), TraceBuilder.name(3)) }
     #expect(doubled.place.segment == 3 && doubled.message.contains("another segment"))
+    let behindUse = try violation {
+      $0.write(GoodTraces.rich().segments[2].bytes, to: TraceBuilder.name(2))
+      $0.copy(TraceBuilder.name(2), TraceBuilder.name(3))
+    }
+    #expect(behindUse.place.segment == 2 && behindUse.message.contains("not sealed"))
     let overwritten = try violation { $0.copy(TraceBuilder.name(0), TraceBuilder.name(1)) }
     #expect(overwritten.place.segment == 1 && overwritten.message.contains("another segment"))
     for index in [1, 2] {
