@@ -167,8 +167,7 @@ extension Recovery {
         nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence, word: facts.word,
         numbers: facts.numbers,
         wordGeneration: facts.wordGeneration, policyGeneration: facts.policyGeneration, oldestSegment: oldest,
-        segmentBlocks: 0,
-        segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
+        segmentBlocks: 0, segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
     } catch {
       storage.close(handle)
       throw openFault(error)

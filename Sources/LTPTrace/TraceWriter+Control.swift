@@ -252,10 +252,10 @@ extension TraceWriter where Storage: ~Copyable {
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       if generation > 0, generation <= sealed.generation {
         let index = UInt8(preamble.policySlots)
-        // Of older ones, only what is in force: the smallest segments have no room for four shadows.
+        // Of older ones, only what is in force, or about to be: the smallest segments have no room for four shadows.
         let isCurrent = OrientationWord(rawValue: sealed.word).policySlot == index
         let isSaid =
-          isCurrent
+          isCurrent || generation > sealed.wordGeneration
           ? sayPolicies(slot: index, in: gathering)
           : sayPolicy(slot: index, generation: generation, isShadow: false, in: gathering)
         guard isSaid else { return false }
