@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
+import LTPTrace
 
 extension TraceScanner {
   func checkNeighbours<Visitor: BlockVisitor>(

@@ -18,9 +18,10 @@
 // "Where it was durable": below the watermark, or below what a later block of the segment calls durable.
 
 import CLTP
+package import LTPRecords
 
 /// What follows a segment's last whole block.
-public enum SegmentEnd: Equatable, Sendable {
+package enum SegmentEnd: Equatable, Sendable {
   /// Nothing, or nothing but zeros.
   case zeros
   /// Something that is not looked at as a block: zeros come before it, or the segment is sealed.
@@ -30,7 +31,7 @@ public enum SegmentEnd: Equatable, Sendable {
 }
 
 /// What the file "durable" says.
-public enum WatermarkReading: Equatable, Sendable {
+package enum WatermarkReading: Equatable, Sendable {
   case absent
   /// It says nothing.
   case damaged
@@ -40,7 +41,7 @@ public enum WatermarkReading: Equatable, Sendable {
 }
 
 /// Why a block may be one of another version, and not damage.
-public enum VersionEvidence: Equatable, Sendable {
+package enum VersionEvidence: Equatable, Sendable {
   case none
   /// Its header has the shape of one.
   case shape
@@ -49,24 +50,24 @@ public enum VersionEvidence: Equatable, Sendable {
 }
 
 /// A segment, as far as its blocks are whole and in their place.
-public struct SegmentFindings: Equatable, Sendable {
-  public var end: SegmentEnd
+package struct SegmentFindings: Equatable, Sendable {
+  package var end: SegmentEnd
   /// There is a whole block before the end.
-  public var hasBlocks: Bool
+  package var hasBlocks: Bool
   /// The last whole block says that the segment is full.
-  public var isSealed: Bool
-  public var isLast: Bool
+  package var isSealed: Bool
+  package var isLast: Bool
   /// No block of this log has been read before, in this segment or in an earlier one.
-  public var isFirstBlock: Bool
+  package var isFirstBlock: Bool
   /// With `.fault(.version)`.
-  public var versionEvidence: VersionEvidence
+  package var versionEvidence: VersionEvidence
   /// Index of the block that belongs at the end. nil: neither a block nor the watermark says which log this is.
-  public var nextBlock: UInt64?
-  public var watermark: WatermarkReading
+  package var nextBlock: UInt64?
+  package var watermark: WatermarkReading
   /// The most that a block of this log behind the end calls durable.
-  public var claimedBlocks: UInt64
+  package var claimedBlocks: UInt64
 
-  public init(
+  package init(
     end: SegmentEnd, hasBlocks: Bool, isSealed: Bool, isLast: Bool, isFirstBlock: Bool,
     versionEvidence: VersionEvidence = .none, nextBlock: UInt64?, watermark: WatermarkReading,
     claimedBlocks: UInt64 = 0
@@ -83,14 +84,14 @@ public struct SegmentFindings: Equatable, Sendable {
   }
 
   /// The block that belongs at the end was on disk once.
-  public var wasDurable: Bool {
+  package var wasDurable: Bool {
     let next = nextBlock ?? 0
     if case .blocks(let acknowledged) = watermark, next < acknowledged { return true }
     return next < claimedBlocks
   }
 }
 
-public enum SegmentVerdict: Equatable, Sendable {
+package enum SegmentVerdict: Equatable, Sendable {
   /// The log goes on after the segment's last block.
   case goesOn
   /// What follows was never acknowledged: a copy is kept, and it is cut.
@@ -104,7 +105,7 @@ public enum SegmentVerdict: Equatable, Sendable {
   case version
 
   /// What opening such a log gives.
-  public var status: Int32 {
+  package var status: Int32 {
     switch self {
     case .goesOn, .tornTail: LTP_OK
     case .lost: LTP_ERROR_TRACE_LOST
@@ -114,7 +115,7 @@ public enum SegmentVerdict: Equatable, Sendable {
     }
   }
 
-  public static func of(_ found: SegmentFindings) -> SegmentVerdict {
+  package static func of(_ found: SegmentFindings) -> SegmentVerdict {
     // Only the last segment: a fault in an earlier one says more, and comes first.
     if found.isLast, found.watermark == .ofAnotherLog { return .foreign }
     if isOfAnotherVersion(found) { return .version }
@@ -122,7 +123,7 @@ public enum SegmentVerdict: Equatable, Sendable {
   }
 
   /// Of a directory without segments.
-  public static func withoutSegments(_ watermark: WatermarkReading) -> SegmentVerdict {
+  package static func withoutSegments(_ watermark: WatermarkReading) -> SegmentVerdict {
     switch watermark {
     case .absent, .blocks(0): .goesOn
     case .blocks: .lost
@@ -183,12 +184,12 @@ public enum SegmentVerdict: Equatable, Sendable {
 
 extension BlockHeader {
   /// The header agrees with its own hash, whatever else is wrong with it. Needs 256 readable bytes.
-  public var agreesWithHash: Bool {
-    Digest(of: base, count: Int(LTP_BLOCK_HASHED_BYTES)) == blockHash
+  package var agreesWithHash: Bool {
+    Digest(of: base, count: LTP_AT_block_header_block_hash) == blockHash
   }
 
   /// Of a header whose version is not known.
-  public var versionEvidence: VersionEvidence {
+  package var versionEvidence: VersionEvidence {
     if agreesWithHash { return .hash }
     let hasShape =
       headerBytes == UInt16(LTP_BLOCK_HEADER_BYTES) && sizeBytes == Self.sizeBytes(slotCount: slotCount)
@@ -197,7 +198,7 @@ extension BlockHeader {
 
   /// How many blocks this one calls durable, when it lies behind a hole: 0 unless it is whole by its header's hash, of this
   /// log and segment, and comes after the hole. Needs 256 readable bytes.
-  public func durableClaim(log: LogID, segment: UInt64, hole: UInt64) -> UInt64 {
+  package func durableClaim(log: LogID, segment: UInt64, hole: UInt64) -> UInt64 {
     guard magic == LTP_BLOCK_MAGIC, logID == log, segmentIndex == segment, blockIndex >= hole else {
       return 0
     }

@@ -3,6 +3,7 @@
 
 import CLTP
 import Foundation
+import LTPRecords
 import LTPTestSupport
 import Testing
 

@@ -4,7 +4,9 @@
 // reads the tail only.
 
 import CLTP
+import LTPRecords
 import LTPTrace
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect
@@ -52,8 +54,9 @@ struct PreviousHashTests {
       let offset = place.lane == LTP_CONTROL_LANE ? 4 : 16
       body.storeBytes(
         of: body.load(fromByteOffset: offset, as: UInt8.self) ^ 1, toByteOffset: offset, as: UInt8.self)
-      Digest(of: body, count: BlockHeader(block).bodyBytes)!.store(to: block + 192)
-      Digest(of: block, count: Int(LTP_BLOCK_HASHED_BYTES))!.store(to: block + Int(LTP_BLOCK_HASHED_BYTES))
+      Digest(of: body, count: BlockHeader(block).bodyBytes)!.store(to: block + LTP_AT_block_header_body_hash)
+      let hashed = LTP_AT_block_header_block_hash
+      Digest(of: block, count: hashed)!.store(to: block + hashed)
     }
     let directory = TemporaryDirectory()
     trace.write(to: directory, fill: false)
@@ -86,7 +89,7 @@ struct PreviousHashTests {
       let found = try #require(report.violations.first)
       #expect(found.message.contains("the previous hash is not the block's before"))
       #expect(found.place.segment == next.segment && found.place.block == UInt64(test.block + 1))
-      #expect(found.place.offset == UInt64(next.offset + (isKnown ? 160 : 0)))
+      #expect(found.place.offset == UInt64(next.offset + (isKnown ? LTP_AT_block_header_previous_hash : 0)))
     }
   }
 

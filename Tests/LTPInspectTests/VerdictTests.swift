@@ -5,6 +5,8 @@
 import CLTP
 import Foundation
 import LTPAdmission
+import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect

@@ -6,7 +6,7 @@ import CLTP
 import Foundation
 import LTPInspect
 import LTPLibrary
-import Synchronization
+import LTPTestSupport
 import Testing
 
 @Suite(.serialized) struct PolicyLoadTests {
@@ -46,14 +46,14 @@ import Testing
   }
 
   /// Decides until told to stop, with pauses, so that most of the trace is what the loads make of it.
-  private static func decideNow(_ core: CoreHandle, until stop: borrowing Atomic<Bool>) -> Int {
+  private static func decideNow(_ core: CoreHandle, until stop: Flag) -> Int {
     var lane: OpaquePointer?
     guard ltp_lane_open(core.pointer, &lane, nil) == LTP_OK else { return 0 }
     var request = ltp_route_request()
     _ = ltp_frame_init(&request, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, 0)
     request.session_id = 1
     var recorded = 0
-    while !stop.load(ordering: .acquiring) {
+    while !stop.isSet {
       for _ in 0..<100 {
         request.frame_id += 1
         request.action_class = UInt16(request.frame_id % 60)
@@ -70,24 +70,20 @@ import Testing
     "policies are loaded in a loop while segments change: the trace is whole",
     arguments: [(16 << 10, true), (32 << 10, false), (64 << 10, true)])
   func loadsInALoop(_ blockBytes: Int, _ shadows: Bool) throws {
-    let scratch = Scratch()
+    let scratch = TemporaryDirectory()
     let core = try open(scratch.path, blockBytes: UInt32(blockBytes))
-    let stop = Shared()
-    let counts = Counts()
-    let group = DispatchGroup()
-    group.enter()
-    Thread.detachNewThread {
-      counts.add((Self.decideNow(core, until: stop.flag), 0))
-      group.leave()
-    }
+    let stop = Flag()
+    let recorded = Tally()
+    let threads = TestThreads()
+    threads.start { recorded.add(Self.decideNow(core, until: stop)) }
     let loaded = Self.load(core, shadows: shadows)
-    stop.flag.store(true, ordering: .releasing)
-    group.wait()
+    stop.set()
+    threads.join()
     #expect(ltp_core_close(core.pointer, 60_000_000_000, nil) == LTP_OK)
-    #expect(loaded > 0 && counts.recorded > 0)
+    #expect(loaded > 0 && recorded.count > 0)
     let report = try Inspector(scratch.path).verify()
     #expect(report.violations.map(\.text) == [])
-    #expect(report.totals.decisions == UInt64(counts.recorded))
+    #expect(report.totals.decisions == UInt64(recorded.count))
     #expect(report.scan.segmentCount > 4)
     // What opens for writing reads all of it again.
     let again = try open(scratch.path, blockBytes: UInt32(blockBytes))

@@ -6,6 +6,8 @@ import CLTP
 import CLTPSystem
 import Foundation
 import LTPInspect
+import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission

@@ -3,6 +3,7 @@
 // directories, are LTPInspectTests' (VerdictTests).
 
 import CLTP
+import LTPRecords
 import Testing
 
 @testable import LTPTrace
