@@ -4,7 +4,6 @@
 
 import CLTP
 import CLTPSystem
-import Foundation
 import LTPInspect
 import LTPRecords
 import LTPTestSupport
@@ -137,14 +136,11 @@ struct LoadBetweenTests {
 extension Scene {
   /// Puts the log's files into a directory and has them verified.
   func inspect() throws -> InspectReport {
-    let path = NSTemporaryDirectory() + "/ltp-scene-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let directory = TemporaryDirectory()
     for entry in disk.entries {
-      let name = entry.name.withName { String(cString: $0) }
-      try Data(bytes: entry.file.visible, count: entry.file.size).write(
-        to: URL(fileURLWithPath: "\(path)/\(name)"))
+      let content = UnsafeRawBufferPointer(start: entry.file.visible, count: entry.file.size)
+      directory.write([UInt8](content), to: entry.name.withName { String(cString: $0) })
     }
-    return try Inspector(path).verify()
+    return try Inspector(directory.path).verify()
   }
 }
