@@ -5,13 +5,13 @@
 
 import CLTP
 import LTPRecords
-import LTPTrace
 import LTPTestSupport
+import LTPTrace
 import Testing
 
 @testable import LTPInspect
 
-@Suite("a block changed and hashed again")
+@Suite("a block changed and hashed again", .guarded)
 struct PreviousHashTests {
   /// A changed block, and the next one, where it shows.
   struct Case: CustomTestStringConvertible {

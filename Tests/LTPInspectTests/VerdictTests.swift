@@ -101,7 +101,7 @@ enum Answer: Equatable, CustomStringConvertible {
   }
 }
 
-@Suite("one table for opening and for verify")
+@Suite("one table for opening and for verify", .guarded)
 struct VerdictTests {
   /// Four segments of several blocks each; the last is in use. Every block of a lane calls those up to two before it
   /// durable.

@@ -9,7 +9,7 @@ import LTPLibrary
 import LTPTestSupport
 import Testing
 
-@Suite(.serialized) struct PolicyLoadTests {
+@Suite(.serialized, .guarded) struct PolicyLoadTests {
   static let loads = 1500
 
   private func open(_ path: String, blockBytes: UInt32) throws -> CoreHandle {

@@ -12,7 +12,7 @@ import Testing
 @testable import LTPAdmission
 @testable import LTPTrace
 
-@Suite("A policy loaded while a segment begins")
+@Suite("A policy loaded while a segment begins", .guarded)
 struct LoadBetweenTests {
   /// What is loaded, and what was beside the policy before.
   enum Load: CaseIterable, Sendable {

@@ -4,11 +4,12 @@
 
 import CLTP
 import LTPRecords
+import LTPTestSupport
 import Testing
 
 @testable import LTPTrace
 
-@Suite("The table of verdicts")
+@Suite("The table of verdicts", .guarded)
 struct SegmentVerdictTests {
   private static let kinds: [BlockFault.Kind] = [
     .short, .magic, .version, .hashID, .shape, .reserved, .padding, .bodyHash, .blockHash, .log, .blockIndex,
