@@ -23,6 +23,7 @@ public final class TraceDirectory {
   let descriptor: Int32
   /// Segment indices, ascending.
   public private(set) var segments: [UInt64] = []
+  private var hasWatermark = false
   /// Segments that were being prepared (".tmp").
   public private(set) var preparedCount = 0
   /// Copies of torn tails that recovery left ("torn-*").
@@ -40,12 +41,15 @@ public final class TraceDirectory {
           + "its trace to")
     }
     try list()
-    guard !segments.isEmpty else {
-      throw InspectFailure(
-        "\(path) holds no segments (files named like \(SegmentName.text(0))); give the directory that the core "
-          + "writes its trace to")
-    }
+    // A watermark without segments may tell of a loss.
+    guard !segments.isEmpty || hasWatermark else { throw holdsNoSegments }
     segments.sort()
+  }
+
+  var holdsNoSegments: InspectFailure {
+    InspectFailure(
+      "\(path) holds no segments (files named like \(SegmentName.text(0))); give the directory that the core "
+        + "writes its trace to")
   }
 
   deinit {
@@ -66,7 +70,7 @@ public final class TraceDirectory {
         }
         segments.append(index)
       case .prepared, .preparedWatermark: preparedCount += 1
-      case .watermark: break
+      case .watermark: hasWatermark = true
       case .torn: tornCopyCount += 1
       case nil: noteOther(String(cString: entry))
       }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What it means when the next block is not there: the end of the log, a write under way, a torn tail, damage, loss.
-// The same distinctions as recovery's, without touching anything.
+// What it means when the next block is not there: the end of the log, a write under way, a torn tail, damage, loss. The
+// verdict is from the table that recovery asks too; here it is put into words, and nothing is touched.
 
 import CLTP
 import CLTPSystem
 import LTPRecords
+import LTPTrace
 
 extension TraceScanner {
   func checkNeighbours<Visitor: BlockVisitor>(
@@ -20,109 +21,153 @@ extension TraceScanner {
       return
     }
     position = nil
-    unsealed = nil
     visitor.chainResumes()
   }
 
-  /// The blocks of a segment are over, and zeros begin; `dirty` is where something else follows them.
+  /// The blocks of a segment are over at `offset`, and zeros follow, or the seal says so; `dirty` is where something else
+  /// follows.
   func endSegment<Visitor: BlockVisitor>(
-    _ segment: UInt64, at offset: UInt64, dirty: UInt64?, used: inout Int, isLast: Bool, isEmpty: Bool,
+    _ segment: UInt64, at offset: UInt64, dirty: UInt64?, used: inout Int, isLast: Bool, hasBlocks: Bool,
     _ visitor: inout Visitor
   ) throws(InspectFailure) {
-    let block = position?.blockIndex
+    var found = findings(
+      dirty == nil ? .zeros : .bytes, segment, isSealed: visitor.isSealed, isLast: isLast,
+      hasBlocks: hasBlocks)
     if let dirty {
-      if visitor.isSealed {
-        findings.add(
-          .chain, at: Place(segment: segment, offset: dirty, block: block),
-          "the segment is sealed, but a byte after its last block is not zero")
-        giveUp()
-      } else {
-        let text = "no block starts here, but there are other bytes from offset \(dirty) on"
-        try breakTail(segment, offset, text, used: &used, isLast: isLast)
-      }
+      let isBlock = dirty == offset && startsBlock(used)
+      let text =
+        if isBlock {
+          "a block follows the segment's SEALED record"
+        } else if visitor.isSealed {
+          "the segment is sealed, but a byte after its last block is not zero"
+        } else {
+          "no block starts here, but there are other bytes from offset \(dirty) on"
+        }
+      let place = Place(
+        segment: segment, offset: visitor.isSealed ? dirty : offset, block: position?.blockIndex)
+      _ = try breakOff(&found, isBlock ? .segment : .chain, text, at: place, from: offset, used: &used)
       return
     }
-    if visitor.isSealed || !result.isWhole { return }
-    if isEmpty {
-      findings.note("segment \(SegmentName.text(segment)) was prepared, and nothing was written to it")
-    } else {
-      unsealed = Place(segment: segment, offset: offset, block: block)
+    // Behind a broken place the end says nothing new.
+    guard result.isWhole else { return }
+    let place = Place(segment: segment, offset: offset, block: position?.blockIndex)
+    switch SegmentVerdict.of(found) {
+    case .goesOn:
+      if !hasBlocks {
+        findings.note("segment \(SegmentName.text(segment)) was prepared, and nothing was written to it")
+      }
+    case .lost: loseEnd(found, isLast: isLast, at: place)
+    case .foreign: addForeignWatermark()
+    case .corrupt, .tornTail, .version:
+      // Where nothing names the log, there is nothing to judge, and `scan` says so.
+      if isLast { return }
+      findings.add(
+        .segment, at: place,
+        hasBlocks
+          ? "the segment is not sealed, but there is a next one"
+          : "the segment is empty, but there is a next one")
+      giveUp()
     }
   }
 
   /// The block at `offset` is not the one that belongs there.
   func breakChain<Visitor: BlockVisitor>(
-    _ fault: BlockFault, segment: UInt64, offset: UInt64, used: inout Int, isLast: Bool,
+    _ fault: BlockFault, segment: UInt64, offset: UInt64, used: inout Int, isLast: Bool, hasBlocks: Bool,
     _ visitor: inout Visitor
   ) throws(InspectFailure) {
     let header = BlockHeader(stream.base + used)
-    if fault.kind == .version, result.blockCount == 0,
-      Digest(of: header.base, count: Int(LTP_BLOCK_HASHED_BYTES)) == header.blockHash
-    {
-      throw InspectFailure(
-        "\(directory.path) was written in version \(header.version) of the format, and this tool knows version "
-          + "\(LTP_TRACE_VERSION); use the tool that came with the writer")
-    }
+    let version = header.version
+    if fault.kind == .hashing { throw InspectFailure("no memory to hash the blocks of \(directory.path)") }
+    var found = findings(
+      .fault(fault.kind), segment, isSealed: visitor.isSealed, isLast: isLast, hasBlocks: hasBlocks)
+    if fault.kind == .version { found.versionEvidence = header.versionEvidence }
     let text = "\(fault.text)\(difference(fault, header, used: used, segment))"
     let place = Place(segment: segment, offset: offset + UInt64(fault.offset), block: position?.blockIndex)
-    // A whole block of another log or segment has been put there; no crash leaves it.
-    let isPlanted = fault.kind == .log || fault.kind == .segmentIndex && offset == 0
-    if isLast, !isPlanted, !visitor.isSealed, position != nil {
-      let detail = "\(text) (at offset \(place.offset))"
-      try breakTail(segment, offset, detail, used: &used, isLast: isLast)
-    } else {
-      findings.add(.chain, at: place, text)
-      giveUp()
+    let verdict = try breakOff(&found, .chain, text, at: place, from: offset, used: &used)
+    guard verdict != .version else {
+      throw InspectFailure(
+        "\(directory.path) was written in version \(version) of the format, and this tool knows version "
+          + "\(LTP_TRACE_VERSION); use the tool that came with the writer")
     }
   }
 
-  /// Something that is not the next block follows in an unsealed segment: a write under way, a torn tail, or
-  /// damage to what was durable.
-  private func breakTail(
-    _ segment: UInt64, _ offset: UInt64, _ text: String, used: inout Int, isLast: Bool
-  ) throws(InspectFailure) {
-    let place = Place(segment: segment, offset: offset, block: position?.blockIndex)
-    if !result.isLive, isLast { result.isLive = directory.isLocked(segment: segment) }
-    let next = position?.blockIndex ?? 0
-    var isDurable = acknowledged > next
-    if isLast, !isDurable, !result.isLive, !salvages {
-      isDurable = try durableBlocksBehind(&used, from: offset, segment) > next
+  private func startsBlock(_ used: Int) -> Bool {
+    stream.count - used >= Int(LTP_BLOCK_HEADER_BYTES)
+      && (try? BlockHeader(stream.base + used).checkShape()) != nil
+  }
+
+  /// What the table asks. A lone first segment that holds no block of the log may still be named by the watermark.
+  private func findings(
+    _ end: SegmentEnd, _ segment: UInt64, isSealed: Bool, isLast: Bool, hasBlocks: Bool
+  ) -> SegmentFindings {
+    var next = position?.blockIndex
+    if next == nil, isLast, segment == 0, result.isWhole, case .read = watermark { next = 0 }
+    return SegmentFindings(
+      end: end, hasBlocks: hasBlocks, isSealed: isSealed, isLast: isLast,
+      isFirstBlock: result.blockCount == 0, nextBlock: next, watermark: reading)
+  }
+
+  /// Something that is not the next block follows: a write under way, a torn tail, or damage to what was durable.
+  private func breakOff(
+    _ found: inout SegmentFindings, _ kind: Violation.Kind, _ text: String, at place: Place,
+    from offset: UInt64, used: inout Int
+  ) throws(InspectFailure) -> SegmentVerdict {
+    let segment = place.segment
+    if !result.isLive, found.isLast { result.isLive = directory.isLocked(segment: segment) }
+    // Behind a place where the tool goes on, it comes by those blocks anyway.
+    if found.isLast, !found.wasDurable, !result.isLive, !salvages, let next = found.nextBlock {
+      found.claimedBlocks = try durableBlocksBehind(&used, from: offset, segment, hole: next)
     }
-    if isLast, result.isLive, !isDurable {
+    let verdict = SegmentVerdict.of(found)
+    if verdict == .tornTail, result.isLive {
       findings.note("\(place.text): a write is in progress (the log is open in another process)")
       stopped = true
-      return
+      return verdict
     }
-    if isDurable {
-      findings.add(.lost, at: place, "\(text), where the trace was durable")
-    } else if isLast {
+    switch verdict {
+    case .version: return verdict
+    case .tornTail:
       result.hasTornTail = true
+      let detail = place.offset == offset ? text : "\(text) (at offset \(place.offset))"
       findings.add(
-        .tornTail, at: place,
-        "torn tail: \(text); the next open for writing will cut it here and keep a copy beside it")
-    } else {
-      findings.add(.chain, at: place, text)
+        .tornTail, at: Place(segment: segment, offset: offset, block: place.block),
+        "torn tail: \(detail); the next open for writing will cut it here and keep a copy beside it")
+    case .lost: findings.add(.lost, at: place, "\(text), where the trace was durable")
+    case .foreign where found.watermark == .ofAnotherLog: addForeignWatermark()
+    case .goesOn, .corrupt, .foreign:
+      findings.add(
+        kind, at: place, found.wasDurable && found.isLast ? "\(text), where the trace was durable" : text)
     }
     giveUp()
+    return verdict
+  }
+
+  private func loseEnd(_ found: SegmentFindings, isLast: Bool, at place: Place) {
+    guard case .blocks(let acknowledged) = found.watermark else { return }
+    let next = found.nextBlock ?? 0
+    findings.add(
+      .lost, at: Place(segment: place.segment, offset: place.offset, block: next),
+      isLast
+        ? "blocks \(next) to \(acknowledged - 1) were acknowledged as durable and are not there"
+        : "the segment is empty, but there is a next one, and blocks up to \(acknowledged - 1) were acknowledged as "
+          + "durable")
+    result.isWhole = false
+    if !isLast { giveUp() }
   }
 
   /// The most that a later block of this log, right by its own hash, says was durable when it was sealed. Reads
   /// the segment to its end.
   private func durableBlocksBehind(
-    _ used: inout Int, from: UInt64, _ segment: UInt64
+    _ used: inout Int, from: UInt64, _ segment: UInt64, hole: UInt64
   ) throws(InspectFailure) -> UInt64 {
     let page = Int(LTP_TRACE_PAGE_BYTES)
+    guard let log = name else { return 0 }
     var most: UInt64 = 0
     used = max(0, (Int(from) + page) / page * page - stream.offset)
     while true {
-      while used + page <= stream.count {
+      while used + Int(LTP_BLOCK_HEADER_BYTES) <= stream.count {
         let header = BlockHeader(stream.base + used)
-        if header.magic == LTP_BLOCK_MAGIC, header.logID == log, header.segmentIndex == segment,
-          (try? header.checkShape()) != nil,
-          Digest(of: header.base, count: Int(LTP_BLOCK_HASHED_BYTES)) == header.blockHash
-        {
-          most = max(most, header.durableBlocks)
-        }
+        most = max(most, header.durableClaim(log: log, segment: segment, hole: hole))
         used += page
       }
       if stream.isAtEnd { return most }
@@ -138,35 +183,57 @@ extension TraceScanner {
     if !salvages { stopped = true }
   }
 
-  /// Blocks that the watermark says are durable; 0 when it says nothing about this log.
-  private var acknowledged: UInt64 {
-    guard case .read(let mark) = watermark, mark.logID == log else { return 0 }
-    return mark.durableBlocks
+  /// The log's name, by a block or else by the watermark.
+  private var name: LogID? {
+    if let log { return log }
+    guard case .read(let mark) = watermark else { return nil }
+    return mark.logID
   }
 
-  func checkWatermark() {
+  private var reading: WatermarkReading {
     switch watermark {
+    case .absent: .absent
+    case .damaged: .damaged
+    case .read(let mark): log == nil || mark.logID == log ? .blocks(mark.durableBlocks) : .ofAnotherLog
+    }
+  }
+
+  /// A directory without segments, but with a watermark.
+  func judgeNoSegments() throws(InspectFailure) {
+    let place = Place(segment: 0, offset: 0, block: 0)
+    switch SegmentVerdict.withoutSegments(reading) {
+    case .lost:
+      guard case .blocks(let acknowledged) = reading else { return }
+      findings.add(
+        .lost, at: place,
+        "no segment is left, and blocks 0 to \(acknowledged - 1) were acknowledged as durable")
+    case .corrupt, .foreign, .version, .tornTail:
+      findings.add(
+        .watermark, at: place, "the file \"\(LTP_WATERMARK_NAME)\" is damaged, and no segment is left")
+    case .goesOn: throw directory.holdsNoSegments
+    }
+    result.isWhole = false
+  }
+
+  private func addForeignWatermark() {
+    guard case .read(let mark) = watermark, !isForeignWatermarkKnown else { return }
+    isForeignWatermarkKnown = true
+    findings.add(
+      .watermark, at: Place(segment: result.lastSegment, offset: result.endOffset),
+      "the file \"\(LTP_WATERMARK_NAME)\" is of log \(hexadecimal(mark.logID)), not of this one")
+  }
+
+  func noteWatermark() {
+    switch reading {
     case .absent:
       findings.note("there is no file \"\(LTP_WATERMARK_NAME)\": loss of acknowledged records cannot be told")
-    case .damaged(let why):
+    case .damaged:
+      guard case .damaged(let why) = watermark else { return }
       // A power loss while it was written can leave that, and recovery goes on without its word.
       findings.note(
         "the file \"\(LTP_WATERMARK_NAME)\" is damaged (\(why)): loss of acknowledged records cannot be told")
-    case .read(let mark):
-      guard let log else { return }
-      guard mark.logID == log else {
-        findings.add(
-          .watermark, at: Place(segment: result.lastSegment, offset: result.endOffset),
-          "the file \"\(LTP_WATERMARK_NAME)\" is of log \(hexadecimal(mark.logID)), not of this one")
-        return
-      }
-      result.acknowledgedBlocks = mark.durableBlocks
-      let next = position?.blockIndex ?? 0
-      guard result.isWhole, next < mark.durableBlocks else { return }
-      findings.add(
-        .lost, at: Place(segment: result.lastSegment, offset: result.endOffset, block: next),
-        "blocks \(next) to \(mark.durableBlocks - 1) were acknowledged as durable and are not there")
-      result.isWhole = false
+    case .ofAnotherLog: if salvages { addForeignWatermark() }
+    case .blocks(let acknowledged): result.acknowledgedBlocks = acknowledged
     }
   }
 

@@ -64,8 +64,7 @@ final class TraceScanner {
   var watermark: AcknowledgedMark.Reading = .absent
   var log: LogID?
   var stopped = false
-  /// The segment before this one ended without its SEALED record, here.
-  var unsealed: Place?
+  var isForeignWatermarkKnown = false
 
   init(
     _ directory: TraceDirectory, findings: Findings, salvages: Bool, direct: Bool,
@@ -82,8 +81,12 @@ final class TraceScanner {
   func scan<Visitor: BlockVisitor>(_ visitor: inout Visitor) throws(InspectFailure) -> ScanResult {
     // The watermark and the lock first: a writer at work only adds.
     watermark = AcknowledgedMark.read(in: directory)
-    result.isLive = directory.isLocked(segment: directory.segments[directory.segments.count - 1])
-    result.firstSegment = directory.segments[0]
+    guard let first = directory.segments.first, let last = directory.segments.last else {
+      try judgeNoSegments()
+      return result
+    }
+    result.isLive = directory.isLocked(segment: last)
+    result.firstSegment = first
     try reader.start()
     defer { reader.stop() }
     hasher.start()
@@ -98,14 +101,14 @@ final class TraceScanner {
       visitor.segmentBegins(segment)
       result.segmentCount += 1
       result.lastSegment = segment
-      try scanSegment(segment, isLast: ordinal == directory.segments.count - 1, &visitor)
+      try scanSegment(segment, isLast: segment == last, &visitor)
       result.bytesRead += UInt64(stream.offset + stream.count)
       if stopped { break }
     }
     if result.blockCount == 0, findings.violationCount == 0 {
       throw InspectFailure("\(directory.path) holds no block: there is nothing to inspect in it yet")
     }
-    if !result.isCutShort { checkWatermark() }
+    if !result.isCutShort { noteWatermark() }
     return result
   }
 
@@ -120,10 +123,11 @@ final class TraceScanner {
       if stream.count - used < Int(LTP_TRACE_PAGE_BYTES), !stream.isAtEnd { try advance(&used, segment) }
       let available = stream.count - used
       let offset = UInt64(stream.offset + used)
-      if available == 0 || isZeroHere(used) {
+      // A seal ends the segment, whatever follows; behind a broken place, blocks are shown all the same.
+      if available == 0 || isZeroHere(used) || (visitor.isSealed && result.isWhole) {
         let dirty = try firstNonZeroToEnd(&used, segment)
         try endSegment(
-          segment, at: offset, dirty: dirty, used: &used, isLast: isLast, isEmpty: blocksHere == 0, &visitor)
+          segment, at: offset, dirty: dirty, used: &used, isLast: isLast, hasBlocks: blocksHere > 0, &visitor)
         guard let dirty, !stopped else { return }
         try salvage(&used, from: dirty, segment)
         visitor.chainResumes()
@@ -140,7 +144,9 @@ final class TraceScanner {
         try check(BlockHeader(stream.base + used), available: stream.count - used, segment)
       } catch {
         let fault = error
-        try breakChain(fault, segment: segment, offset: offset, used: &used, isLast: isLast, &visitor)
+        try breakChain(
+          fault, segment: segment, offset: offset, used: &used, isLast: isLast, hasBlocks: blocksHere > 0,
+          &visitor)
         if stopped { return }
         try salvage(&used, from: offset + UInt64(LTP_TRACE_PAGE_BYTES), segment)
         visitor.chainResumes()
@@ -182,10 +188,6 @@ final class TraceScanner {
   private func accept<Visitor: BlockVisitor>(
     _ header: BlockHeader, _ segment: UInt64, _ offset: UInt64, _ visitor: inout Visitor
   ) {
-    if let place = unsealed {
-      unsealed = nil
-      findings.add(.segment, at: place, "the segment is not sealed, but the next one has blocks")
-    }
     if log == nil {
       log = header.logID
       result.logID = hexadecimal(header.logID)

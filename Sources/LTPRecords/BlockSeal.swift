@@ -38,8 +38,11 @@ public struct BlockSeal {
   }
 
   /// Writes header, padding and hashes around the body that already lies in `block`, which is aligned to 8. Returns the
-  /// block's hash, or nil when hashing failed.
+  /// block's hash, or nil when hashing failed, or when no reader would take a block of `slotCount` slots; nothing is written
+  /// then.
   public func seal(_ block: UnsafeMutableRawPointer) -> Digest? {
+    let slotCountMax = BlockHeader.slotCountMax(blockBytes: BlockHeader.bytesMax)
+    guard slotCount >= 1, slotCount <= slotCountMax else { return nil }
     let size = BlockHeader.sizeBytes(slotCount: slotCount)
     let bodyBytes = slotCount * Int(LTP_SLOT_BYTES)
     let body = block + Int(LTP_BLOCK_HEADER_BYTES)

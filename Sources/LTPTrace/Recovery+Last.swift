@@ -12,11 +12,6 @@ extension Recovery {
     mark: (logID: LogID, durableBlocks: UInt64)?, _ configuration: TraceConfiguration
   ) throws(TraceOpenFault) -> RecoveredLog {
     var scan = before
-    if scan.position == nil, let mark, index == 0 {
-      // The only segment: its chain starts from nothing, even if its first block never came.
-      scan.position = ChainPosition(
-        logID: mark.logID, segmentIndex: 0, blockIndex: 0, previousHash: Digest())
-    }
     let handle: Int32
     do throws(StorageFault) { handle = try storage.open(.segment(index), create: false) } catch {
       throw openFault(error, segment: index)
@@ -36,22 +31,25 @@ extension Recovery {
     mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
     var garbage: UInt64?
+    var isFirstBlock = false
     var cutBytes: UInt64 = 0
     do throws(StorageFault) {
       guard var reader = SegmentReader(handle: handle, size: try storage.size(handle)) else {
         throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM)
       }
       try scan.run(&reader, segment: index, &storage)
+      isFirstBlock = scan.position == nil
+      if isFirstBlock, let mark, index == 0 {
+        // The only segment: its chain starts from nothing, even if its first block never came.
+        scan.position = ChainPosition(
+          logID: mark.logID, segmentIndex: 0, blockIndex: 0, previousHash: Digest())
+      }
       garbage = try reader.firstNonZeroByte(from: scan.offset, &storage)
-      if garbage != nil { try lookBehind(&reader, &scan, &storage) }
+      if garbage != nil { try lookBehind(&reader, segment: index, &scan, &storage) }
     } catch {
       throw openFault(error, segment: index)
     }
-    try judge(scan, index: index, garbage: garbage, mark: mark)
-    guard let position = scan.position else {
-      throw TraceOpenFault(
-        LTP_ERROR_TRACE_CORRUPT, "the only segment does not begin with a block", segment: index)
-    }
+    let position = try judge(scan, index: index, isFirstBlock: isFirstBlock, garbage: garbage, mark: mark)
     do throws(StorageFault) {
       let size = try storage.size(handle)
       if garbage != nil {
@@ -84,65 +82,35 @@ extension Recovery {
 
   /// Blocks of this log that lie behind the hole know how far it was durable when they were sealed.
   private static func lookBehind<Storage: TraceStorage & ~Copyable>(
-    _ reader: inout SegmentReader, _ scan: inout SegmentScan, _ storage: inout Storage
+    _ reader: inout SegmentReader, segment index: UInt64, _ scan: inout SegmentScan, _ storage: inout Storage
   ) throws(StorageFault) {
     guard let position = scan.position else { return }
     let page = UInt64(LTP_TRACE_PAGE_BYTES)
     var offset = scan.offset + page
     while offset < reader.size {
-      let (base, count) = try reader.bytes(at: offset, wanted: BlockHeader.bytesMax, &storage)
-      let header = BlockHeader(base)
-      var step = page
-      if count >= Int(LTP_BLOCK_HEADER_BYTES), header.magic == LTP_BLOCK_MAGIC {
-        do throws(BlockFault) {
-          try header.checkContent(available: count)
-          if header.logID == position.logID, header.blockIndex >= position.blockIndex {
-            scan.facts.durableBlocks = max(scan.facts.durableBlocks, header.durableBlocks)
-          }
-          step = UInt64(header.sizeBytes)
-        } catch {}
+      let (base, count) = try reader.bytes(at: offset, wanted: Int(LTP_BLOCK_HEADER_BYTES), &storage)
+      if count >= Int(LTP_BLOCK_HEADER_BYTES) {
+        let claim = BlockHeader(base).durableClaim(
+          log: position.logID, segment: index, hole: position.blockIndex)
+        scan.facts.durableBlocks = max(scan.facts.durableBlocks, claim)
       }
-      offset += step
+      offset += page
     }
   }
 
-  /// Throws when the end of the log is not one that a crash can leave.
+  /// Where the log goes on. Throws when its end is not one that a crash can leave.
   private static func judge(
-    _ scan: SegmentScan, index: UInt64, garbage: UInt64?, mark: (logID: LogID, durableBlocks: UInt64)?
-  ) throws(TraceOpenFault) {
-    let next = scan.position?.blockIndex ?? 0
-    let place = scan.offset + UInt64(scan.fault?.offset ?? 0)
-    if let mark, let position = scan.position, mark.logID != position.logID {
-      throw TraceOpenFault(
-        LTP_ERROR_TRACE_FOREIGN, "the file \"durable\" is of another log", segment: index)
-    }
-    // A torn block can look like that too, but not where something was acknowledged.
-    let wasDurable = mark.map { next < $0.durableBlocks } ?? true
-    if let fault = scan.fault, fault.kind == .version, scan.offset == 0, wasDurable {
-      throw TraceOpenFault(LTP_ERROR_TRACE_VERSION, fault.text, segment: index, offset: place)
-    }
-    let damaged = garbage != nil
-    if let fault = scan.fault, fault.isOfPlace, scan.offset == 0 {
-      // A whole block that belongs elsewhere: a segment starts with zeros, so somebody put the file there.
-      throw TraceOpenFault(
-        fault.kind == .log ? LTP_ERROR_TRACE_FOREIGN : LTP_ERROR_TRACE_CORRUPT, fault.text, segment: index,
-        offset: place, block: next)
-    }
-    if damaged, next < scan.facts.durableBlocks || (mark.map { next < $0.durableBlocks } ?? false) {
-      throw TraceOpenFault(
-        LTP_ERROR_TRACE_CORRUPT, scan.fault?.text ?? "a durable block is damaged", segment: index,
-        offset: place, block: next)
-    }
-    if let mark, next < mark.durableBlocks {
-      throw TraceOpenFault(
-        LTP_ERROR_TRACE_LOST, "the log ends before records that were acknowledged as durable",
-        segment: index, offset: scan.offset, block: next)
-    }
-    if next < scan.facts.durableBlocks {
-      throw TraceOpenFault(
-        LTP_ERROR_TRACE_LOST, "a block that later ones call durable is gone", segment: index,
-        offset: scan.offset, block: next)
-    }
+    _ scan: SegmentScan, index: UInt64, isFirstBlock: Bool, garbage: UInt64?,
+    mark: (logID: LogID, durableBlocks: UInt64)?
+  ) throws(TraceOpenFault) -> ChainPosition {
+    let found = scan.findings(
+      isLast: true, isFirstBlock: isFirstBlock, garbage: garbage, mark: mark)
+    let verdict = SegmentVerdict.of(found)
+    // The table refuses a segment that nothing names.
+    if verdict.status == LTP_OK, let position = scan.position { return position }
+    let place = scan.offset + (garbage == nil ? 0 : UInt64(scan.fault?.offset ?? 0))
+    throw TraceOpenFault(
+      verdict.status, text(verdict, scan, found), segment: index, offset: place, block: found.nextBlock ?? 0)
   }
 
   /// Copies what will be cut to "torn-SEGMENT-OFFSET.bin".
@@ -199,8 +167,7 @@ extension Recovery {
         nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence, word: facts.word,
         numbers: facts.numbers,
         wordGeneration: facts.wordGeneration, policyGeneration: facts.policyGeneration, oldestSegment: oldest,
-        segmentBlocks: 0,
-        segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
+        segmentBlocks: 0, segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
     } catch {
       storage.close(handle)
       throw openFault(error)

@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening a trace for writing. Recovery is this table; LTPTraceTests walks it.
+// Opening a trace for writing. What the end of each segment means is in SegmentVerdict's table; beside it, LTPTraceTests
+// walks this one.
 //
 //   directory                         what is done
 //   no segments, no watermark         a new log
-//   no segments, watermark > 0        refused: acknowledged records are gone (LOST)
-//   no segments, watermark damaged    refused (CORRUPT)
 //   segments, no sound watermark      made anew; what blocks say about those before them remains
 //   a segment missing in between      refused (CORRUPT)
-//   a fault in a segment before the   refused (CORRUPT, or FOREIGN for another log's block)
-//   last one
-//   last segment begins with a whole  refused (CORRUPT, or FOREIGN for another log's block)
-//   block that belongs elsewhere
 //   last segment sealed               go on in a new one
-//   last segment ends in zeros        go on after its last block ...
-//     ... but before the watermark    refused (LOST)
-//   something after its last block:
-//     a block at or below the highest refused (CORRUPT)
-//     durable one is damaged
-//     all of it lies above            a torn tail: a copy is kept beside the log, then it is cut
+//   last segment ends in zeros        go on after its last block
+//   something after its last block    a torn tail: a copy is kept beside the log, then it is cut
 //
 // Each step can be interrupted and done again: nothing is cut before its copy is on disk.
 
@@ -34,17 +25,14 @@ public enum Recovery {
     let found = try survey(&storage)
     let mark = try readWatermark(&storage, found)
     guard let last = found.last, let first = found.first else {
-      return try begin(&storage, mark: mark, found)
+      return try begin(&storage, mark: mark)
     }
     guard found.count - 1 == last - first else {
       throw TraceOpenFault(
         LTP_ERROR_TRACE_CORRUPT, "a segment between the first and the last is missing",
         segment: try missingSegment(&storage, first: first))
     }
-    var scan = try scanSealed(&storage, first: first, last: last, configuration)
-    if let mark, let position = scan.position, mark.logID != position.logID {
-      throw TraceOpenFault(LTP_ERROR_TRACE_FOREIGN, "the file \"durable\" is of another log", segment: last)
-    }
+    var scan = try scanSealed(&storage, first: first, last: last, mark: mark, configuration)
     scan = SegmentScan(position: scan.position, facts: scan.facts)
     return try openLast(&storage, index: last, first: first, scan: scan, mark: mark, configuration)
   }
@@ -149,16 +137,16 @@ public enum Recovery {
       // A power loss while it was written can leave that. The blocks' own word about each other remains.
       if found.last != nil { return nil }
       throw TraceOpenFault(
-        LTP_ERROR_TRACE_CORRUPT,
+        SegmentVerdict.withoutSegments(.damaged).status,
         "the file \"durable\" is damaged; move it away to open the trace without its word")
     }
   }
 
   /// A directory without segments.
   private static func begin<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, mark: (logID: LogID, durableBlocks: UInt64)?, _ found: Survey
+    _ storage: inout Storage, mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
-    if let mark, mark.durableBlocks > 0 {
+    if let mark, SegmentVerdict.withoutSegments(.blocks(mark.durableBlocks)) != .goesOn {
       throw TraceOpenFault(
         LTP_ERROR_TRACE_LOST, "no segment is left, but records were acknowledged as durable",
         block: mark.durableBlocks)
@@ -176,7 +164,8 @@ public enum Recovery {
 
   /// Checks every segment before the last one, or only the one before it when its end is all that is needed.
   private static func scanSealed<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, first: UInt64, last: UInt64, _ configuration: TraceConfiguration
+    _ storage: inout Storage, first: UInt64, last: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?,
+    _ configuration: TraceConfiguration
   ) throws(TraceOpenFault) -> SegmentScan {
     var scan = SegmentScan(position: nil, facts: LogFacts())
     var index = first
@@ -185,7 +174,7 @@ public enum Recovery {
       var position = scan.position
       position?.segmentIndex = index
       scan = SegmentScan(position: position, facts: scan.facts)
-      try scanWhole(&storage, index: index, &scan)
+      try scanWhole(&storage, index: index, mark: mark, &scan)
       index += 1
     }
     scan.position?.segmentIndex = last
@@ -194,8 +183,10 @@ public enum Recovery {
 
   /// Scans a segment that must be sealed and whole.
   private static func scanWhole<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, index: UInt64, _ scan: inout SegmentScan
+    _ storage: inout Storage, index: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?,
+    _ scan: inout SegmentScan
   ) throws(TraceOpenFault) {
+    let garbage: UInt64?
     do throws(StorageFault) {
       let handle = try storage.open(.segment(index), create: false)
       defer { storage.close(handle) }
@@ -203,18 +194,38 @@ public enum Recovery {
         throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM)
       }
       try scan.run(&reader, segment: index, &storage)
-      if scan.fault == nil, scan.isSealed {
-        // Its unused end may not have been cut yet; then it holds zeros.
-        guard let garbage = try reader.firstNonZeroByte(from: scan.offset, &storage) else { return }
-        scan.offset = garbage
-      }
+      // A sealed one's unused end may not have been cut yet; then it holds zeros.
+      garbage = try reader.firstNonZeroByte(from: scan.offset, &storage)
     } catch {
       throw openFault(error, segment: index)
     }
-    let foreign = scan.fault?.kind == .log
+    let found = scan.findings(
+      isLast: false, isFirstBlock: scan.position == nil, garbage: garbage, mark: mark)
+    let verdict = SegmentVerdict.of(found)
+    if verdict == .goesOn { return }
+    let place = scan.fault.map { scan.offset + UInt64($0.offset) } ?? garbage ?? scan.offset
     throw TraceOpenFault(
-      foreign ? LTP_ERROR_TRACE_FOREIGN : LTP_ERROR_TRACE_CORRUPT,
-      scan.fault?.text ?? "a segment before the last one does not end with its seal", segment: index,
-      offset: scan.offset + UInt64(scan.fault?.offset ?? 0), block: scan.position?.blockIndex ?? 0)
+      verdict.status, text(verdict, scan, found), segment: index, offset: place,
+      block: scan.position?.blockIndex ?? 0)
+  }
+
+  /// What a refusal says.
+  static func text(
+    _ verdict: SegmentVerdict, _ scan: SegmentScan, _ found: SegmentFindings
+  ) -> StaticString {
+    if found.isLast, found.watermark == .ofAnotherLog { return "the file \"durable\" is of another log" }
+    if verdict == .lost {
+      return found.isLast
+        ? "the log ends before records that were acknowledged as durable"
+        : "a segment before the last one is empty, and its records were acknowledged as durable"
+    }
+    if found.end != .zeros, let fault = scan.fault { return fault.text }
+    if found.isLast {
+      return found.nextBlock == nil
+        ? "the only segment does not begin with a block" : "a durable block is damaged"
+    }
+    if found.end == .bytes { return "a byte after a sealed segment's last block is not zero" }
+    return found.hasBlocks
+      ? "a segment before the last one does not end with its seal" : "a segment before the last one is empty"
   }
 }

@@ -2,6 +2,7 @@
 // Walks the blocks of one segment and gathers what a writer needs in order to go on after them.
 
 import CLTP
+import CLTPSystem
 import LTPRecords
 
 /// What the blocks read so far say about the log.
@@ -30,6 +31,8 @@ struct SegmentScan {
   var isSealed = false
   /// Why the scan stopped, unless it was at the end of the file.
   var fault: BlockFault?
+  /// With a fault of the version.
+  var versionEvidence = VersionEvidence.none
 
   init(position: ChainPosition?, facts: LogFacts) {
     self.position = position
@@ -45,24 +48,46 @@ struct SegmentScan {
       let header = BlockHeader(base)
       do throws(BlockFault) {
         try header.checkContent(available: count)
-        // Without an earlier segment to go by, the first block is believed about its place in the chain.
-        let expected =
-          position
-          ?? ChainPosition(
-            logID: header.logID, segmentIndex: index, blockIndex: header.blockIndex,
-            previousHash: header.previousHash)
-        try header.checkPlace(expected)
+        try header.checkPlace(position ?? Self.beginning(header, segment: index))
         position = ChainPosition(
           logID: header.logID, segmentIndex: index, blockIndex: header.blockIndex + 1,
           previousHash: header.blockHash)
       } catch {
+        // That says nothing of the block, so nothing may follow from it.
+        if error.kind == .hashing { throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM) }
         fault = error
+        if error.kind == .version { versionEvidence = header.versionEvidence }
         return
       }
       take(header)
       offset += UInt64(header.sizeBytes)
       if isSealed { return }
     }
+  }
+
+  /// Where a first block belongs. The log's first one begins the chain; without an earlier segment to go by, any other is
+  /// believed about its place in it.
+  private static func beginning(_ header: BlockHeader, segment index: UInt64) -> ChainPosition {
+    ChainPosition(
+      logID: header.logID, segmentIndex: index, blockIndex: index == 0 ? 0 : header.blockIndex,
+      previousHash: index == 0 ? Digest() : header.previousHash)
+  }
+
+  /// What the table of verdicts asks. `garbage`: where the first byte that is not zero follows the blocks.
+  func findings(
+    isLast: Bool, isFirstBlock: Bool, garbage: UInt64?, mark: (logID: LogID, durableBlocks: UInt64)?
+  ) -> SegmentFindings {
+    var end = SegmentEnd.zeros
+    if garbage != nil { end = fault.map { .fault($0.kind) } ?? .bytes }
+    var watermark = WatermarkReading.absent
+    if let mark {
+      let isOurs = position.map { $0.logID == mark.logID } ?? true
+      watermark = isOurs ? .blocks(mark.durableBlocks) : .ofAnotherLog
+    }
+    return SegmentFindings(
+      end: end, hasBlocks: blocks > 0, isSealed: isSealed, isLast: isLast, isFirstBlock: isFirstBlock,
+      versionEvidence: versionEvidence, nextBlock: position?.blockIndex, watermark: watermark,
+      claimedBlocks: facts.durableBlocks)
   }
 
   private mutating func take(_ header: BlockHeader) {

@@ -54,6 +54,12 @@ extension TraceWriter where Storage: ~Copyable {
 
   /// Seals the body in `memory` as the next block and queues it. There is a free entry and room in the segment.
   mutating func appendBlock(_ memory: UnsafeMutableRawPointer, _ origin: BlockOrigin) {
+    assert(origin.slotCount > 0, "a block of 0 slots")
+    guard origin.slotCount > 0 else {
+      // Sealed, it would make the log unreadable from here on while the status says OK.
+      if origin.staging >= 0 { giveStaging(origin.staging) }
+      return fail(LTP_ERROR_TRACE_IO, code: 0)
+    }
     let seal = BlockSeal(
       logID: position.logID, laneID: origin.laneID, blockIndex: position.blockIndex,
       segmentIndex: position.segmentIndex, firstSequence: origin.firstSequence,
@@ -105,6 +111,23 @@ extension TraceWriter where Storage: ~Copyable {
       start(entry(position))
       if !entry(position).pointee.isStarted { return }
     }
+  }
+
+  // MARK: Invariants
+
+  /// What is true of control blocks, staging and blocks in flight between any two calls. For assertions.
+  var invariantsHold: Bool {
+    var staged = freeStagingCount
+    for index in 0..<controlBlocks.count {
+      let block = controlBlocks[index]
+      guard (block.staging >= 0) == (block.slotCount > 0) else { return false }
+      if block.staging >= 0 { staged += 1 }
+    }
+    for position in 0..<entryCount {
+      guard entry(position).pointee.index == durableBlocks + UInt64(position) else { return false }
+      if entry(position).pointee.staging >= 0 { staged += 1 }
+    }
+    return staged == configuration.stagingCount && durableBlocks + UInt64(entryCount) == position.blockIndex
   }
 
   // MARK: Completions

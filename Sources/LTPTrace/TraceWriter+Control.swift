@@ -47,6 +47,7 @@ extension TraceWriter where Storage: ~Copyable {
     _ slotCount: Int, in gathering: Gathering
   ) -> UnsafeMutableRawPointer? {
     let slotCountMax = BlockHeader.slotCountMax(blockBytes: configuration.blockBytes)
+    assert(slotCount > 0 && slotCount <= slotCountMax, "no block holds such a record")
     let block = controlBlocks[gathering.rawValue]
     if block.staging >= 0, block.slotCount + slotCount > slotCountMax {
       guard flushControl(gathering) else { return nil }
@@ -62,6 +63,21 @@ extension TraceWriter where Storage: ~Copyable {
       + started.slotCount * Int(LTP_SLOT_BYTES)
   }
 
+  /// Takes back the slots that `place` gave last.
+  private mutating func takeBack(_ slotCount: Int, in gathering: Gathering) {
+    controlBlocks[gathering.rawValue].slotCount -= slotCount
+    assert(controlBlocks[gathering.rawValue].slotCount >= 0, "more is taken back than was given")
+    dropIfEmpty(gathering)
+  }
+
+  /// A block in which nothing is gathered is none: one that is sealed without a slot ends the log for every reader.
+  private mutating func dropIfEmpty(_ gathering: Gathering) {
+    let block = controlBlocks[gathering.rawValue]
+    guard block.staging >= 0, block.slotCount == 0 else { return }
+    giveStaging(block.staging)
+    controlBlocks[gathering.rawValue] = ControlBlock()
+  }
+
   mutating func say<Record>(_ record: Record, in gathering: Gathering) -> Bool {
     guard let memory = place(MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES), in: gathering) else {
       return false
@@ -72,6 +88,7 @@ extension TraceWriter where Storage: ~Copyable {
 
   /// Seals the block if it holds anything. False: there is no room now.
   mutating func flushControl(_ gathering: Gathering) -> Bool {
+    dropIfEmpty(gathering)
     let block = controlBlocks[gathering.rawValue]
     guard block.staging >= 0 else { return true }
     guard gathering == .preamble || preamble.isDone else { return false }
@@ -132,38 +149,60 @@ extension TraceWriter where Storage: ~Copyable {
     return say(record, in: .control)
   }
 
-  /// The slot's policy, and the one that decides beside it.
+  /// The slot's policy, and the one that decides beside it. Each is said once, though there may be no room for the
+  /// second one now: with one block in flight there is none before the first one's block is durable.
   private mutating func sayPolicies(slot: UInt8, in gathering: Gathering) -> Bool {
     let generation = orientation.policySlot(slot).pointee.generation.load(ordering: .acquiring)
-    // Said twice when only the second finds no room now; whoever reads takes it as said again.
-    return sayPolicy(slot: slot, generation: generation, isShadow: false, in: gathering)
-      && sayPolicy(slot: slot, generation: generation, isShadow: true, in: gathering)
+    if pairsBegun[gathering.rawValue] != generation {
+      guard sayPolicy(slot: slot, generation: generation, isShadow: false, in: gathering) else {
+        return false
+      }
+      pairsBegun[gathering.rawValue] = generation
+    }
+    guard sayPolicy(slot: slot, generation: generation, isShadow: true, in: gathering) else { return false }
+    pairsBegun[gathering.rawValue] = 0
+    return true
   }
 
   /// Says nothing when the slot holds another generation by now, or no shadow.
   private mutating func sayPolicy(
     slot: UInt8, generation: UInt32, isShadow: Bool, in gathering: Gathering
   ) -> Bool {
-    guard !isShadow || orientation.policySlot(slot).pointee.hasShadow.load(ordering: .acquiring) != 0 else {
-      return true
-    }
+    // Before a place is made for it, because that may seal the block before and begin one. And again when it is copied,
+    // because the mutex is not held meanwhile: sealing hashes and calls the device, and loaders wait for the mutex.
+    guard holdsPolicy(slot: slot, generation: generation, isShadow: isShadow) else { return true }
     guard let memory = place(RecordKind.policy.slotCount, in: gathering) else { return false }
     let record = memory.assumingMemoryBound(to: ltp_policy_record.self)
-    ltp_system_mutex_lock(orientation.controlMutex)
-    let source = orientation.policySlot(slot)
-    guard source.pointee.generation.load(ordering: .relaxed) == generation else {
-      ltp_system_mutex_unlock(orientation.controlMutex)
-      controlBlocks[gathering.rawValue].slotCount -= RecordKind.policy.slotCount
+    guard copyPolicy(slot: slot, generation: generation, isShadow: isShadow, to: record) else {
+      takeBack(RecordKind.policy.slotCount, in: gathering)
       return true
     }
-    record.write(
-      isShadow ? source.pointee.shadowSource : source.pointee.source, generation: generation, slot: slot,
-      isShadow: isShadow)
-    ltp_system_mutex_unlock(orientation.controlMutex)
     guard record.seal() else {
       fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)
       return false
     }
+    return true
+  }
+
+  private func holdsPolicy(slot: UInt8, generation: UInt32, isShadow: Bool) -> Bool {
+    ltp_system_mutex_lock(orientation.controlMutex)
+    defer { ltp_system_mutex_unlock(orientation.controlMutex) }
+    let source = orientation.policySlot(slot)
+    return source.pointee.generation.load(ordering: .relaxed) == generation
+      && (!isShadow || source.pointee.hasShadow.load(ordering: .relaxed) != 0)
+  }
+
+  /// False, and nothing is copied, when the slot holds another policy by now. Loaders hold the mutex while they write.
+  private func copyPolicy(
+    slot: UInt8, generation: UInt32, isShadow: Bool, to record: UnsafeMutablePointer<ltp_policy_record>
+  ) -> Bool {
+    ltp_system_mutex_lock(orientation.controlMutex)
+    defer { ltp_system_mutex_unlock(orientation.controlMutex) }
+    let source = orientation.policySlot(slot)
+    guard source.pointee.generation.load(ordering: .relaxed) == generation else { return false }
+    record.write(
+      isShadow ? source.pointee.shadowSource : source.pointee.source, generation: generation, slot: slot,
+      isShadow: isShadow)
     return true
   }
 
@@ -213,10 +252,10 @@ extension TraceWriter where Storage: ~Copyable {
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       if generation > 0, generation <= sealed.generation {
         let index = UInt8(preamble.policySlots)
-        // Of older ones, only what is in force: the smallest segments have no room for four shadows.
+        // Of older ones, only what is in force, or about to be: the smallest segments have no room for four shadows.
         let isCurrent = OrientationWord(rawValue: sealed.word).policySlot == index
         let isSaid =
-          isCurrent
+          isCurrent || generation > sealed.wordGeneration
           ? sayPolicies(slot: index, in: gathering)
           : sayPolicy(slot: index, generation: generation, isShadow: false, in: gathering)
         guard isSaid else { return false }

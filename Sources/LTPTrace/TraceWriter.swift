@@ -105,6 +105,8 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var controlBlocks = InlineArray<2, ControlBlock>(repeating: ControlBlock())
   var preamble = Preamble()
+  /// By gathering: the generation whose policy has been said, and not yet the shadow beside it; 0: none.
+  var pairsBegun = InlineArray<2, UInt32>(repeating: 0)
   /// What control records say, with those that are still being gathered ...
   var said: Said
   /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
@@ -217,6 +219,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     startPending()
     if !hasFailed { prepareSegments() }
     reap(waitNanoseconds: 0)
+    assert(invariantsHold)
     return StepResult(progressed: progressed, isWaiting: !hasFailed && (entryCount > 0 || preparer.isBusy))
   }
 

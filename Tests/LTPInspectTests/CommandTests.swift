@@ -3,6 +3,7 @@
 
 import CLTP
 import Foundation
+import LTPRecords
 import LTPTestSupport
 import Testing
 
@@ -45,6 +46,22 @@ struct CommandTests {
     let show = try run("show", directory.path)
     #expect(show.status == 1)
     #expect(show.errors.contains("the body's hash differs"))
+  }
+
+  @Test("a segment in front that was emptied, and a watermark alone: status 1 for every subcommand")
+  func emptied() throws {
+    let emptied = TemporaryDirectory()
+    GoodTraces.rich().write(to: emptied)
+    emptied.write([], to: TraceBuilder.name(0))
+    let alone = TemporaryDirectory()
+    alone.write(Records.watermark(LogID(low: 1, high: 2), 7), to: LTP_WATERMARK_NAME)
+    for subcommand in ["verify", "summary", "show", "redecide"] {
+      for (directory, words) in [(emptied, "the segment is empty"), (alone, "no segment is left")] {
+        let outcome = try run(subcommand, directory.path)
+        #expect(outcome.status == 1, "\(subcommand): \(words)")
+        #expect((outcome.output + outcome.errors).contains(words), "\(subcommand): \(outcome)")
+      }
+    }
   }
 
   @Test("unusable input: status 2, with what to do")

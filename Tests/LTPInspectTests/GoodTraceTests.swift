@@ -90,7 +90,9 @@ struct GoodTraceTests {
   @Test("a prepared segment, a torn copy and a stranger's file are named and not read")
   func otherFiles() throws {
     let directory = TemporaryDirectory()
-    GoodTraces.small().write(to: directory)
+    let trace = GoodTraces.small()
+    trace.seal()
+    trace.write(to: directory)
     directory.write([1, 2, 3], to: "0000000000000002.tmp")
     directory.write([1, 2, 3], to: "torn-0000000000000001-0000000000003000.bin")
     directory.write([1, 2, 3], to: "README\u{1B}[31m")

@@ -63,7 +63,7 @@ struct TamperTests {
     }
   }
 
-  @Test("fault 18: a hole that a later block calls durable is a loss, without the watermark")
+  @Test("fault 18: a hole that a later block calls durable is damage, without the watermark")
   func durableHole() throws {
     let directory = TemporaryDirectory()
     let trace = GoodTraces.small()
@@ -72,8 +72,10 @@ struct TamperTests {
     let hole = trace.blockPlaces.first { $0.segment == 1 && $0.lane == 1 }!
     directory.patch(TraceBuilder.name(1), at: hole.offset + 300) { $0 ^ 1 }
     let report = try Inspector(directory.path).verify()
-    #expect(report.violations.map(\.kind) == [.lost])
-    #expect(report.violations[0].place.offset == UInt64(hole.offset))
+    // As opening says: the bytes are there, and they are not the block.
+    #expect(report.violations.map(\.kind) == [.chain])
+    #expect(report.violations[0].message.contains("where the trace was durable"))
+    #expect(report.violations[0].place.offset == UInt64(hole.offset + 300))
   }
 
   @Test("fault 19: a segment that is missing is named")
@@ -91,7 +93,10 @@ struct TamperTests {
   func misplaced() throws {
     func violation(_ change: (TemporaryDirectory) -> Void) throws -> Violation {
       let directory = TemporaryDirectory()
-      GoodTraces.rich().write(to: directory)
+      // The last segment is sealed too, so that another one may follow.
+      let trace = GoodTraces.rich()
+      trace.seal()
+      trace.write(to: directory)
       change(directory)
       return try #require(try Inspector(directory.path).verify().violations.first)
     }
@@ -103,6 +108,11 @@ struct TamperTests {
     #expect(swapped.place.segment == 0 && swapped.message.contains("another segment"))
     let doubled = try violation { $0.copy(TraceBuilder.name(2), TraceBuilder.name(3)) }
     #expect(doubled.place.segment == 3 && doubled.message.contains("another segment"))
+    let behindUse = try violation {
+      $0.write(GoodTraces.rich().segments[2].bytes, to: TraceBuilder.name(2))
+      $0.copy(TraceBuilder.name(2), TraceBuilder.name(3))
+    }
+    #expect(behindUse.place.segment == 2 && behindUse.message.contains("not sealed"))
     let overwritten = try violation { $0.copy(TraceBuilder.name(0), TraceBuilder.name(1)) }
     #expect(overwritten.place.segment == 1 && overwritten.message.contains("another segment"))
     for index in [1, 2] {

@@ -177,8 +177,11 @@ struct History {
     else {
       throw Violation("goes on with run \(log.run) lane \(log.nextLaneID) control \(log.controlSequence)")
     }
-    guard log.word == walk.word, log.policyGeneration >= walk.policyGeneration else {
+    guard log.word == walk.word, log.wordGeneration == walk.wordGeneration else {
       throw Violation("goes on with word \(log.word), not \(walk.word)")
+    }
+    guard log.policyGeneration >= walk.policyGeneration else {
+      throw Violation("uses policy \(walk.policyGeneration) again")
     }
     guard log.handle != nil else {
       guard walk.isSealed, log.position.segmentIndex == walk.segmentIndex + 1 else {

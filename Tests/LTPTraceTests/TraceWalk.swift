@@ -18,6 +18,8 @@ struct TraceWalk {
   var laneIDMax: UInt32 = 0
   var word: UInt64 = 0
   var policyGeneration: UInt32 = 0
+  /// Of the last transition.
+  var wordGeneration: UInt32 = 0
   /// By lane id: number of the first slot found, and of the one after the last.
   var laneFirst: [UInt32: UInt64] = [:]
   var laneEnd: [UInt32: UInt64] = [:]
@@ -246,11 +248,15 @@ struct TraceWalk {
     if firstBlock + 1 == blockCount, firstBlock > 0 {
       // The first segment that is left stands for all before it.
       word = segment.orientation_word
+      wordGeneration = segment.policy_generation
       openedRun = segment.run - 1
       firstEpoch = word >> 32
     }
     run = segment.run
     guard segment.orientation_word == word else { throw Violation("segment: word") }
+    guard word == 0 || segment.policy_generation == wordGeneration else {
+      throw Violation("segment: policy \(segment.policy_generation), not \(wordGeneration)")
+    }
   }
 
   private mutating func takeTransition(_ address: UnsafeRawPointer) throws(Violation) {
@@ -266,6 +272,7 @@ struct TraceWalk {
       guard record.word_before == word else { throw Violation("a transition is missing") }
       guard record.word_after >> 32 == word >> 32 + 1 else { throw Violation("an epoch is missing") }
       word = record.word_after
+      wordGeneration = record.policy_generation
     }
     knownWords.insert(record.word_after)
   }

@@ -30,6 +30,7 @@ static const struct {
   const char *name;
   int (*run)(const char *directory, unsigned seconds);
 } modes[] = {
+  {"policies", stress_policies},
   {"torn-policy", stress_torn_policy},
   {"calls", stress_calls},
 };

@@ -12,6 +12,7 @@
 #define MILLISECOND ((uint64_t)1000000)
 
 int stress_calls(const char *directory, unsigned seconds);
+int stress_policies(const char *directory, unsigned seconds);
 int stress_torn_policy(const char *directory, unsigned seconds);
 
 /* What all random choices come from: --seed, or one that is new with each run. */

@@ -9,6 +9,7 @@ import LTPRecords
 
 extension SimulatedDisk {
   func start(_ operation: Operation) -> Bool {
+    meanwhile?(nil)
     guard queue.count < faults.queueDepth else { return false }
     var added = operation
     added.readyAt = now + UInt64(random.below(faults.delayNanosecondsMax + 1))
@@ -25,6 +26,7 @@ extension SimulatedDisk {
       if chosen == nil || queue[index].readyAt < queue[chosen!].readyAt { chosen = index }
     }
     guard let chosen else { return nil }
+    meanwhile?(nil)
     let operation = queue.remove(at: chosen)
     let file = opened(operation.handle)
     guard let write = operation.write else {

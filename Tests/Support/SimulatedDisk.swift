@@ -46,6 +46,9 @@ package final class SimulatedDisk {
   package private(set) var callCount = 0
   private var counts = [Int](repeating: 0, count: SimulatedCall.allCases.count)
   package var logIDs: UInt64 = 0
+  /// Called at each call of the seam that does something, before it: what another thread does meanwhile. It makes no
+  /// call of the seam itself. nil: a block or a sync is started, or completed.
+  package var meanwhile: ((SimulatedCall?) -> Void)?
 
   package init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
@@ -56,6 +59,7 @@ package final class SimulatedDisk {
 
   /// Counts a call; throws when it is to fail. `countsAsCall`: death can strike before it.
   func enter(_ call: SimulatedCall, _ operation: StorageFault.Operation) throws(StorageFault) {
+    meanwhile?(call)
     callCount += 1
     if faults.diesAtCall != 0, callCount == faults.diesAtCall { isDead = true }
     if isDead { throw StorageFault(operation, code: LTP_SYSTEM_EIO) }
