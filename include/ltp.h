@@ -134,6 +134,7 @@ typedef struct ltp_error {
   uint64_t offset;      /* byte offset in it */
   uint64_t block_index; /* in the log */
   char message[224];    /* one sentence, zero-terminated UTF-8 */
+  uint64_t reserved[4];
 } ltp_error;
 
 /* ---- States, verdicts, reasons, signals -------------------------------------------------------------- */
@@ -452,6 +453,7 @@ typedef struct ltp_frame_error {
   int32_t status;    /* LTP_ERROR_FRAME_*, or LTP_ERROR_NULL_ARGUMENT */
   uint32_t offset;   /* of the field, from the frame's first byte */
   const char *field; /* its name, such as "route_request.reserved". Static storage, never NULL */
+  uint64_t reserved[2];
 } ltp_frame_error;
 
 /* Checks the frame at bytes, which may be unaligned and of which available bytes can be read. On LTP_OK the
@@ -645,6 +647,7 @@ typedef struct ltp_policy_error {
   uint8_t state;         /* LTP_STATE_COUNT when no state is to blame */
   uint8_t signal;        /* LTP_SIGNAL_NONE when no signal is to blame */
   char message[184];
+  uint64_t reserved[4];
 } ltp_policy_error;
 
 /* The built-in policy: the protocol's state table over the named classes that a service usually needs. */

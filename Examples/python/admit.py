@@ -26,6 +26,7 @@ class Error(ctypes.Structure):
         ("system_error", ctypes.c_int32),
         ("place", ctypes.c_uint64 * 3),
         ("message", ctypes.c_char * 224),
+        ("reserved", ctypes.c_uint64 * 4),
     ]
 
 

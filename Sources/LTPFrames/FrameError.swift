@@ -28,7 +28,7 @@ public struct FrameError: Error, Sendable {
 
   /// The same as the C structure. Its `field` points to static, zero-terminated storage.
   public var cValue: ltp_frame_error {
-    ltp_frame_error(status: status, offset: offset, field: Self.cString(field))
+    ltp_frame_error(status: status, offset: offset, field: Self.cString(field), reserved: (0, 0))
   }
 
   static func cString(_ text: StaticString) -> UnsafePointer<CChar> {

@@ -69,7 +69,7 @@ struct WriterTests {
   func checkForC() {
     var random = TestSeed.random(6)
     let frame = FrameKind.all[0].randomFrame(&random)
-    var error = ltp_frame_error(status: -1, offset: 99, field: nil)
+    var error = ltp_frame_error(status: -1, offset: 99, field: nil, reserved: (0, 0))
     #expect(frameCheck(frame, available: 64, error: &error) == LTP_OK)
     #expect(error.status == LTP_OK && error.offset == 0 && String(cString: error.field) == "")
     let wrong = frame.setting(UInt8(9), at: 59)
