@@ -67,11 +67,16 @@ void use_throttle(struct caller *caller) {
   EXPECT("ltp_throttle_request", ltp_throttle_request(&world.throttle, 0), LTP_OK, LTP_ERROR_THROTTLED);
   EXPECT("ltp_throttle_retry", ltp_throttle_retry(&world.throttle, 0), LTP_OK, LTP_ERROR_RETRY_BUDGET);
   if (seldom(caller, 2)) EXPECT("ltp_throttle_accepted", ltp_throttle_accepted(&world.throttle, 0), LTP_OK);
-  ltp_throttle_options options;
+  /* As long as a structure can say it is. */
+  union {
+    ltp_throttle_options fields;
+    uint8_t bytes[4096];
+  } options;
+  memset(&options, 0, sizeof options);
   ltp_throttle own;
-  ltp_throttle_options_init(&options, sizeof options);
-  ((uint8_t *)&options)[any(caller, sizeof options)] = (uint8_t)any(caller, 256);
-  EXPECT("ltp_throttle_init", ltp_throttle_init(&own, &options), LTP_OK, LTP_ERROR_OPTION_RANGE, LTP_ERROR_STRUCT_SIZE);
+  ltp_throttle_options_init(&options.fields, sizeof options.fields);
+  options.bytes[any(caller, sizeof options.fields)] = (uint8_t)any(caller, 256);
+  EXPECT("ltp_throttle_init", ltp_throttle_init(&own, &options.fields), LTP_OK, LTP_ERROR_OPTION_RANGE, LTP_ERROR_STRUCT_SIZE);
 }
 
 void check_frames(struct caller *caller) {
