@@ -83,9 +83,11 @@ extension Lane {
       priority: request.priority, inputs: inputs, sessionID: request.sessionID)
     var answer = GateAnswer.passed
     let isLetInByTable = decision.outcome.isExecute
+    // Once: the caller's memory may change, and the record of the tenant shall be that of the decision.
+    let tenantID = request.tenantID
     if isLetInByTable {
       answer = limits.ask(
-        column: column, level: request.level, tenantID: request.tenantID, cost: request.cost, now: view.clock)
+        column: column, level: request.level, tenantID: tenantID, cost: request.cost, now: view.clock)
       if answer.gate != LTP_GATE_NONE {
         decision = rule.refused(byGate: answer.gate, sessionID: request.sessionID)
         decision.waitAtLeast(until: answer.askAgain, now: view.clock)
@@ -94,25 +96,25 @@ extension Lane {
     limits.count(
       column: column, priority: request.priority, gate: answer.gate, isLetInByTable: isLetInByTable)
     let shadow = state.pointee.hasShadow ? shadowOutcome(of: request, column: column, inputs: inputs) : 0
-    let tellsTenant = answer.gate != LTP_GATE_NONE && request.tenantID != 0
+    let tellsTenant = answer.gate != LTP_GATE_NONE && tenantID != 0
     let verdict = view.record(
       decision,
       inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT)
         | (tellsTenant ? UInt64(LTP_INPUT_TENANT) : 0),
       classPriorityCohort: request.classPriorityCohort, frameID: request.frameID,
       sessionID: request.sessionID, column: column, shadow: shadow, at: cursor)
-    if tellsTenant { writeTenant(of: request, after: cursor) }
+    if tellsTenant { writeTenant(tenantID, cost: request.cost, after: cursor) }
     // Zero unless it was taken, and then retry_after is.
     return Verdict(low: verdict.low | UInt64(answer.permit) &<< Verdict.retryAfterShift, high: verdict.high)
   }
 
   /// Writes whose request a limit refused, into the last of the decision's slots. There is room.
-  private func writeTenant(of request: RouteRequestView, after cursor: UnsafeMutableRawPointer) {
+  private func writeTenant(_ tenantID: UInt32, cost: UInt32, after cursor: UnsafeMutableRawPointer) {
     var record = ltp_tenant_record()
     record.kind = LTP_RECORD_TENANT
-    record.tenant_id = request.tenantID
-    record.cost = request.cost
-    record.frame_id = request.frameID
+    record.tenant_id = tenantID
+    record.cost = cost
+    record.frame_id = cursor.load(fromByteOffset: LTP_AT_decision_record_frame_id, as: UInt64.self)
     countRareSlot()
     let place = cursor + (Self.slotCount(at: cursor) - 1) * Int(LTP_SLOT_BYTES)
     place.storeBytes(of: record, as: ltp_tenant_record.self)

@@ -109,7 +109,9 @@ public struct Orientation {
 
   /// How many transitions up to this word the trace has not taken.
   private func waiting(_ word: OrientationWord) -> UInt32 {
-    word.epoch &- EpochNumbers.low(epoch: drainedEpoch)
+    let ahead = word.epoch &- EpochNumbers.low(epoch: drainedEpoch)
+    // The trace may be past a word that was read a while ago; whoever publishes after it will see that it has changed.
+    return Int32(bitPattern: ahead) < 0 ? 0 : ahead
   }
 
   // MARK: Publishing
@@ -173,6 +175,8 @@ public struct Orientation {
     record.evidence_count = UInt8(evidenceCount)
     copyFacts(evidence: evidence, count: evidenceCount, to: &record.evidence)
     copyText(text, to: &record.text)
+    // So that nobody takes the old number for that of a record which is half written.
+    _ = filledEpochs[index].exchange(0, ordering: .acquiringAndReleasing)
     transitions[index] = record
     filledEpochs[index].store(after.epoch, ordering: .releasing)
   }

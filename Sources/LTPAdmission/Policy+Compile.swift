@@ -29,8 +29,7 @@ public enum PolicyTable {
       outcome: Outcome(verdict: rule.verdict, reason: rule.reason),
       below: Outcome(verdict: belowVerdict, reason: LTP_REASON_PRIORITY_BELOW_THRESHOLD),
       priorityMin: rule.priority_min,
-      // Never list, 2: while RECOVERING nothing is EXECUTEd without valid continuity.
-      needsContinuity: requires || state == LTP_STATE_RECOVERING,
+      needsContinuity: requires || NeverRule(state: state, attributes: attributes).demand == .continuity,
       exempt: attributes & LTP_CLASS_EXEMPT != 0,
       retryAfterMilliseconds: rule.retry_after_ms)
   }

@@ -186,22 +186,16 @@ public enum PolicyCheck {
     _ rule: ltp_policy_rule, _ described: ltp_policy_class, _ actionClass: Int, _ state: UInt8
   ) throws(PolicyRefusal) {
     guard rule.verdict == LTP_VERDICT_EXECUTE else { return }
-    if state == LTP_STATE_FAILED, described.attributes & LTP_CLASS_CRITICAL != 0 {
-      throw PolicyRefusal(
-        LTP_ERROR_POLICY_NEVER_1, "never list, 1: no critical action is EXECUTEd while FAILED",
-        actionClass: actionClass, state: state)
-    }
-    if state == LTP_STATE_RECOVERING, rule.flags & LTP_RULE_WAIVE_CONTINUITY != 0 {
-      throw PolicyRefusal(
-        LTP_ERROR_POLICY_NEVER_2,
-        "never list, 2: while RECOVERING no action is EXECUTEd without valid continuity",
-        actionClass: actionClass, state: state)
-    }
-    if state == LTP_STATE_UNKNOWN, described.attributes & LTP_CLASS_RECOVERY == 0 {
-      throw PolicyRefusal(
-        LTP_ERROR_POLICY_NEVER_3,
-        "never list, 3: UNKNOWN is not healthy; only recovery actions are EXECUTEd in it",
-        actionClass: actionClass, state: state)
+    let never = NeverRule(state: state, attributes: described.attributes)
+    let breaks =
+      switch never.demand {
+      case .nothing: false
+      // The compiler asks for it whatever the rule says; a rule may not say the contrary.
+      case .continuity: rule.flags & LTP_RULE_WAIVE_CONTINUITY != 0
+      case .noExecute: true
+      }
+    guard !breaks else {
+      throw PolicyRefusal(never.status, never.text, actionClass: actionClass, state: state)
     }
   }
 

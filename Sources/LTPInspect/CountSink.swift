@@ -103,7 +103,8 @@ struct CountSink: RecordSink {
       }
     } else {
       // Without the policy only what holds for every class can be checked.
-      let need = state == LTP_STATE_RECOVERING ? LTP_CONTINUITY_VALID : 0
+      let mildest = NeverRule(state: state, attributes: LTP_CLASS_RECOVERY)
+      let need = mildest.demand == .continuity ? LTP_CONTINUITY_VALID : 0
       withUnsafeTemporaryAllocation(of: UInt16.self, capacity: RecordedPolicy.columns) { required in
         required.initialize(repeating: need)
         while slot < to {

@@ -164,7 +164,8 @@ extension LogState {
   func enter(
     _ word: OrientationWord, generation: UInt32?, slot: Int, _ context: inout RecordContext
   ) {
-    if let lane = lanes[context.lane],
+    // Zero: the lane has said none yet. Low bits come round, so which is older is a matter of their distance.
+    if let lane = lanes[context.lane], lane.word != 0,
       Int32(bitPattern: word.epoch &- OrientationWord(rawValue: lane.word).epoch) < 0
     {
       findings.add(

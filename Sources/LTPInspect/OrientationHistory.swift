@@ -79,7 +79,7 @@ struct OrientationHistory: ~Copyable {
     let latest = current.numbers.epoch
     let epoch = current.numbers.extended(to: word).epoch
     if word.epoch == 0 || epoch > latest { return .ahead }
-    if epoch < floor || epoch + UInt64(capacity) <= latest { return .forgotten }
+    if epoch < floor || latest - epoch >= UInt64(capacity) { return .forgotten }
     let entry = entries[index(word.epoch)]
     return entry.word == word.rawValue
       ? .known(policyGeneration: entry.policyGeneration) : .differs(entry.word)

@@ -89,11 +89,10 @@ final class RecordedPolicy {
 
   /// The never list, as the inputs that an EXECUTE needs.
   private static func requiredInputs(state: UInt8, attributes: UInt32) -> UInt16 {
-    switch state {
-    case LTP_STATE_UNKNOWN: attributes & LTP_CLASS_RECOVERY != 0 ? 0 : never
-    case LTP_STATE_FAILED: attributes & LTP_CLASS_CRITICAL != 0 ? never : 0
-    case LTP_STATE_RECOVERING: LTP_CONTINUITY_VALID
-    default: 0
+    switch NeverRule(state: state, attributes: attributes).demand {
+    case .nothing: 0
+    case .continuity: LTP_CONTINUITY_VALID
+    case .noExecute: never
     }
   }
 

@@ -136,18 +136,22 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .unrecorded:
       let denied = record.unrecorded.pointee.denied_count
       let reason = record.unrecorded.pointee.reason
-      if denied == 0 || !DecisionShape.isOutcome(Outcome(verdict: LTP_VERDICT_DENY, reason: reason)) {
+      // No core leaves out other denials yet.
+      if denied == 0 || reason != LTP_REASON_TRACE_BACKPRESSURE {
         log.findings.add(
           .record, at: context.place(slot: slot),
-          "an UNRECORDED record of no denials, or of no reason to deny")
+          "an UNRECORDED record of no denials, or of a reason that is always recorded")
       }
       log.totals.unrecorded &+= denied
       log.run.unrecorded &+= denied
       log.noteTime(context.unixNanoseconds(record.unrecorded.pointee.time_us))
     case .hello:
       let hello = record.hello.pointee
-      if hello.session_id == 0 {
-        log.findings.add(.record, at: context.place(slot: slot), "a HELLO record's fields are out of range")
+      let epoch = hello.continuity_epoch & UInt32(LTP_WORD_CONTINUITY_MASK)
+      if hello.session_id == 0 || epoch != context.word.continuityEpoch {
+        log.findings.add(
+          .record, at: context.place(slot: slot),
+          "a HELLO record without a session, or of another continuity epoch than the orientation's")
       }
       log.totals.hellos += 1
       log.noteTime(context.unixNanoseconds(hello.time_us))

@@ -144,6 +144,10 @@ extension Recovery {
     _ storage: inout Storage, position: ChainPosition, facts: LogFacts, oldest: UInt64,
     mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
+    guard facts.run < UInt32.max, facts.policyGeneration < UInt32.max else {
+      throw TraceOpenFault(
+        LTP_ERROR_EXHAUSTED, "the log has no number left for another run or policy; start a new trace")
+    }
     let isNew = mark == nil
     let handle: Int32
     do throws(StorageFault) {

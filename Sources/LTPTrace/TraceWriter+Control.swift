@@ -122,14 +122,15 @@ extension TraceWriter where Storage: ~Copyable {
     let target = orientation.numbers(of: orientation.current).epoch
     while orientation.drainedEpoch < target {
       guard let record = orientation.nextTransition() else { return false }
-      if record.pointee.policy_generation > said.generation {
+      let generation = record.pointee.policy_generation
+      if generation > said.generation || pairsBegun[Gathering.control.rawValue] == generation {
         let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
         guard sayPolicies(slot: slot, in: .control) else { return false }
-        said.generation = record.pointee.policy_generation
+        said.generation = generation
       }
       guard say(record.pointee, in: .control) else { return false }
       said.word = record.pointee.word_after
-      said.wordGeneration = record.pointee.policy_generation
+      said.wordGeneration = generation
       said.numbers = record.numbers
       orientation.markDrained(said.numbers)
       progressed = true
@@ -158,6 +159,8 @@ extension TraceWriter where Storage: ~Copyable {
         return false
       }
       pairsBegun[gathering.rawValue] = generation
+      // Its shadow may come in a later segment, whose preamble must repeat it then.
+      if gathering == .control { said.generation = max(said.generation, generation) }
     }
     guard sayPolicy(slot: slot, generation: generation, isShadow: true, in: gathering) else { return false }
     pairsBegun[gathering.rawValue] = 0

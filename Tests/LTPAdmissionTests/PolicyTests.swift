@@ -81,6 +81,23 @@ import Testing
     }
   }
 
+  @Test("the never list's table, state by state and attribute by attribute")
+  func neverTable() {
+    for state in 0..<UInt8(LTP_STATE_COUNT) {
+      for attributes in 0...LTP_CLASS_ATTRIBUTES_ALL {
+        let isCritical = attributes & LTP_CLASS_CRITICAL != 0
+        let isRecovery = attributes & LTP_CLASS_RECOVERY != 0
+        var expected = NeverRule.Demand.nothing
+        if state == LTP_STATE_FAILED && isCritical { expected = .noExecute }
+        if state == LTP_STATE_UNKNOWN && !isRecovery { expected = .noExecute }
+        if state == LTP_STATE_RECOVERING { expected = .continuity }
+        let rule = NeverRule(state: state, attributes: attributes)
+        #expect(rule.demand == expected && (rule.number == 0) == (expected == .nothing))
+        if rule.number > 0 { #expect("\(rule.text)".hasPrefix("never list, \(rule.number):")) }
+      }
+    }
+  }
+
   @Test func malformedPoliciesAreRefusedByName() {
     let cases: [(Int32, (inout ltp_policy) -> Void)] = [
       (LTP_ERROR_STRUCT_SIZE, { $0.struct_size = 8 }),

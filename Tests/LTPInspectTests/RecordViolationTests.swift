@@ -126,8 +126,11 @@ struct RecordViolationTests {
     .init("a tenant that no decision announces", .record, "no decision announces") {
       $0.lane(1, execute(8), Records.tenant(5, frame: 1))
     },
-    .init("unrecorded denials for a reason to admit", .record, "no reason to deny") {
-      $0.lane(1, changed(Records.unrecorded(3), at: 1, to: LTP_REASON_ADMITTED))
+    .init("unrecorded denials for a reason that is recorded", .record, "always recorded") {
+      $0.lane(1, changed(Records.unrecorded(3), at: 1, to: LTP_REASON_POLICY_FORBIDS))
+    },
+    .init("a hello of another continuity epoch", .record, "another continuity epoch") {
+      $0.lane(1, Records.hello(session: 5, epoch: $0.word.continuityEpoch + 1))
     },
     .init("a replay of frame 0", .record, "of frame 0") {
       $0.lane(
