@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python through ctypes: decides an order while the service is well, and after it became unstable.
 
-    python3 admit.py TRACE_DIRECTORY      LTP_LIBRARY names the shared library; default: libltp.so.2
+    python3 admit.py TRACE_DIRECTORY      LTP_LIBRARY names the shared library; default: libltp.so.3
 """
 
 import ctypes
@@ -16,7 +16,7 @@ class Options(ctypes.Structure):
         ("struct_size", ctypes.c_uint32),
         ("storage", ctypes.c_uint32),
         ("trace_directory", ctypes.c_char_p),
-        ("rest", ctypes.c_uint64 * 11),
+        ("rest", ctypes.c_uint64 * 13),
     ]
 
 
@@ -79,7 +79,7 @@ ORDER_CREATE = 25
 
 
 def load():
-    ltp = ctypes.CDLL(os.environ.get("LTP_LIBRARY", "libltp.so.2"))
+    ltp = ctypes.CDLL(os.environ.get("LTP_LIBRARY", "libltp.so.3"))
     pointer = ctypes.c_void_p
     ltp.ltp_core_options_init.argtypes = [pointer, ctypes.c_size_t]
     ltp.ltp_core_open.argtypes = [pointer, pointer, pointer]
