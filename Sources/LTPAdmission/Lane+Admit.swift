@@ -229,8 +229,9 @@ extension Lane {
     let view = LaneView(state, standing)
     let start = state.pointee.cursor
     var cursor = start
-    let room = (standing.end - start) / Int(LTP_SLOT_BYTES)
-    var limit = first &+ min(count &- first, room)
+    // How far the run could come if every frame took one slot; what follows a decision takes from it.
+    var roomEnd = first &+ (standing.end - start) / Int(LTP_SLOT_BYTES)
+    var limit = min(count, roomEnd)
     var index = first
     while index < limit, standing.isCurrent {
       let frame = frames + index &* stride
@@ -247,7 +248,8 @@ extension Lane {
         verdict = decideGuarded(request, view, column: column, inputs: inputs, at: cursor)
         let followers = Self.slotCount(at: cursor) &- 1
         cursor += followers &* Int(LTP_SLOT_BYTES)
-        limit &-= followers
+        roomEnd &-= followers
+        limit = min(count, roomEnd)
       }
       verdicts[index] = verdict.cValue
       executed &+= verdict.isExecute ? 1 : 0
