@@ -166,6 +166,24 @@ struct RecipeTests {
     }
   }
 
+  @Test("COMPATIBILITY.md says the versions and the room that the headers have")
+  func versionsAreSaid() throws {
+    let compatibility = try Self.contents("docs/COMPATIBILITY.md")
+    let (observations, own) = (Int(LTP_OBSERVATION_COUNT), Int(LTP_SIGNAL_OWN_FIRST))
+    for row in [
+      "`LTP_ABI_VERSION` | \(LTP_ABI_VERSION)", "`LTP_PROTOCOL_VERSION` | \(LTP_PROTOCOL_VERSION)",
+      "`LTP_TRACE_VERSION` | \(LTP_TRACE_VERSION)", "`LTP_POLICY_VERSION` | \(LTP_POLICY_VERSION)",
+      "`LTP_PAGE_VERSION` | \(LTP_PAGE_VERSION)",
+      "observations (`LTP_SIGNAL_*`) | 1 to \(observations) | \(LTP_OBSERVATION_MAX)",
+      "the core's own signals | \(own) to \(own + Int(LTP_SIGNAL_OWN_COUNT) - 1) | \(UInt8.max)",
+      "reasons (`LTP_REASON_*`) | 1 to \(LTP_REASON_COUNT - 1) | ",
+      "limits (`LTP_GATE_*`) | 1 to \(LTP_GATE_COUNT - 1) | ",
+      "action classes | 0 to \(LTP_CLASS_COUNT - 1) | ", "states | 0 to \(LTP_STATE_COUNT - 1) | ",
+    ] { #expect(compatibility.contains("\n| \(row)"), "docs/COMPATIBILITY.md has no row: | \(row)") }
+    let library = "libltp.so.\(LTP_ABI_VERSION)"
+    #expect(compatibility.contains(library), "docs/COMPATIBILITY.md does not name \(library)")
+  }
+
   @Test("a record: FORMAT.md's tables of records")
   func recordsAreEverywhere() throws {
     let format = try Self.contents("docs/FORMAT.md")
