@@ -65,12 +65,15 @@ struct PolicyShowCommand: ParsableCommand {
       itself, "t" says that a continuity token is needed, "d" that what is below the threshold is deferred. Limits and \
       signals follow where the policy has some. The built-in signal rules: \
       echo '{"version": 1, "signals": {}}' | ltp policy show -
+
+      --json prints a policy file that says everything and builds on nothing: ltp policy check takes it, and compile makes \
+      the same policy of it.
       """)
 
   @Argument(help: "The policy file; - is standard input. Without it, the built-in policy.")
   var file: String?
 
-  @Flag(help: "Print JSON.")
+  @Flag(help: "Print a whole policy file.")
   var json = false
 
   func run() throws {
@@ -103,20 +106,26 @@ struct PolicyCompileCommand: ParsableCommand {
   }
 }
 
-/// A policy as a table.
+/// A policy as a table. Its JSON is a policy file; times that a C program gave more finely are whole milliseconds there.
 struct PolicyTable: Encodable {
   struct Cell: Encodable {
     var verdict: String
     var reason: String
     var priorityMin: UInt8
     var retryAfterMs: UInt32
+    var deferWhenBelow: Bool
+    var waiveContinuity: Bool
+    /// Follows from the class's attributes, so a file does not say it.
     var needsContinuity: Bool
-    var defersWhenBelow: Bool
+
+    enum CodingKeys: CodingKey {
+      case verdict, reason, priorityMin, retryAfterMs, deferWhenBelow, waiveContinuity
+    }
 
     var text: String {
       var text = verdict.lowercased()
       if priorityMin > 0 { text += ">=\(priorityMin)" }
-      let marks = (needsContinuity ? "t" : "") + (defersWhenBelow ? "d" : "")
+      let marks = (needsContinuity ? "t" : "") + (deferWhenBelow ? "d" : "")
       return marks.isEmpty ? text : text + " " + marks
     }
   }
@@ -125,9 +134,12 @@ struct PolicyTable: Encodable {
     var id: Int
     var name: String
     var attributes: [String]
+    var rate: PolicyLimits.Rate?
     var rules: [String: Cell]
   }
 
+  let version = 1
+  let base = "empty"
   var thresholds: [String: UInt8] = [:]
   var classes: [Row] = []
   var limits: PolicyLimits
@@ -145,7 +157,9 @@ struct PolicyTable: Encodable {
     for id in 0..<Int(LTP_CLASS_COUNT) {
       let described = policy.describedClass(id)
       guard !described.name.isEmpty else { continue }
-      var row = Row(id: id, name: described.name, attributes: described.attributeNames, rules: [:])
+      var row = Row(
+        id: id, name: described.name, attributes: described.attributeNames,
+        rate: PolicyLimits.Rate(policy[rate: id]), rules: [:])
       for state in State.allCases {
         row.rules[state.description] = Self.cell(policy[state, id], described.attributes, state)
       }
@@ -164,14 +178,15 @@ struct PolicyTable: Encodable {
   }
 
   private static func cell(_ rule: ltp_policy_rule, _ attributes: UInt32, _ state: State) -> Cell {
-    let asks = attributes & LTP_CLASS_REQUIRES_CONTINUITY != 0 && rule.flags & LTP_RULE_WAIVE_CONTINUITY == 0
+    let isWaived = rule.flags & LTP_RULE_WAIVE_CONTINUITY != 0
+    let asks = attributes & LTP_CLASS_REQUIRES_CONTINUITY != 0 && !isWaived
     return Cell(
       verdict: Decision(rawValue: rule.verdict)?.description ?? "INVALID",
       reason: Reason(rawValue: rule.reason).description, priorityMin: rule.priority_min,
       retryAfterMs: rule.retry_after_ms,
+      deferWhenBelow: rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0, waiveContinuity: isWaived,
       // While RECOVERING every session needs its token, whatever the policy says.
-      needsContinuity: rule.verdict != LTP_VERDICT_DENY && (asks || state == .recovering),
-      defersWhenBelow: rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0)
+      needsContinuity: rule.verdict != LTP_VERDICT_DENY && (asks || state == .recovering))
   }
 
   var text: String {
@@ -181,7 +196,9 @@ struct PolicyTable: Encodable {
       let cells = State.allCases.map { row.rules[$0.description]?.text ?? "" }
       lines.append(line("\(row.id)", row.name, cells + [row.attributes.joined(separator: " ")]))
     }
-    if !limits.lines.isEmpty { lines += [""] + limits.lines }
+    let rates = classes.compactMap { row in row.rate.map { "class \(row.name): \($0.text)" } }
+    let limitLines = limits.lines + rates.sorted()
+    if !limitLines.isEmpty { lines += [""] + limitLines }
     if let signals { lines += [""] + signals.lines }
     return lines.joined(separator: "\n")
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A policy's limits as `ltp policy show` prints them: only those that are set.
+// A policy's limits as `ltp policy show` prints them: only those that are set. The JSON is a policy file's "limits".
 
 import CLTP
 import LTP
@@ -8,16 +8,44 @@ import LTPPolicy
 struct PolicyLimits: Encodable {
   struct Rate: Encodable {
     var perSecond: UInt32
-    /// 0: a tenth of a second's worth.
-    var burst: UInt32
+    /// Nil: a tenth of a second's worth.
+    var burst: UInt32?
 
     init?(_ rate: ltp_rate) {
       guard rate.per_second > 0 else { return nil }
       perSecond = rate.per_second
-      burst = rate.burst
+      burst = rate.burst > 0 ? rate.burst : nil
     }
 
-    var text: String { "\(perSecond.grouped) a second" + (burst > 0 ? ", burst \(burst.grouped)" : "") }
+    var text: String { "\(perSecond.grouped) a second" + (burst.map { ", burst \($0.grouped)" } ?? "") }
+  }
+
+  struct Tenant: Encodable {
+    var rate: Rate
+    var onlyWhenContended: Bool
+
+    enum CodingKeys: CodingKey { case onlyWhenContended }
+
+    func encode(to encoder: any Encoder) throws {
+      try rate.encode(to: encoder)
+      var members = encoder.container(keyedBy: CodingKeys.self)
+      try members.encode(onlyWhenContended, forKey: .onlyWhenContended)
+    }
+  }
+
+  struct Ramp: Encodable {
+    var rate: Rate
+    var rampMs: UInt32
+    var startPermille: UInt32
+
+    enum CodingKeys: CodingKey { case rampMs, startPermille }
+
+    func encode(to encoder: any Encoder) throws {
+      try rate.encode(to: encoder)
+      var members = encoder.container(keyedBy: CodingKeys.self)
+      try members.encode(rampMs, forKey: .rampMs)
+      try members.encode(startPermille, forKey: .startPermille)
+    }
   }
 
   struct Concurrency: Encodable {
@@ -31,33 +59,32 @@ struct PolicyLimits: Encodable {
 
   struct Shedding: Encodable {
     var signal: String?
-    var target: Int64
+    /// Of the signal; nil without one.
+    var target: Int64?
     var decreasePermille: UInt32
     var increasePermille: UInt32
   }
 
   var total: Rate?
-  var tenant: Rate?
-  var tenantOnlyWhenContended: Bool
-  var recovering: Rate?
-  var rampMs: UInt32
-  var rampStartPermille: UInt32
+  var tenant: Tenant?
+  var recovering: Ramp?
   var concurrency: Concurrency?
   var shedding: Shedding?
   var retryHorizonMaxMs: UInt32
-  var windowMs: UInt32
-  var classes: [String: Rate] = [:]
+  /// Nil: 100.
+  var windowMs: UInt32?
 
   init(_ policy: Policy) {
     let limits = policy.fields.limits
     total = Rate(limits.total)
-    tenant = Rate(limits.tenant)
-    tenantOnlyWhenContended = limits.flags & LTP_LIMITS_TENANT_WHEN_CONTENDED != 0
-    recovering = Rate(limits.recovering)
-    rampMs = limits.ramp_ms
-    rampStartPermille = limits.ramp_start_permille
+    tenant = Rate(limits.tenant).map {
+      Tenant(rate: $0, onlyWhenContended: limits.flags & LTP_LIMITS_TENANT_WHEN_CONTENDED != 0)
+    }
+    recovering = Rate(limits.recovering).map {
+      Ramp(rate: $0, rampMs: limits.ramp_ms, startPermille: limits.ramp_start_permille)
+    }
     retryHorizonMaxMs = limits.retry_horizon_max_ms
-    windowMs = limits.window_ms == 0 ? 100 : limits.window_ms
+    windowMs = limits.window_ms == 0 ? nil : limits.window_ms
     if let algorithm = Policy.concurrencyAlgorithms.first(where: { $0.value == limits.concurrency }) {
       concurrency = Concurrency(
         algorithm: algorithm.name, initial: limits.concurrency_initial,
@@ -68,11 +95,8 @@ struct PolicyLimits: Encodable {
       let isBySignal = limits.shed_signal != LTP_SIGNAL_NONE
       shedding = Shedding(
         signal: isBySignal ? Signal(rawValue: limits.shed_signal).description : nil,
-        target: limits.shed_target, decreasePermille: limits.shed_decrease_permille,
+        target: isBySignal ? limits.shed_target : nil, decreasePermille: limits.shed_decrease_permille,
         increasePermille: limits.shed_increase_permille)
-    }
-    for id in 0..<Int(LTP_CLASS_COUNT) {
-      if let rate = Rate(policy[rate: id]) { classes[policy.describedClass(id).name] = rate }
     }
   }
 
@@ -81,13 +105,13 @@ struct PolicyLimits: Encodable {
     var lines: [String] = []
     if let total { lines.append("total rate     \(total.text)") }
     if let tenant {
-      lines.append(
-        "each tenant    \(tenant.text)" + (tenantOnlyWhenContended ? ", only while something is refused" : "")
-      )
+      let condition = tenant.onlyWhenContended ? ", only while something is refused" : ""
+      lines.append("each tenant    \(tenant.rate.text)" + condition)
     }
     if let recovering {
       lines.append(
-        "recovering     \(recovering.text), from \(rampStartPermille) permille of it over \(rampMs.grouped) ms"
+        "recovering     \(recovering.rate.text), from \(recovering.startPermille) permille of it over "
+          + "\(recovering.rampMs.grouped) ms"
       )
     }
     if let concurrency {
@@ -99,17 +123,14 @@ struct PolicyLimits: Encodable {
           + "; a permit is taken back after \(concurrency.permitTtlMs.grouped) ms")
     }
     if let shedding {
-      let cause = shedding.signal.map { "\($0) is above \(shedding.target.grouped), or " } ?? ""
+      let cause = shedding.signal.map { "\($0) is above \((shedding.target ?? 0).grouped), or " } ?? ""
       lines.append(
         "shedding       while \(cause)the total rate or concurrency refuses over a fifth: each "
-          + "\(windowMs.grouped) ms \(shedding.decreasePermille) permille less, else \(shedding.increasePermille) more"
+          + "\((windowMs ?? 100).grouped) ms \(shedding.decreasePermille) permille less, else \(shedding.increasePermille) more"
       )
     }
     if retryHorizonMaxMs > 0 {
       lines.append("retry_after    grows with who waits, up to \(retryHorizonMaxMs.grouped) ms")
-    }
-    for (name, rate) in classes.sorted(by: { $0.key < $1.key }) {
-      lines.append("class \(name): \(rate.text)")
     }
     return lines
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A policy's signal rules as `ltp policy show` prints them.
+// A policy's signal rules as `ltp policy show` prints them. The JSON is a policy file's "signals".
 
 import CLTP
 import LTP
@@ -16,6 +16,10 @@ struct PolicySignals: Encodable {
     var staleMs: UInt64
     var weight: UInt32
     var below: Bool
+
+    enum CodingKeys: CodingKey {
+      case condition, enter, exit, enterDwellMs, exitDwellMs, staleMs, weight, below
+    }
 
     init?(_ signal: Signal, _ rule: ltp_signal_rule) {
       guard let condition = SignalRules.conditions.first(where: { $0.value == rule.condition }) else {
@@ -47,7 +51,24 @@ struct PolicySignals: Encodable {
   var observeIntervalMs: UInt64
   var stateDwellMs: UInt64
   var recoveringMs: UInt64
+  /// Of the signals that are watched, in the order of their numbers.
   var rules: [Rule]
+
+  enum CodingKeys: CodingKey { case observe, observeIntervalMs, stateDwellMs, recoveringMs, rules }
+
+  /// With null for each signal that is not watched: a file that does not name it would have the built-in rule.
+  func encode(to encoder: any Encoder) throws {
+    var members = encoder.container(keyedBy: CodingKeys.self)
+    try members.encode(observe, forKey: .observe)
+    try members.encode(observeIntervalMs, forKey: .observeIntervalMs)
+    try members.encode(stateDwellMs, forKey: .stateDwellMs)
+    try members.encode(recoveringMs, forKey: .recoveringMs)
+    var byName: [String: Rule?] = [:]
+    for signal in SignalRules.observations {
+      byName.updateValue(rules.first { $0.signal == signal.description }, forKey: signal.description)
+    }
+    try members.encode(byName, forKey: .rules)
+  }
 
   init(_ signals: SignalRules) {
     let fields = signals.fields

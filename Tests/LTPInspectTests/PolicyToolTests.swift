@@ -54,8 +54,61 @@ struct PolicyToolTests {
     #expect(!shown.contains("CPU_PRESSURE"))
     let json = try JSONSerialization.jsonObject(with: Data(try run("show", file, "--json").output.utf8))
     let signals = try #require((json as? [String: Any])?["signals"] as? [String: Any])
-    #expect((signals["rules"] as? [Any])?.count == 14 && signals["observe"] as? [String] == ["hellos"])
+    let rules = try #require(signals["rules"] as? [String: Any])
+    #expect(rules.values.count { !($0 is NSNull) } == 14 && rules["CPU_PRESSURE"] is NSNull)
+    #expect(signals["observe"] as? [String] == ["hellos"])
     #expect(try !run("show").output.contains("RECOVERING ends"))
+  }
+
+  /// Everything that a file can say, each value another one than the default.
+  private static let full = #"""
+    {"version": 1, "thresholds": {"HEALTHY": 3, "FAILED": 250},
+      "classes": [
+        {"name": "read", "rate": {"per_second": 9}, "rules": {"RECOVERING": {"verdict": "DENY"}}},
+        {"id": 120, "name": "nightly", "attributes": ["deferrable", "permit", "requires_continuity"],
+          "rate": {"per_second": 70, "burst": 8},
+          "rules": {"HEALTHY": {"priority_min": 7, "retry_after_ms": 11, "defer_when_below": true,
+            "waive_continuity": true}, "FAILED": {"verdict": "DENY", "reason": "QUORUM_LOST"}}}],
+      "limits": {"total": {"per_second": 1000, "burst": 20},
+        "tenant": {"per_second": 100, "only_when_contended": true},
+        "recovering": {"per_second": 500, "burst": 5, "ramp_ms": 6000, "start_permille": 300},
+        "concurrency": {"algorithm": "vegas", "initial": 20, "min": 2, "max": 200, "timeout_us": 5,
+          "permit_ttl_ms": 700},
+        "shedding": {"signal": "DB_WRITE_LATENCY", "target": 90, "decrease_permille": 60, "increase_permille": 6},
+        "retry_horizon_max_ms": 4000, "window_ms": 50},
+      "signals": {"observe": ["pressure", "hellos"], "observe_interval_ms": 20, "state_dwell_ms": 30,
+        "recovering_ms": 40, "rules": {"CPU_PRESSURE": null,
+          "LINK_LOSS": {"condition": "FAILED", "enter": 5, "exit": 6, "enter_dwell_ms": 7, "exit_dwell_ms": 8,
+            "stale_ms": 9, "weight": 10, "below": true}}}}
+    """#
+
+  @Test("what show --json prints is a policy file of the same policy")
+  func showIsAFile() throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+    let examples = root.path + "/Examples/policies/"
+    var files = try FileManager.default.contentsOfDirectory(atPath: examples)
+      .filter { $0.hasSuffix(".json") }.map { examples + $0 }
+    #expect(files.count > 2)
+    for (name, text) in [
+      ("built-in", #"{"version": 1}"#), ("signals", #"{"version": 1, "signals": {}}"#),
+      ("shed", #"{"version": 1, "limits": {"total": {"per_second": 5}, "shedding": {}}}"#),
+      ("full", Self.full),
+    ] {
+      directory.write(Array(text.utf8), to: name + ".json")
+      files.append(directory.path + "/\(name).json")
+    }
+    for file in files {
+      let shown = try run("show", file, "--json")
+      directory.write(Array(shown.output.utf8), to: "shown")
+      for (source, output) in [(file, "before"), (directory.path + "/shown", "after")] {
+        let outcome = try run("compile", source, "--output", directory.path + "/" + output)
+        #expect(outcome.status == 0, "\(file): \(outcome.errors)")
+      }
+      #expect(directory.read("before") == directory.read("after"), "\(file)\n\(shown.output)")
+      #expect(try run("show", directory.path + "/shown").output == run("show", file).output, "\(file)")
+    }
+    directory.write(Array(try run("show", "--json").output.utf8), to: "shown")
+    #expect(try run("show", directory.path + "/shown").output == run("show").output)
   }
 
   @Test("compare: what another policy would have changed in a recorded trace")
