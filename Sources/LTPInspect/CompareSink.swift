@@ -56,8 +56,8 @@ struct CompareSink: RecordSink {
           .outcome
       }
       let compared = decide(word.inputs)
-      let wasAsked = continuityOf(inputs: word.inputs) != LTP_CONTINUITY_NOT_ASKED
-      if rule.needsContinuity, !wasAsked, decide(word.inputs | LTP_CONTINUITY_VALID) != compared {
+      if rule.needsContinuity, !word.isContinuityAsked, decide(word.inputs | LTP_CONTINUITY_VALID) != compared
+      {
         undecided += 1
       } else {
         take(recorded, compared, column: word.column, context)

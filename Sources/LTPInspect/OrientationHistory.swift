@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The orientations that the log's transitions brought, so that a word that a decision names can be looked up.
 //
-// A fixed table of the last epochs: memory does not grow with the trace. Epochs rise by one, but for the one whose low 32 bits would be zero.
+// A fixed table of the last epochs: memory does not grow with the trace. Epochs rise by one, but for the one whose low
+// 32 bits would be zero.
 
 import CLTP
 import LTPAdmission

@@ -75,8 +75,7 @@ struct RedecideSink: RecordSink {
   ) -> Fault? {
     let inputs = recorded.inputs
     if inputs & LTP_INPUT_MALFORMED != 0 { return recorded.gate == LTP_GATE_NONE ? nil : .gate }
-    let isAsked = continuityOf(inputs: inputs) != LTP_CONTINUITY_NOT_ASKED
-    guard isAsked == rule.needsContinuity else { return .continuity }
+    guard recorded.isContinuityAsked == rule.needsContinuity else { return .continuity }
     guard recorded.gate != LTP_GATE_NONE || gates.contains(.shed) else { return nil }
     guard gates.contains(gate: recorded.gate) else { return .gate }
     // The table refused by itself: then its reason is not the gate's.
@@ -110,9 +109,7 @@ struct RedecideSink: RecordSink {
       guard !isUnknown, recorded.inputs & LTP_INPUT_MALFORMED == 0 else { return true }
       let rule = rules[recorded.column]
       // Whether the token was good is not in the record, when only the shadow asked.
-      guard !rule.needsContinuity || continuityOf(inputs: recorded.inputs) != LTP_CONTINUITY_NOT_ASKED else {
-        return true
-      }
+      guard !rule.needsContinuity || recorded.isContinuityAsked else { return true }
       let inputs = recorded.inputs & (1 << UInt16(LTP_INPUT_GATE_SHIFT) - 1)
       return recorded.shadow
         == rule.decide(
@@ -157,7 +154,8 @@ struct RedecideSink: RecordSink {
     log.findings.add(
       .redecide, at: place,
       "recorded \(verdictName(record.pointee.verdict)) \(reasonName(record.pointee.reason)) retry "
-        + "\(record.pointee.retryAfterMilliseconds) ms, decided again \(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
+        + "\(record.pointee.retryAfterMilliseconds) ms, decided again "
+        + "\(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
         + "\(decision.retryAfterMilliseconds) ms (frame \(record.pointee.frame_id), epoch "
         + "\(context.word.epoch), policy "
         + "\(context.policy?.generation ?? 0))")

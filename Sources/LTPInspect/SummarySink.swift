@@ -83,7 +83,7 @@ struct SummarySink: RecordSink {
 
 /// Decisions that a limit refused, by state, class, outcome and limit.
 private final class RefusalTable {
-  private static let gates = 16
+  private static let gates = Int(LTP_GATE_COUNT)
   private static let total = PolicyTable.stateCount * CountTable.columns * CountTable.outcomeCount * gates
   private let counts: UnsafeMutablePointer<UInt64>
 
@@ -97,9 +97,8 @@ private final class RefusalTable {
 
   /// What a lane cannot have written is not counted.
   func add(_ word: DecisionWord, state: UInt8) {
-    let outcome = Int(word.outcome.rawValue)
-    guard state < LTP_STATE_COUNT, outcome < CountTable.outcomeCount else { return }
-    counts[place(Int(state), word.column, outcome, word.gate)] += 1
+    guard state < LTP_STATE_COUNT, word.gate < LTP_GATE_COUNT else { return }
+    counts[place(Int(state), word.column, Int(word.outcome.rawValue), word.gate)] += 1
   }
 
   func count(state: Int, column: Int, outcome: Int, gate: UInt8) -> UInt64 {

@@ -20,15 +20,6 @@ package struct BlockFault: Error, Equatable {
     self.offset = offset
   }
 
-  /// The block is whole, but not the one that should be here.
-  package var isOfPlace: Bool {
-    switch kind {
-    case .log, .segmentIndex, .blockIndex, .previousHash: true
-    case .short, .magic, .version, .hashID, .shape, .reserved, .padding, .bodyHash, .blockHash: false
-    case .durableBlocks, .hashing: false
-    }
-  }
-
   package var text: StaticString {
     switch kind {
     case .short: "the block runs past the end of the segment"

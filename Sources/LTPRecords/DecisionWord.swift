@@ -40,6 +40,11 @@ package struct DecisionWord {
   @inline(__always)
   package var gate: UInt8 { gateOf(inputs: inputs) }
 
+  /// The rule wanted a valid token, and what the session showed was looked at.
+  @inlinable
+  @inline(__always)
+  package var isContinuityAsked: Bool { continuityOf(inputs: inputs) != LTP_CONTINUITY_NOT_ASKED }
+
   /// Records that belong to this one follow it: REPLAY, TENANT, in this order.
   @inlinable
   @inline(__always)
