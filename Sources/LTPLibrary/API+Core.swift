@@ -57,12 +57,10 @@ private func withPolicy(
   if let policy = options.policy {
     return withCopy(of: policy, details, body)
   }
-  let bytes = MemoryLayout<ltp_policy>.size
-  guard let memory = ltp_system_map(bytes, 0) else { return report(details, LTP_ERROR_NO_MEMORY) }
-  defer { ltp_system_unmap(memory, bytes) }
-  let builtIn = memory.bindMemory(to: ltp_policy.self, capacity: 1)
-  DefaultPolicy.write(to: builtIn)
-  return body(builtIn)
+  return withPolicyMemory(details) { builtIn in
+    DefaultPolicy.write(to: builtIn)
+    return body(builtIn)
+  }
 }
 
 /// Opens a core with options and a policy that have been checked.

@@ -10,11 +10,20 @@ func withCopy<Details: ErrorDetails>(
   of policy: UnsafePointer<ltp_policy>, _ details: UnsafeMutablePointer<Details>?,
   _ body: (UnsafePointer<ltp_policy>) -> Int32
 ) -> Int32 {
+  withPolicyMemory(details) { copy in
+    ltp_system_copy(copy, policy, MemoryLayout<ltp_policy>.size)
+    return body(copy)
+  }
+}
+
+/// Calls `body` with zeroed memory for a policy: it is too large for a stack.
+func withPolicyMemory<Details: ErrorDetails>(
+  _ details: UnsafeMutablePointer<Details>?, _ body: (UnsafeMutablePointer<ltp_policy>) -> Int32
+) -> Int32 {
   let bytes = MemoryLayout<ltp_policy>.size
   guard let memory = ltp_system_map(bytes, 0) else { return Details.report(details, LTP_ERROR_NO_MEMORY) }
   defer { ltp_system_unmap(memory, bytes) }
-  ltp_system_copy(memory, policy, bytes)
-  return body(UnsafePointer(memory.bindMemory(to: ltp_policy.self, capacity: 1)))
+  return body(memory.bindMemory(to: ltp_policy.self, capacity: 1))
 }
 
 /// A copy of what lies at `pointer`, which may be unaligned.

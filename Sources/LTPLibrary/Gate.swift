@@ -7,10 +7,16 @@ import LTPAdmission
 
 /// A handle's gate: copies refer to the same one. It outlives the handle's memory.
 struct Gate {
-  enum Kind: Int32 {
-    case lane = 0
-    case core = 1
-    case page = 2
+  enum Kind {
+    case lane, core, page
+
+    fileprivate var number: Int32 {
+      switch self {
+      case .lane: LTP_SYSTEM_HANDLE_LANE
+      case .core: LTP_SYSTEM_HANDLE_CORE
+      case .page: LTP_SYSTEM_HANDLE_PAGE
+      }
+    }
   }
 
   private let pointer: OpaquePointer
@@ -19,7 +25,7 @@ struct Gate {
 
   /// Zeroed memory under a new handle, which is good once the gate is opened. Nil: there is no memory.
   init?(_ kind: Kind, bytes: Int) {
-    guard let pointer = ltp_system_gate_take(kind.rawValue, bytes) else { return nil }
+    guard let pointer = ltp_system_gate_take(kind.number, bytes) else { return nil }
     self.pointer = pointer
   }
 
@@ -83,7 +89,7 @@ struct Gate {
     _ step: (Int32, UnsafeRawPointer?, UnsafeMutablePointer<OpaquePointer?>?) -> Int32
   ) throws(HandleFault) -> Gate {
     var gate: OpaquePointer?
-    let result = step(kind.rawValue, handle.map { UnsafeRawPointer($0) }, &gate)
+    let result = step(kind.number, handle.map { UnsafeRawPointer($0) }, &gate)
     guard result == 0, let gate else { throw HandleFault(result) }
     return Gate(gate)
   }
