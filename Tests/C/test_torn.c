@@ -47,13 +47,18 @@ static const ltp_policy_rule denies = {LTP_VERDICT_DENY, LTP_REASON_SYSTEM_FAILE
 static const ltp_policy_rule forbidden = {LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED, 0, 0, 0};
 static const ltp_policy_rule outside = {255, 255, 0, 0, 0};
 
-/* Loads a policy whose rule for payments in FAILED is flipped, and asks each one that was accepted. */
-static void load_while_it_flips(const ltp_policy_rule *bad) {
-  static ltp_policy policy;
+/* A core for thousands of policies: quick, and of little disk. */
+static ltp_core *open_loading(void) {
   ltp_core_options options = small_options(new_directory());
   options.commit_interval_ns = 50000;
   options.retain_segments = 2;
-  ltp_core *core = open_core(&options);
+  return open_core(&options);
+}
+
+/* Loads a policy whose rule for payments in FAILED is flipped, and asks each one that was accepted. */
+static void load_while_it_flips(const ltp_policy_rule *bad) {
+  static ltp_policy policy;
+  ltp_core *core = open_loading();
   ltp_lane *lane = open_lane(core);
   publish(core, LTP_STATE_FAILED);
   ltp_policy_default(&policy);
@@ -110,10 +115,7 @@ static void no_critical_execute_is_opened(void) {
 /* What a shadow says is in the trace only; here it is enough that what was refused by one look was refused. */
 static void shadows_are_checked_as_loaded(void) {
   static ltp_policy policy;
-  ltp_core_options options = small_options(new_directory());
-  options.commit_interval_ns = 50000;
-  options.retain_segments = 2;
-  ltp_core *core = open_core(&options);
+  ltp_core *core = open_loading();
   ltp_lane *lane = open_lane(core);
   publish(core, LTP_STATE_FAILED);
   ltp_policy_default(&policy);
@@ -204,10 +206,7 @@ static void changed_by_another_process(void) {
     memcpy(&words[1], &forbidden, sizeof words[1]);
     for (unsigned turn = 0;; turn++) __atomic_store_n((uint64_t *)(void *)rule, words[turn & 1], __ATOMIC_RELAXED);
   }
-  ltp_core_options options = small_options(new_directory());
-  options.commit_interval_ns = 50000;
-  options.retain_segments = 2;
-  ltp_core *core = open_core(&options);
+  ltp_core *core = open_loading();
   ltp_lane *lane = open_lane(core);
   publish(core, LTP_STATE_FAILED);
   for (int round = 0; round < 3000; round++) {

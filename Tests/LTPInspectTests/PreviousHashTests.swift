@@ -23,16 +23,7 @@ struct PreviousHashTests {
     }
   }
 
-  private static func trace() -> TraceBuilder {
-    let trace = TraceBuilder()
-    trace.open()
-    trace.publish(LTP_STATE_HEALTHY)
-    for segment in 0..<3 {
-      for _ in 0..<2 { trace.lane(1, trace.decide(8), trace.decide(9)) }
-      if segment < 2 { trace.rotate() }
-    }
-    return trace
-  }
+  private static func trace() -> TraceBuilder { .healthy(segments: 3, blocks: 2) }
 
   /// Every block but the last one.
   static let cases: [Case] = {

@@ -105,16 +105,7 @@ enum Answer: Equatable, CustomStringConvertible {
 struct VerdictTests {
   /// Four segments of several blocks each; the last is in use. Every block of a lane calls those up to two before it
   /// durable.
-  private static func fourSegments() -> TraceBuilder {
-    let trace = TraceBuilder()
-    trace.open()
-    trace.publish(LTP_STATE_HEALTHY)
-    for segment in 0..<4 {
-      for _ in 0..<5 { trace.lane(1, trace.decide(8), trace.decide(9)) }
-      if segment < 3 { trace.rotate() }
-    }
-    return trace
-  }
+  private static func fourSegments() -> TraceBuilder { .healthy(segments: 4, blocks: 5) }
 
   private static func oneSegment() -> TraceBuilder {
     let trace = TraceBuilder()

@@ -13,13 +13,20 @@ import Testing
 struct CoreHandle: @unchecked Sendable { let pointer: OpaquePointer }
 
 func openCore(_ path: String, storage: UInt32, wait: UInt64 = 0) throws -> CoreHandle {
+  try openCore(path) { options in
+    options.storage = storage
+    options.segment_bytes = 1 << 20
+    options.block_bytes = 64 << 10
+    options.lane_blocks = 4
+    options.backpressure_wait_ns = wait
+  }
+}
+
+/// Opens a core with the default options, but for what `change` sets.
+func openCore(_ path: String, changing change: (inout ltp_core_options) -> Void) throws -> CoreHandle {
   var options = ltp_core_options()
   try #require(ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size) == LTP_OK)
-  options.storage = storage
-  options.segment_bytes = 1 << 20
-  options.block_bytes = 64 << 10
-  options.lane_blocks = 4
-  options.backpressure_wait_ns = wait
+  change(&options)
   var core: OpaquePointer?
   var error = ltp_error()
   let status = path.withCString { directory in

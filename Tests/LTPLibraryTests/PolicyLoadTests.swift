@@ -13,19 +13,11 @@ import Testing
   static let loads = 1500
 
   private func open(_ path: String, blockBytes: UInt32) throws -> CoreHandle {
-    var options = ltp_core_options()
-    try #require(ltp_core_options_init(&options, MemoryLayout<ltp_core_options>.size) == LTP_OK)
-    options.segment_bytes = 512 << 10
-    options.block_bytes = blockBytes
-    options.backpressure_wait_ns = 1_000_000_000
-    var core: OpaquePointer?
-    var error = ltp_error()
-    let status = path.withCString { directory in
-      options.trace_directory = directory
-      return ltp_core_open(&options, &core, &error)
+    try openCore(path) { options in
+      options.segment_bytes = 512 << 10
+      options.block_bytes = blockBytes
+      options.backpressure_wait_ns = 1_000_000_000
     }
-    try #require(status == LTP_OK, "\(String(cString: ltp_status_text(status)))")
-    return CoreHandle(pointer: core!)
   }
 
   /// Loads policies, every third time with another shadow or none. Returns how many were loaded.

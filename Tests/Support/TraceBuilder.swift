@@ -87,6 +87,18 @@ package final class TraceBuilder {
 
   // MARK: What a writer says
 
+  /// A log under HEALTHY. Each segment has so many blocks of two decisions each, and the last one is in use.
+  package static func healthy(segments: Int, blocks: Int) -> TraceBuilder {
+    let trace = TraceBuilder()
+    trace.open()
+    trace.publish(LTP_STATE_HEALTHY)
+    for segment in 1...segments {
+      for _ in 0..<blocks { trace.lane(1, trace.decide(8), trace.decide(9)) }
+      if segment < segments { trace.rotate() }
+    }
+    return trace
+  }
+
   /// Begins a log, or another run of it.
   package func open(cutBytes: UInt64 = 0) {
     run += 1
