@@ -56,16 +56,20 @@ enum DecisionShape {
 struct CountSink: RecordSink {
   let counts = CountTable()
   /// By outcome, and by inputs: 0 what a lane may write.
-  private let oddOutcome: UnsafeMutablePointer<UInt8>
-  private let oddInputs: UnsafeMutablePointer<UInt8>
-  private let tables: Tables
+  private let oddOutcome: UnsafePointer<UInt8>
+  private let oddInputs: UnsafePointer<UInt8>
 
-  /// Frees the tables with the last copy of the sink.
-  private final class Tables {
-    let outcome = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
-    let inputs = UnsafeMutablePointer<UInt8>.allocate(capacity: 1 << 16)
+  /// Made once a process and never written again.
+  private struct Tables: @unchecked Sendable {
+    static let shared = Tables()
 
-    init() {
+    private let outcome = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
+    private let inputs = UnsafeMutablePointer<UInt8>.allocate(capacity: 1 << 16)
+
+    var oddOutcome: UnsafePointer<UInt8> { UnsafePointer(outcome) }
+    var oddInputs: UnsafePointer<UInt8> { UnsafePointer(inputs) }
+
+    private init() {
       for value in UInt8.min...UInt8.max {
         let isOdd = !DecisionShape.isOutcome(Outcome(rawValue: value))
         (outcome + Int(value)).initialize(to: isOdd ? 1 : 0)
@@ -74,17 +78,11 @@ struct CountSink: RecordSink {
         (inputs + Int(value)).initialize(to: DecisionShape.isInputs(value) ? 0 : 1)
       }
     }
-
-    deinit {
-      outcome.deallocate()
-      inputs.deallocate()
-    }
   }
 
   init() {
-    tables = Tables()
-    oddOutcome = tables.outcome
-    oddInputs = tables.inputs
+    oddOutcome = Tables.shared.oddOutcome
+    oddInputs = Tables.shared.oddInputs
   }
 
   mutating func decisions(

@@ -4,8 +4,10 @@
 import Foundation
 package import Testing
 
-/// Adds the seed in use to each failure, and ends the process when a test case takes longer than `limit`. Swift
-/// Testing's own time limit only cancels the task, which a test that hangs in a call or a loop does not notice.
+/// Adds the seed in use to each failure, and ends the process when test cases are running and none of them has begun,
+/// ended or gone on to its next seed for `limit`. Swift Testing's own time limit only cancels the task, which a test that
+/// hangs in a call or a loop does not notice. A limit for each case would end tests that wait for a thread: all of them
+/// begin at once, and share as many threads as there are cores.
 package struct TestGuard: SuiteTrait, TestTrait, TestScoping {
   static let limit: Duration = TestSeed.isLong ? .seconds(24 * 3600) : .seconds(600)
 
@@ -39,19 +41,19 @@ extension Trait where Self == TestGuard {
   package static var guarded: Self { TestGuard() }
 }
 
-/// Looks every second at the test cases that are running.
-private final class Watchdog: @unchecked Sendable {
+/// Looks every second whether the test cases that are running go on.
+final class Watchdog: @unchecked Sendable {
   static let shared = Watchdog()
 
   private struct Running {
     var name: String
     var inUse: SeedInUse
-    var end: ContinuousClock.Instant
   }
 
   private let lock = NSLock()
   private var running: [Int: Running] = [:]
   private var last = 0
+  private var progressedAt = ContinuousClock.now
 
   private init() {
     Thread.detachNewThread { [self] in
@@ -65,16 +67,27 @@ private final class Watchdog: @unchecked Sendable {
   func enter(_ name: String, _ inUse: SeedInUse) -> Int {
     lock.withLock {
       last += 1
-      running[last] = Running(name: name, inUse: inUse, end: .now + TestGuard.limit)
+      running[last] = Running(name: name, inUse: inUse)
+      progressedAt = .now
       return last
     }
   }
 
-  func leave(_ place: Int) { lock.withLock { running[place] = nil } }
+  func leave(_ place: Int) {
+    lock.withLock {
+      running[place] = nil
+      progressedAt = .now
+    }
+  }
+
+  func progress() { lock.withLock { progressedAt = .now } }
 
   private func check() {
-    let now = ContinuousClock.now
-    guard let late = lock.withLock({ running.values.first { $0.end < now } }) else { return }
-    fatalError("\(late.name) hangs: \(TestGuard.limit) are over. \(late.inUse.hint ?? "")")
+    let late = lock.withLock {
+      ContinuousClock.now - progressedAt < TestGuard.limit ? [] : Array(running.values)
+    }
+    guard !late.isEmpty else { return }
+    let names = late.map { "\($0.name) \($0.inUse.hint ?? "")" }.joined(separator: "; ")
+    fatalError("hang: nothing has moved for \(TestGuard.limit) in any of: \(names)")
   }
 }

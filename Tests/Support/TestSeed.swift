@@ -36,6 +36,7 @@ package enum TestSeed {
   package static func use(_ seed: UInt64) {
     guard let inUse = SeedInUse.current else { fatalError("a suite with seeds needs the trait .guarded") }
     inUse.value.with { $0 = seed }
+    Watchdog.shared.progress()
   }
 }
 
