@@ -17,8 +17,8 @@ let package = Package(
     .library(
       name: "LTPModules",
       targets: [
-        "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPTrace",
-        "LTPLibrary", "CLTPSystem", "CLTP",
+        "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPStorage",
+        "LTPTrace", "LTPLibrary", "CLTPSystem", "CLTP",
       ]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
@@ -53,16 +53,18 @@ let package = Package(
       name: "LTPObservation",
       dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission"],
       swiftSettings: core),
-    // records -> sealed blocks -> segments on disk, and back at recovery
+    // sealed blocks -> chained, acknowledged segments on disk, and back at recovery; whatever the blocks say
+    .target(name: "LTPStorage", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
+    // lanes, transitions, policies -> the blocks of a trace
     .target(
-      name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission"],
+      name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPStorage"],
       swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient",
-        "LTPObservation", "LTPTrace",
+        "LTPObservation", "LTPStorage", "LTPTrace",
       ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
@@ -76,7 +78,7 @@ let package = Package(
     // reads traces: verify, summary, show, redecide
     .target(
       name: "LTPInspect",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTrace"],
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPStorage"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",
@@ -89,7 +91,7 @@ let package = Package(
     // what tests of several modules share: seeds, a guard against hangs, records, traces, the simulated disk
     .target(
       name: "LTPTestSupport",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPAdmission", "LTPTrace"],
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPAdmission", "LTPStorage"],
       path: "Tests/Support", swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords", "LTPTestSupport"]),
     .testTarget(name: "LTPFramesTests", dependencies: ["CLTP", "LTPFrames", "LTPTestSupport"]),
@@ -106,8 +108,8 @@ let package = Package(
     .testTarget(
       name: "LTPTraceTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTrace", "LTPInspect",
-        "LTPTestSupport",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPStorage", "LTPTrace",
+        "LTPInspect", "LTPTestSupport",
       ]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["CLTP", "LTP", "LTPPolicy", "LTPTestSupport"]),
     .testTarget(name: "LTPTests", dependencies: ["CLTP", "LTP", "LTPInspect", "LTPTestSupport"]),
@@ -116,8 +118,8 @@ let package = Package(
     .testTarget(
       name: "LTPInspectTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPTrace", "LTPInspect", "LTPLibrary", "ltp",
-        "LTPTestSupport",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPStorage", "LTPTrace", "LTPInspect",
+        "LTPLibrary", "ltp", "LTPTestSupport",
       ]),
   ]
 )

@@ -4,7 +4,7 @@
 
 import CLTP
 import CLTPSystem
-import LTPTrace
+import LTPStorage
 
 /// Names of segment files: sixteen lower-case hexadecimal digits and ".ltp".
 public enum SegmentName {
@@ -60,7 +60,7 @@ public final class TraceDirectory {
     var stream: UnsafeMutableRawPointer?
     var failure: Int32 = 0
     while let entry = ltp_system_next_entry(descriptor, &stream, &failure) {
-      switch TraceFile(name: entry) {
+      switch FileName(entry).flatMap({ ChainNaming.trace.file(named: $0) }) {
       case .segment(let index):
         guard segments.count < Self.segmentsMax else {
           ltp_system_end_entries(stream)

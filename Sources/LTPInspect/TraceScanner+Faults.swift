@@ -5,7 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
-import LTPTrace
+import LTPStorage
 
 extension TraceScanner {
   func checkNeighbours<Visitor: BlockVisitor>(

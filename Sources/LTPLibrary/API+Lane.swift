@@ -7,6 +7,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPFrames
 import LTPLimits
+import LTPStorage
 import LTPTrace
 import Synchronization
 

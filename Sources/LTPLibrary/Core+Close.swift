@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPStorage
 import LTPTrace
 import Synchronization
 
@@ -92,10 +93,9 @@ extension Core {
     // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
     let writer = state.pointee.writer
     writer.pointee.closeFiles()
-    writer.pointee.giveBack()
     writer.deinitialize(count: 1)
     writer.deallocate()
-    ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.stagingBytes)
+    ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.chain.stagingBytes)
     if releasingPage { state.pointee.page?.release() }
     state.pointee.gate.give()
   }

@@ -6,6 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPObservation
+import LTPStorage
 import LTPTrace
 import Synchronization
 

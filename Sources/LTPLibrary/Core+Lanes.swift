@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPObservation
+import LTPStorage
 import LTPTrace
 import Synchronization
 
@@ -14,7 +15,7 @@ extension Core {
     guard !isClosing else { return .failure(OpenFault(LTP_ERROR_CLOSING, statusText(LTP_ERROR_CLOSING))) }
     let options = state.pointee.options
     let noMemory = OpenFault(LTP_ERROR_NO_MEMORY, "out of memory for the lane's ring")
-    let ringBytes = options.trace.blockBytes * options.laneBlocks
+    let ringBytes = options.trace.chain.blockBytes * options.laneBlocks
     return withControlMutex {
       guard let index = state.pointee.lanes.freeIndex(limit: options.lanesMax) else {
         return .failure(OpenFault(LTP_ERROR_LANES_MAX, statusText(LTP_ERROR_LANES_MAX)))
@@ -35,7 +36,7 @@ extension Core {
         memory: gate.memory, ring: ring, orientation: state.pointee.orientation,
         limits: state.pointee.regulator.shared,
         configuration: LaneConfiguration(
-          id: id, blockBytes: options.trace.blockBytes, blockCount: options.laneBlocks,
+          id: id, blockBytes: options.trace.chain.blockBytes, blockCount: options.laneBlocks,
           backpressureWaitNanoseconds: options.backpressureWaitNanoseconds,
           coreKey: state.pointee.coreKey), owner: state)
       state.pointee.lanes.enter(lane, at: index)

@@ -6,11 +6,9 @@ import CLTPSystem
 import LTPAdmission
 import LTPObservation
 import LTPRecords
+import LTPStorage
 import LTPTrace
 import Synchronization
-
-/// Why a core did not open. Becomes an `ltp_error`.
-typealias OpenFault = TraceOpenFault
 
 extension Core {
   private static let startWaitNanoseconds: UInt64 = 30_000_000_000
@@ -26,30 +24,27 @@ extension Core {
       throw OpenFault(LTP_ERROR_PRESSURE, statusText(LTP_ERROR_PRESSURE))
     }
     var storage = try openStorage(path: path, options: options)
-    let log = try Recovery.open(&storage, configuration: options.trace)
+    let log = try RecoveredTrace.open(&storage, configuration: options.trace)
     guard let random = randomKey(), let secret = options.key ?? randomKey() else {
-      storage.close(log.watermarkHandle)
-      if let handle = log.handle { storage.close(handle) }
+      log.chain.close(&storage)
       throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
     }
     guard let gate = Gate(.core, bytes: CoreMemory.wholeBytes) else {
-      storage.close(log.watermarkHandle)
-      if let handle = log.handle { storage.close(handle) }
+      log.chain.close(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
-    guard let staging = ltp_system_map(options.trace.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
+    guard let staging = ltp_system_map(options.trace.chain.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
       gate.give()
-      storage.close(log.watermarkHandle)
-      if let handle = log.handle { storage.close(handle) }
+      log.chain.close(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(
       gate: gate, staging: staging, storage: storage, log: log, options: options, rules: rules,
       runKey: .ofRun(
-        secret: secret, random: random, logID: (log.position.logID.low, log.position.logID.high)),
+        secret: secret, random: random, logID: (log.chain.position.logID.low, log.chain.position.logID.high)),
       page: page)
     do throws(OpenFault) {
-      try core.start(policy: policy, firstBlock: log.position.blockIndex)
+      try core.start(policy: policy, firstBlock: log.chain.position.blockIndex)
     } catch {
       core.takeDown(releasingPage: false)
       throw error
@@ -64,10 +59,10 @@ extension Core {
     let storage: SystemStorage
     do throws(StorageFault) {
       storage = try SystemStorage(
-        path: path, storage: options.storage, queueDepth: options.trace.queueDepth,
+        path: path, storage: options.storage, queueDepth: options.trace.chain.queueDepth,
         bufferCount: TraceConfiguration.bufferCount)
     } catch {
-      throw Recovery.openFault(error)
+      throw OpenFault(error)
     }
     if options.storage == LTP_STORAGE_IO_URING, storage.choice.storage != LTP_STORAGE_IO_URING {
       throw OpenFault(
@@ -75,7 +70,7 @@ extension Core {
         code: storage.choice.ringFault)
     }
     let fault = storage.writeFault()
-    guard fault == 0 else { throw Recovery.openFault(StorageFault(.open, code: fault)) }
+    guard fault == 0 else { throw OpenFault(StorageFault(.open, code: fault)) }
     return storage
   }
 
@@ -86,7 +81,7 @@ extension Core {
   }
 
   private static func layOut(
-    gate: Gate, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage, log: RecoveredLog,
+    gate: Gate, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage, log: RecoveredTrace,
     options: CoreOptions, rules: ltp_signal_rules?, runKey: SipKey, page: MappedPage?
   ) -> Core {
     let memory = gate.memory

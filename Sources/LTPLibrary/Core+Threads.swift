@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPStorage
 import LTPTrace
 import Synchronization
 

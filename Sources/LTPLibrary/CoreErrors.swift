@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPRecords
+import LTPStorage
 import LTPTrace
 
 /// Writes the caller's error, if it asked for one, and returns the status.
@@ -39,7 +40,7 @@ func report(
   return status
 }
 
-func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: TraceOpenFault) -> Int32 {
+func report(_ error: UnsafeMutablePointer<ltp_error>?, fault: OpenFault) -> Int32 {
   report(
     error, fault.status, code: fault.code, segment: fault.segment, offset: fault.offset, block: fault.block,
     text: fault.text)

@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPObservation
+import LTPStorage
 import LTPTrace
 
 /// A caller's mistake: a status and what to do about it.
@@ -98,14 +99,14 @@ struct CoreOptions {
       throw OptionFault("lock_wait_ns is more than 60 s")
     }
     storage = options.storage
-    trace.segmentBytes = options.segment_bytes
-    trace.blockBytes = Int(block)
-    trace.inflightMax = Int(options.inflight_blocks_max)
-    trace.retainSegments = UInt64(options.retain_segments)
-    trace.retainBytes = options.retain_bytes
+    trace.chain.segmentBytes = options.segment_bytes
+    trace.chain.blockBytes = Int(block)
+    trace.chain.inflightMax = Int(options.inflight_blocks_max)
+    trace.chain.retainSegments = UInt64(options.retain_segments)
+    trace.chain.retainBytes = options.retain_bytes
     trace.commitIntervalNanoseconds = options.commit_interval_ns
-    trace.lockWaitNanoseconds = options.lock_wait_ns
-    trace.verifiesTailOnly = options.flags & LTP_OPEN_VERIFY_TAIL != 0
+    trace.chain.lockWaitNanoseconds = options.lock_wait_ns
+    trace.chain.verifiesTailOnly = options.flags & LTP_OPEN_VERIFY_TAIL != 0
     laneBlocks = Int(options.lane_blocks)
     lanesMax = Int(options.lanes_max)
     clockIntervalNanoseconds = options.clock_interval_ns

@@ -8,6 +8,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPObservation
+import LTPStorage
 import LTPTrace
 import Synchronization
 

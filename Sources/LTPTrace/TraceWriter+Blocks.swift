@@ -1,227 +1,127 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks on their way to the device: sealing, starting, completing, acknowledging.
+// Blocks on their way into the chain, and what everyone else is told when they come out of it.
 
 import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPRecords
+import LTPStorage
 import Synchronization
 
-/// Who completed: block tokens are block indices; the preparer's operations have tokens of their own.
-enum CompletionToken {
-  static let zeroWrite: UInt64 = 1 << 62
-  static let segmentSync: UInt64 = 1 << 61
-}
-
-private let passingTriesMax = 100
-
-extension TraceWriter where Storage: ~Copyable {
-  var hasFreeEntry: Bool { entryCount < configuration.inflightMax }
-
-  func entry(_ position: Int) -> UnsafeMutablePointer<BlockInFlight> {
-    entries + (firstEntry + position) % configuration.inflightMax
-  }
-
-  func stagingMemory(_ index: Int) -> UnsafeMutableRawPointer {
-    staging + index * configuration.blockBytes
-  }
-
-  mutating func takeStaging() -> Int? {
-    guard freeStagingCount > 0 else { return nil }
-    freeStagingCount -= 1
-    return freeStaging[freeStagingCount]
-  }
-
-  mutating func giveStaging(_ index: Int) {
-    freeStaging[freeStagingCount] = index
-    freeStagingCount += 1
-  }
-
-  /// What a block is sealed with beside its body.
-  struct BlockOrigin {
-    var laneIndex: Int
-    var laneID: UInt32
-    var firstSequence: UInt64
-    var slotCount: Int
-    var word: UInt64
-    var limitsWord: UInt64
-    var baseMonotonic: UInt64
-    var baseUnix: UInt64
-    var decisions: UInt64
-    var staging: Int
-    var bufferIndex: Int32
-  }
-
-  /// Seals the body in `memory` as the next block and queues it. There is a free entry and room in the segment.
-  mutating func appendBlock(_ memory: UnsafeMutableRawPointer, _ origin: BlockOrigin) {
-    assert(origin.slotCount > 0, "a block of 0 slots")
-    guard origin.slotCount > 0 else {
-      // Sealed, it would make the log unreadable from here on while the status says OK.
-      if origin.staging >= 0 { giveStaging(origin.staging) }
-      return fail(LTP_ERROR_TRACE_IO, code: 0)
-    }
-    let seal = BlockSeal(
-      logID: position.logID, laneID: origin.laneID, blockIndex: position.blockIndex,
-      segmentIndex: position.segmentIndex, firstSequence: origin.firstSequence,
-      slotCount: origin.slotCount, baseMonotonicNanoseconds: origin.baseMonotonic,
-      baseUnixNanoseconds: origin.baseUnix, orientationWord: origin.word, limitsWord: origin.limitsWord,
-      durableBlocks: durableBlocks, previousHash: position.previousHash)
-    guard let hash = seal.seal(memory) else {
-      if origin.staging >= 0 { giveStaging(origin.staging) }
-      return fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)
-    }
-    let bytes = BlockHeader.sizeBytes(slotCount: origin.slotCount)
-    let place = segment!.offset
-    let added = entry(entryCount)
-    added.initialize(
-      to: BlockInFlight(
-        index: position.blockIndex, segment: position.segmentIndex, file: segment!.handle,
-        memory: UnsafeRawPointer(memory), bytes: bytes, offset: place, bufferIndex: origin.bufferIndex,
-        laneIndex: origin.laneIndex, endSequence: origin.firstSequence + UInt64(origin.slotCount),
-        staging: origin.staging, decisions: origin.decisions))
-    entryCount += 1
-    segment!.offset += UInt64(bytes)
-    segment!.blocks += 1
-    segment!.decisions += origin.decisions
-    runDecisions += origin.decisions
-    position.blockIndex += 1
-    position.previousHash = hash
-    progress.pointee.sealedBlocks.store(position.blockIndex, ordering: .relaxed)
+extension TraceWriter where Device: ~Copyable {
+  /// Appends the body in `memory`. There is room for it.
+  mutating func appendBlock(
+    _ memory: UnsafeMutableRawPointer, _ content: BlockContent, decisions: UInt64 = 0
+  ) {
+    segmentDecisions += decisions
+    runDecisions += decisions
+    chain.append(memory, content, &queue)
     progress.pointee.decisions.store(runDecisions, ordering: .relaxed)
-    progressed = true
-    start(added)
-    // Hand it to the device now: it writes while the next block is hashed. And keep the zeros ahead of it.
-    reap(waitNanoseconds: 0)
-    if !hasFailed { prepareSegments() }
+    tell()
   }
 
-  mutating func start(_ entry: UnsafeMutablePointer<BlockInFlight>) {
-    let block = entry.pointee
-    entry.pointee.isStarted = storage.start(
-      StorageWrite(
-        file: block.file, memory: block.memory + block.done, count: block.bytes - block.done,
-        offset: block.offset + UInt64(block.done), bufferIndex: block.bufferIndex, durable: true,
-        token: block.index))
-  }
-
-  /// Starts what the device's queue had no place for.
-  mutating func startPending() {
-    guard !hasFailed else { return }
-    for position in 0..<entryCount where !entry(position).pointee.isStarted {
-      start(entry(position))
-      if !entry(position).pointee.isStarted { return }
+  /// Whether a block of so many slots can be appended now. If not, what it takes has been set going.
+  mutating func hasRoom(slotCount: Int) -> Bool {
+    switch chain.room(for: BlockHeader.sizeBytes(slotCount: slotCount)) {
+    case .fits: return true
+    case .later: return false
+    case .segmentIsFull:
+      sealSegment()
+      return false
     }
   }
 
-  // MARK: Invariants
+  // MARK: Segments
 
-  /// What is true of control blocks, staging and blocks in flight between any two calls. For assertions.
-  var invariantsHold: Bool {
-    var staged = freeStagingCount
-    for index in 0..<controlBlocks.count {
-      let block = controlBlocks[index]
-      guard (block.staging >= 0) == (block.slotCount > 0) else { return false }
-      if block.staging >= 0 { staged += 1 }
+  /// There is a current segment that takes blocks, and its preamble is said.
+  mutating func ensureSegment() -> Bool {
+    if chain.beginSegment(&queue) {
+      control.preamble = Preamble()
+      segmentDecisions = 0
     }
-    for position in 0..<entryCount {
-      guard entry(position).pointee.index == durableBlocks + UInt64(position) else { return false }
-      if entry(position).pointee.staging >= 0 { staged += 1 }
-    }
-    return staged == configuration.stagingCount && durableBlocks + UInt64(entryCount) == position.blockIndex
+    tell()
+    return chain.isOpen && !hasFailed && sayPreamble()
   }
 
-  // MARK: Completions
-
-  mutating func reap(waitNanoseconds: UInt64) {
-    var wait = waitNanoseconds
-    while true {
-      var count = 0
-      do throws(StorageFault) {
-        count = try storage.complete(
-          into: completions, capacity: Self.completionsMax, waitNanoseconds: wait)
-      } catch {
-        return fail(error)
-      }
-      for index in 0..<count { completed(completions[index]) }
-      if count < Self.completionsMax { break }
-      wait = 0
-    }
-    acknowledge()
+  /// Says the last record of a full segment.
+  private mutating func sealSegment() {
+    guard control.preamble.isDone, let staging = chain.takeStaging() else { return }
+    var record = ltp_sealed_record()
+    record.header = ltp_control_header(.sealed)
+    record.block_count = chain.segmentBlocks + 1
+    record.decision_count = segmentDecisions
+    let memory = chain.stagingMemory(staging)
+    storeRecord(record, at: memory + Int(LTP_BLOCK_HEADER_BYTES))
+    let block = ControlBlock(
+      staging: staging, slotCount: RecordKind.sealed.slotCount, baseMonotonic: now, baseUnix: nowUnix)
+    chain.appendLast(memory, control.content(of: block), &queue)
+    tell()
   }
 
-  private mutating func completed(_ completion: StorageCompletion) {
-    progressed = true
-    switch completion.token {
-    case CompletionToken.zeroWrite: preparedZeros(result: completion.result)
-    case CompletionToken.segmentSync: preparedSync(result: completion.result)
-    default:
-      guard entryCount > 0, completion.token >= entry(0).pointee.index else { return }
-      let place = Int(completion.token - entry(0).pointee.index)
-      guard place < entryCount else { return }
-      completedBlock(entry(place), result: completion.result)
-    }
-  }
+  // MARK: Telling
 
-  /// After the end: only that the device is done with the memory counts.
-  mutating func letGo(_ completion: StorageCompletion) {
-    switch completion.token {
-    case CompletionToken.zeroWrite: preparer.zeroWriteIsBusy = false
-    case CompletionToken.segmentSync: preparer.syncIsBusy = false
-    default:
-      for position in 0..<entryCount where entry(position).pointee.index == completion.token {
-        entry(position).pointee.isComplete = true
-      }
-    }
-  }
-
-  private mutating func completedBlock(_ entry: UnsafeMutablePointer<BlockInFlight>, result: Int32) {
-    if result > 0 {
-      // A short write goes on at the exact offset; it made progress, so it is not counted as a try.
-      entry.pointee.done += min(Int(result), entry.pointee.bytes - entry.pointee.done)
-      entry.pointee.isComplete = entry.pointee.done == entry.pointee.bytes
-      if entry.pointee.isComplete { return }
-    } else {
-      let passing =
-        result == -LTP_SYSTEM_EINTR || result == -LTP_SYSTEM_EAGAIN || result == -LTP_SYSTEM_ECANCELED
-        || result == 0
-      entry.pointee.tries += 1
-      guard passing, entry.pointee.tries <= passingTriesMax else {
-        // A write or sync error is final for the log: a later success could hide that this data is lost.
-        return fail(StorageFault(.write, code: result == 0 ? LTP_SYSTEM_EIO : -result))
-      }
-    }
-    guard !hasFailed else { return }
-    start(entry)
-  }
-
-  /// Takes completed blocks off the front, says so in the watermark, and only then to everyone else.
-  private mutating func acknowledge() {
-    guard !hasFailed, entryCount > 0, entry(0).pointee.isComplete else { return }
-    var count = 0
-    while count < entryCount, entry(count).pointee.isComplete { count += 1 }
-    let last = entry(count - 1).pointee
-    do throws(StorageFault) {
-      try Watermark.write(
-        &storage, handle: log.watermarkHandle, logID: position.logID, durableBlocks: last.index + 1)
-    } catch {
-      return fail(error)
-    }
-    durableBlocks = last.index + 1
-    progress.pointee.durableBlocks.store(durableBlocks, ordering: .releasing)
-    for _ in 0..<count { acknowledgeFirst() }
+  /// Tells lanes, waiters and the status what the chain has come to.
+  mutating func tell() {
+    progress.pointee.sealedBlocks.store(chain.position.blockIndex, ordering: .relaxed)
+    progress.pointee.segmentIndex.store(chain.position.segmentIndex, ordering: .relaxed)
+    if let fault = chain.failure { return tellFailure(fault) }
+    tellHindrance()
+    guard progress.pointee.durableBlocks.load(ordering: .relaxed) < chain.durableBlocks else { return }
+    progress.pointee.durableBlocks.store(chain.durableBlocks, ordering: .releasing)
+    while let block = chain.nextDurable() { acknowledge(block) }
     wakeWaiters()
   }
 
-  private mutating func acknowledgeFirst() {
-    let block = entry(0).pointee
-    firstEntry = (firstEntry + 1) % configuration.inflightMax
-    entryCount -= 1
+  private mutating func acknowledge(_ block: DurableBlock) {
     progress.pointee.writtenBytes.add(UInt64(block.bytes), ordering: .relaxed)
-    if block.staging >= 0 { giveStaging(block.staging) }
-    guard block.laneIndex >= 0, let lane = lanes.lane(block.laneIndex) else { return }
-    cursors[block.laneIndex].durable = block.endSequence
+    guard block.reference >= 0, let lane = lanes.lane(block.reference) else { return }
+    cursors[block.reference].durable = block.endSequence
     lane.state.pointee.durable.store(block.endSequence, ordering: .releasing)
     lane.state.pointee.releasedBlocks.store(
       block.endSequence / lane.state.pointee.slotsPerBlock, ordering: .releasing)
+  }
+
+  /// Why the next segment cannot be had just now: when the current one is full, the lanes' rings fill up and admission
+  /// fails closed.
+  private func tellHindrance() {
+    guard let fault = chain.hindrance else {
+      return progress.pointee.hindrance.store(LTP_OK, ordering: .relaxed)
+    }
+    progress.pointee.hindrance.store(Self.status(of: fault), ordering: .relaxed)
+    progress.pointee.failureCode.store(fault.code, ordering: .relaxed)
+  }
+
+  /// In the words of the contract.
+  private static func status(of fault: StorageFault) -> Int32 {
+    switch fault.code {
+    case LTP_SYSTEM_ENOSPC, LTP_SYSTEM_EDQUOT, LTP_SYSTEM_EFBIG: LTP_ERROR_TRACE_NO_SPACE
+    case LTP_SYSTEM_EMFILE, LTP_SYSTEM_ENFILE: LTP_ERROR_TRACE_DESCRIPTORS
+    case LTP_SYSTEM_ENOMEM where fault.operation == .hash: LTP_ERROR_NO_MEMORY
+    case 0 where fault.operation == .lock: LTP_ERROR_TRACE_LOCKED
+    default: LTP_ERROR_TRACE_IO
+    }
+  }
+
+  /// No record may be accepted any more.
+  mutating func fail(_ fault: StorageFault) {
+    chain.fail(fault)
+    tellFailure(fault)
+  }
+
+  /// Lanes deny from their next decision on, waiters are told.
+  private func tellFailure(_ fault: StorageFault) {
+    guard !hasFailed else { return }
+    progress.pointee.failureCode.store(fault.code, ordering: .relaxed)
+    progress.pointee.failure.store(Self.status(of: fault), ordering: .releasing)
+    orientation.close()
+    wakeWaiters()
+  }
+
+  func wakeWaiters() {
+    // Both sequentially consistent, as on the waiters' side: either they see the new signal or we see them.
+    progress.pointee.durableSignal.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+    if progress.pointee.waiters.load(ordering: .sequentiallyConsistent) > 0 {
+      FutexWord.wakeAll(progress.pointee.durableSignal)
+    }
   }
 }

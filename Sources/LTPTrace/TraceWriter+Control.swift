@@ -6,6 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPRecords
+import LTPStorage
 import Synchronization
 
 /// Control records being gathered into one block.
@@ -41,41 +42,103 @@ struct Preamble {
 /// The two blocks of control records that can be gathered at a time.
 enum Gathering: Int { case control, preamble }
 
-extension TraceWriter where Storage: ~Copyable {
+/// The control lane: what is being gathered for it, and what it has said.
+///
+/// Invariants
+///   - A gathered block has a staging buffer exactly when it holds a slot, because one that is sealed without a slot ends
+///     the log for every reader.
+///   - What sealed blocks say, gathered ones do not take back.
+struct ControlLane {
+  /// Of the next slot.
+  var sequence: UInt64
+  private var blocks = InlineArray<2, ControlBlock>(repeating: ControlBlock())
+  var preamble = Preamble()
+  /// By gathering: the generation whose policy has been said, and not yet the shadow beside it; 0: none.
+  var pairsBegun = InlineArray<2, UInt32>(repeating: 0)
+  /// What control records say, with those that are still being gathered ...
+  var said: Said
+  /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
+  var sealed: Said
+  var closedIsGathered = false
+  var saidClosed = false
+
+  init(_ log: RecoveredTrace) {
+    sequence = log.controlSequence
+    said = Said(
+      generation: log.policyGeneration, word: log.word, wordGeneration: log.wordGeneration,
+      numbers: log.numbers)
+    sealed = said
+    preamble.isDone = log.chain.offset > 0
+  }
+
+  subscript(gathering: Gathering) -> ControlBlock {
+    get { blocks[gathering.rawValue] }
+    set { blocks[gathering.rawValue] = newValue }
+  }
+
+  /// Staging buffers in which control records are being gathered.
+  var stagingCount: Int {
+    var count = 0
+    for index in 0..<blocks.count where blocks[index].staging >= 0 { count += 1 }
+    return count
+  }
+
+  /// What the block is sealed with; its slots get their numbers.
+  mutating func content(of block: ControlBlock) -> BlockContent {
+    var content = BlockContent(
+      laneID: UInt32(LTP_CONTROL_LANE), firstSequence: sequence, slotCount: block.slotCount,
+      baseMonotonicNanoseconds: block.baseMonotonic, baseUnixNanoseconds: block.baseUnix)
+    content.staging = block.staging
+    sequence += UInt64(block.slotCount)
+    return content
+  }
+
+  /// nil: all is as it must be; else what is not.
+  func checkInvariants() -> StaticString? {
+    for index in 0..<blocks.count where (blocks[index].staging >= 0) != (blocks[index].slotCount > 0) {
+      return "control lane: a gathered block without a slot, or slots without a block"
+    }
+    if sealed.texts > said.texts || sealed.generation > said.generation {
+      return "control lane: sealed blocks say more than was said"
+    }
+    if saidClosed, !closedIsGathered { return "control lane: an end that was not said" }
+    return nil
+  }
+}
+
+extension TraceWriter where Device: ~Copyable {
   /// Where a record of `slotCount` slots goes in the block; nil when the block cannot be had or flushed now.
   private mutating func place(
     _ slotCount: Int, in gathering: Gathering
   ) -> UnsafeMutableRawPointer? {
-    let slotCountMax = BlockHeader.slotCountMax(blockBytes: configuration.blockBytes)
+    let slotCountMax = BlockHeader.slotCountMax(blockBytes: configuration.chain.blockBytes)
     assert(slotCount > 0 && slotCount <= slotCountMax, "no block holds such a record")
-    let block = controlBlocks[gathering.rawValue]
-    if block.staging >= 0, block.slotCount + slotCount > slotCountMax {
+    if control[gathering].slotCount + slotCount > slotCountMax {
       guard flushControl(gathering) else { return nil }
     }
-    if controlBlocks[gathering.rawValue].staging < 0 {
-      guard let staging = takeStaging() else { return nil }
-      controlBlocks[gathering.rawValue] = ControlBlock(
+    if control[gathering].staging < 0 {
+      guard let staging = chain.takeStaging() else { return nil }
+      control[gathering] = ControlBlock(
         staging: staging, slotCount: 0, baseMonotonic: now, baseUnix: nowUnix)
     }
-    let started = controlBlocks[gathering.rawValue]
-    controlBlocks[gathering.rawValue].slotCount += slotCount
-    return stagingMemory(started.staging) + Int(LTP_BLOCK_HEADER_BYTES)
+    let started = control[gathering]
+    control[gathering].slotCount += slotCount
+    return chain.stagingMemory(started.staging) + Int(LTP_BLOCK_HEADER_BYTES)
       + started.slotCount * Int(LTP_SLOT_BYTES)
   }
 
   /// Takes back the slots that `place` gave last.
   private mutating func takeBack(_ slotCount: Int, in gathering: Gathering) {
-    controlBlocks[gathering.rawValue].slotCount -= slotCount
-    assert(controlBlocks[gathering.rawValue].slotCount >= 0, "more is taken back than was given")
+    control[gathering].slotCount -= slotCount
+    assert(control[gathering].slotCount >= 0, "more is taken back than was given")
     dropIfEmpty(gathering)
   }
 
-  /// A block in which nothing is gathered is none: one that is sealed without a slot ends the log for every reader.
   private mutating func dropIfEmpty(_ gathering: Gathering) {
-    let block = controlBlocks[gathering.rawValue]
+    let block = control[gathering]
     guard block.staging >= 0, block.slotCount == 0 else { return }
-    giveStaging(block.staging)
-    controlBlocks[gathering.rawValue] = ControlBlock()
+    chain.giveStaging(block.staging)
+    control[gathering] = ControlBlock()
   }
 
   mutating func say<Record>(_ record: Record, in gathering: Gathering) -> Bool {
@@ -88,51 +151,38 @@ extension TraceWriter where Storage: ~Copyable {
 
   /// Seals the block if it holds anything. False: there is no room now.
   mutating func flushControl(_ gathering: Gathering) -> Bool {
-    dropIfEmpty(gathering)
-    let block = controlBlocks[gathering.rawValue]
+    let block = control[gathering]
     guard block.staging >= 0 else { return true }
-    guard gathering == .preamble || preamble.isDone else { return false }
-    guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: block.slotCount)) else { return false }
-    controlBlocks[gathering.rawValue] = ControlBlock()
-    appendControl(block)
-    if gathering == .control { sealed = said }
+    guard gathering == .preamble || control.preamble.isDone else { return false }
+    guard hasRoom(slotCount: block.slotCount) else { return false }
+    control[gathering] = ControlBlock()
+    appendBlock(chain.stagingMemory(block.staging), control.content(of: block))
+    if gathering == .control { control.sealed = control.said }
     return !hasFailed
-  }
-
-  /// Seals without asking for room: the caller has made sure of it.
-  mutating func appendControl(_ block: ControlBlock) {
-    let first = controlSequence
-    controlSequence += UInt64(block.slotCount)
-    appendBlock(
-      stagingMemory(block.staging),
-      BlockOrigin(
-        laneIndex: -1, laneID: UInt32(LTP_CONTROL_LANE), firstSequence: first, slotCount: block.slotCount,
-        word: 0, limitsWord: 0, baseMonotonic: block.baseMonotonic, baseUnix: block.baseUnix, decisions: 0,
-        staging: block.staging, bufferIndex: stagingBuffer))
   }
 
   // MARK: Transitions
 
   /// Gathers every transition up to the current word. False: one is still being filled in, or there is no room.
   mutating func drainTransitions() -> Bool {
-    if !said.opened {
+    if !control.said.opened {
       guard sayOpened() else { return false }
-      said.opened = true
+      control.said.opened = true
     }
     let target = orientation.numbers(of: orientation.current).epoch
     while orientation.drainedEpoch < target {
       guard let record = orientation.nextTransition() else { return false }
       let generation = record.pointee.policy_generation
-      if generation > said.generation || pairsBegun[Gathering.control.rawValue] == generation {
+      if generation > control.said.generation || control.pairsBegun[Gathering.control.rawValue] == generation {
         let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
         guard sayPolicies(slot: slot, in: .control) else { return false }
-        said.generation = generation
+        control.said.generation = generation
       }
       guard say(record.pointee, in: .control) else { return false }
-      said.word = record.pointee.word_after
-      said.wordGeneration = generation
-      said.numbers = record.numbers
-      orientation.markDrained(said.numbers)
+      control.said.word = record.pointee.word_after
+      control.said.wordGeneration = generation
+      control.said.numbers = record.numbers
+      orientation.markDrained(control.said.numbers)
       progressed = true
     }
     return true
@@ -144,9 +194,9 @@ extension TraceWriter where Storage: ~Copyable {
     record.run = log.run
     record.next_lane_id = log.nextLaneID
     record.process_id = ltp_system_process_id()
-    record.cut_segment = log.cutSegment
-    record.cut_offset = log.cutOffset
-    record.cut_bytes = log.cutBytes
+    record.cut_segment = log.chain.cutSegment
+    record.cut_offset = log.chain.cutOffset
+    record.cut_bytes = log.chain.cutBytes
     return say(record, in: .control)
   }
 
@@ -154,16 +204,16 @@ extension TraceWriter where Storage: ~Copyable {
   /// second one now: with one block in flight there is none before the first one's block is durable.
   private mutating func sayPolicies(slot: UInt8, in gathering: Gathering) -> Bool {
     let generation = orientation.policySlot(slot).pointee.generation.load(ordering: .acquiring)
-    if pairsBegun[gathering.rawValue] != generation {
+    if control.pairsBegun[gathering.rawValue] != generation {
       guard sayPolicy(slot: slot, generation: generation, isShadow: false, in: gathering) else {
         return false
       }
-      pairsBegun[gathering.rawValue] = generation
+      control.pairsBegun[gathering.rawValue] = generation
       // Its shadow may come in a later segment, whose preamble must repeat it then.
-      if gathering == .control { said.generation = max(said.generation, generation) }
+      if gathering == .control { control.said.generation = max(control.said.generation, generation) }
     }
     guard sayPolicy(slot: slot, generation: generation, isShadow: true, in: gathering) else { return false }
-    pairsBegun[gathering.rawValue] = 0
+    control.pairsBegun[gathering.rawValue] = 0
     return true
   }
 
@@ -181,7 +231,7 @@ extension TraceWriter where Storage: ~Copyable {
       return true
     }
     guard record.seal() else {
-      fail(LTP_ERROR_NO_MEMORY, code: LTP_SYSTEM_ENOMEM)
+      fail(StorageFault(.hash, code: LTP_SYSTEM_ENOMEM))
       return false
     }
     return true
@@ -227,9 +277,9 @@ extension TraceWriter where Storage: ~Copyable {
   /// Gathers texts interned since the last call.
   mutating func sayTexts() -> Bool {
     let count = texts.pointee.count
-    while said.texts < count {
-      guard sayText(id: said.texts + 1, in: .control) else { return false }
-      said.texts += 1
+    while control.said.texts < count {
+      guard sayText(id: control.said.texts + 1, in: .control) else { return false }
+      control.said.texts += 1
     }
     return true
   }
@@ -238,36 +288,36 @@ extension TraceWriter where Storage: ~Copyable {
 
   /// Says what makes a segment readable by itself: its own record, the orientation, policies and texts.
   mutating func sayPreamble() -> Bool {
-    guard !preamble.isDone else { return true }
+    guard !control.preamble.isDone else { return true }
     guard sayPreambleRecords(in: .preamble), flushControl(.preamble) else { return false }
-    preamble.isDone = true
+    control.preamble.isDone = true
     return true
   }
 
   private mutating func sayPreambleRecords(in gathering: Gathering) -> Bool {
-    if !preamble.saidSegment {
+    if !control.preamble.saidSegment {
       guard saySegment(in: gathering) else { return false }
-      preamble.saidSegment = true
+      control.preamble.saidSegment = true
     }
     // Before the first transition there is nothing to repeat: the log's start says it all by itself.
-    while sealed.opened, preamble.policySlots < PolicySlot.count {
-      let slot = orientation.policySlot(UInt8(preamble.policySlots))
+    while control.sealed.opened, control.preamble.policySlots < PolicySlot.count {
+      let slot = orientation.policySlot(UInt8(control.preamble.policySlots))
       let generation = slot.pointee.generation.load(ordering: .acquiring)
-      if generation > 0, generation <= sealed.generation {
-        let index = UInt8(preamble.policySlots)
+      if generation > 0, generation <= control.sealed.generation {
+        let index = UInt8(control.preamble.policySlots)
         // Of older ones, only what is in force, or about to be: the smallest segments have no room for four shadows.
-        let isCurrent = OrientationWord(rawValue: sealed.word).policySlot == index
+        let isCurrent = OrientationWord(rawValue: control.sealed.word).policySlot == index
         let isSaid =
-          isCurrent || generation > sealed.wordGeneration
+          isCurrent || generation > control.sealed.wordGeneration
           ? sayPolicies(slot: index, in: gathering)
           : sayPolicy(slot: index, generation: generation, isShadow: false, in: gathering)
         guard isSaid else { return false }
       }
-      preamble.policySlots += 1
+      control.preamble.policySlots += 1
     }
-    while preamble.texts < sealed.texts {
-      guard sayText(id: preamble.texts + 1, in: gathering) else { return false }
-      preamble.texts += 1
+    while control.preamble.texts < control.sealed.texts {
+      guard sayText(id: control.preamble.texts + 1, in: gathering) else { return false }
+      control.preamble.texts += 1
     }
     return true
   }
@@ -277,17 +327,30 @@ extension TraceWriter where Storage: ~Copyable {
     record.header = ltp_control_header(.segment)
     record.run = log.run
     record.next_lane_id = progress.pointee.nextLaneID.load(ordering: .acquiring)
-    record.segment_bytes = configuration.segmentBytes
-    record.orientation_word = sealed.word
-    record.policy_generation = sealed.wordGeneration
-    record.epoch = sealed.numbers.epoch
-    record.continuity_epoch = sealed.numbers.continuityEpoch
-    record.block_bytes = UInt32(configuration.blockBytes)
+    record.segment_bytes = configuration.chain.segmentBytes
+    record.orientation_word = control.sealed.word
+    record.policy_generation = control.sealed.wordGeneration
+    record.epoch = control.sealed.numbers.epoch
+    record.continuity_epoch = control.sealed.numbers.continuityEpoch
+    record.block_bytes = UInt32(configuration.chain.blockBytes)
     guard say(record, in: gathering) else { return false }
-    guard sealed.opened else { return true }
-    let drained = OrientationWord(rawValue: sealed.word)
+    guard control.sealed.opened else { return true }
+    let drained = OrientationWord(rawValue: control.sealed.word)
     guard var transition = orientation.transition(epoch: drained.epoch) else { return true }
     transition.flags = LTP_TRANSITION_REPEATED
     return say(transition, in: gathering)
+  }
+
+  // MARK: The end
+
+  mutating func sayClosed() -> Bool {
+    guard !control.closedIsGathered else { return true }
+    var record = ltp_closed_record()
+    record.header = ltp_control_header(.closed)
+    record.decision_count = runDecisions
+    record.unrecorded_count = progress.pointee.unrecorded.load(ordering: .acquiring)
+    guard say(record, in: .control) else { return false }
+    control.closedIsGathered = true
+    return true
   }
 }

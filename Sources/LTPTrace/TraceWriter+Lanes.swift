@@ -6,9 +6,10 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPRecords
+import LTPStorage
 import Synchronization
 
-extension TraceWriter where Storage: ~Copyable {
+extension TraceWriter where Device: ~Copyable {
   /// How far each lane has come. Read before the transitions are drained: whatever these slots were decided
   /// under is then in the log before them.
   mutating func readHeads() {
@@ -22,7 +23,7 @@ extension TraceWriter where Storage: ~Copyable {
   private mutating func meet(_ lane: Lane, at index: Int) {
     cursors[index] = LaneCursor()
     cursors[index].isKnown = true
-    cursors[index].isRegistered = storage.register(
+    cursors[index].isRegistered = queue.device.register(
       memory: lane.state.pointee.ring,
       bytes: lane.state.pointee.blockBytes * lane.state.pointee.blockCount, index: Int32(index))
   }
@@ -53,9 +54,7 @@ extension TraceWriter where Storage: ~Copyable {
       let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
       let slotCount = Int(end - taken)
       // Another lane may have gone over to a new segment just now: its preamble comes first.
-      guard preamble.isDone, hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: slotCount)) else {
-        return false
-      }
+      guard control.preamble.isDone, hasRoom(slotCount: slotCount) else { return false }
       if taken == blockStart && isFull {
         sealInPlace(lane, at: index, slotCount: slotCount)
       } else {
@@ -77,19 +76,20 @@ extension TraceWriter where Storage: ~Copyable {
   private mutating func sealInPlace(_ lane: Lane, at index: Int, slotCount: Int) {
     let block = ringBlock(lane, sequence: cursors[index].taken)
     let started = BlockHeader(block)
-    appendBlock(
-      block,
-      BlockOrigin(
-        laneIndex: index, laneID: lane.state.pointee.id, firstSequence: cursors[index].taken,
-        slotCount: slotCount, word: started.orientationWord, limitsWord: started.limitsWord,
-        baseMonotonic: started.baseMonotonicNanoseconds, baseUnix: started.baseUnixNanoseconds,
-        // The lane counts its rare records in the header's slot_count until the block is sealed.
-        decisions: UInt64(slotCount - started.slotCount), staging: -1,
-        bufferIndex: cursors[index].isRegistered ? Int32(index) : -1))
+    var content = BlockContent(
+      laneID: lane.state.pointee.id, firstSequence: cursors[index].taken, slotCount: slotCount,
+      baseMonotonicNanoseconds: started.baseMonotonicNanoseconds,
+      baseUnixNanoseconds: started.baseUnixNanoseconds)
+    content.orientationWord = started.orientationWord
+    content.limitsWord = started.limitsWord
+    content.bufferIndex = cursors[index].isRegistered ? Int32(index) : -1
+    content.reference = index
+    // The lane counts its rare records in the header's slot_count until the block is sealed.
+    appendBlock(block, content, decisions: UInt64(slotCount - started.slotCount))
   }
 
   private mutating func sealCopy(_ lane: Lane, at index: Int, slotCount: Int) -> Bool {
-    guard let staging = takeStaging() else { return false }
+    guard let staging = chain.takeStaging() else { return false }
     let block = ringBlock(lane, sequence: cursors[index].taken)
     let offset = Int(cursors[index].taken % lane.state.pointee.slotsPerBlock)
     if offset == 0 {
@@ -101,17 +101,18 @@ extension TraceWriter where Storage: ~Copyable {
     }
     let before = cursors[index]
     let slots = block + Int(LTP_BLOCK_HEADER_BYTES) + offset * Int(LTP_SLOT_BYTES)
-    let copy = stagingMemory(staging)
+    let copy = chain.stagingMemory(staging)
     (copy + Int(LTP_BLOCK_HEADER_BYTES)).copyMemory(
       from: slots, byteCount: slotCount * Int(LTP_SLOT_BYTES))
     let decisions = follow(slots, count: slotCount, at: index)
-    appendBlock(
-      copy,
-      BlockOrigin(
-        laneIndex: index, laneID: lane.state.pointee.id, firstSequence: before.taken,
-        slotCount: slotCount, word: before.word, limitsWord: before.limitsWord,
-        baseMonotonic: before.baseMonotonic, baseUnix: before.baseUnix, decisions: decisions,
-        staging: staging, bufferIndex: stagingBuffer))
+    var content = BlockContent(
+      laneID: lane.state.pointee.id, firstSequence: before.taken, slotCount: slotCount,
+      baseMonotonicNanoseconds: before.baseMonotonic, baseUnixNanoseconds: before.baseUnix)
+    content.orientationWord = before.word
+    content.limitsWord = before.limitsWord
+    content.staging = staging
+    content.reference = index
+    appendBlock(copy, content, decisions: decisions)
     return true
   }
 
@@ -141,7 +142,7 @@ extension TraceWriter where Storage: ~Copyable {
     guard lane.isClosing else { return }
     let head = lane.state.pointee.published.load(ordering: .acquiring)
     guard cursors[index].durable == head else { return }
-    if cursors[index].isRegistered { storage.unregister(index: Int32(index)) }
+    if cursors[index].isRegistered { queue.device.unregister(index: Int32(index)) }
     cursors[index].isKnown = false
     lane.dismiss()
     progressed = true

@@ -63,7 +63,7 @@ enum DoctorRing {
     let lanesMax = Int(options.lanes_max)
     let laneBytes = Int(options.block_bytes) * Int(options.lane_blocks)
     // What the writer of a core with the default options registers.
-    let stagingBytes = TraceConfiguration().stagingBytes
+    let stagingBytes = TraceConfiguration().chain.stagingBytes
     let name = "locked memory"
     guard ltp_system_ring_reserve_buffers(ring, UInt32(lanesMax + 1)) >= 0 else {
       return .warn(

@@ -11,7 +11,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
-import LTPTrace
+import LTPStorage
 
 @testable import LTPInspect
 

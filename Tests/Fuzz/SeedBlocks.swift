@@ -5,7 +5,7 @@
 import CLTP
 import Glibc
 import LTPAdmission
-import LTPTrace
+import LTPStorage
 
 @main
 enum SeedBlocks {

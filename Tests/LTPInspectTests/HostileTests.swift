@@ -5,7 +5,7 @@ import CLTP
 import Foundation
 import LTPRecords
 import LTPTestSupport
-import LTPTrace
+import LTPStorage
 import Testing
 
 @testable import LTPInspect

@@ -6,7 +6,7 @@ import Foundation
 import LTPAdmission
 import LTPRecords
 import LTPTestSupport
-import LTPTrace
+import LTPStorage
 import Testing
 
 @testable import LTPInspect

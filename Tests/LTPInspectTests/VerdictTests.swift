@@ -10,6 +10,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPInspect
+@testable import LTPStorage
 @testable import LTPTrace
 
 /// The files of a trace's directory, to be spoilt.
@@ -67,14 +68,13 @@ enum Answer: Equatable, CustomStringConvertible {
   /// Opens the directory for writing and lets it go again.
   static func opening(_ path: String, tailOnly: Bool = false) throws -> (answer: Answer, block: UInt64) {
     var configuration = TraceConfiguration()
-    configuration.verifiesTailOnly = tailOnly
+    configuration.chain.verifiesTailOnly = tailOnly
     var storage = try SystemStorage(
       path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 2, bufferCount: TraceConfiguration.bufferCount)
-    do throws(TraceOpenFault) {
-      let log = try Recovery.open(&storage, configuration: configuration)
-      if let handle = log.handle { storage.close(handle) }
-      storage.close(log.watermarkHandle)
-      return (log.cutBytes > 0 ? .tornTail : .good, log.position.blockIndex)
+    do throws(OpenFault) {
+      let log = try RecoveredTrace.open(&storage, configuration: configuration)
+      log.chain.close(&storage)
+      return (log.chain.cutBytes > 0 ? .tornTail : .good, log.chain.position.blockIndex)
     } catch {
       return (.status(error.status), error.block)
     }

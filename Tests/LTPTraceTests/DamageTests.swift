@@ -6,6 +6,7 @@ import CLTPSystem
 import LTPTestSupport
 import Testing
 
+@testable import LTPStorage
 @testable import LTPTrace
 
 @Suite("Damage", .guarded)
@@ -65,7 +66,9 @@ struct DamageTests {
             ?? 0
           #expect(opened.status == LTP_OK && opened.offset == UInt64(end), "cut at \(length): \(opened)")
         }
-        scene.disk.entries.removeAll { if case .torn = $0.name { true } else { false } }
+        scene.disk.entries.removeAll {
+          if case .torn = ChainNaming.trace.file(named: $0.name) { true } else { false }
+        }
       }
     }
     scene.put(whole, as: .segment(1))
@@ -152,8 +155,8 @@ struct DamageTests {
       for gap in [0, 4096, 12288] {
         scene.put(whole + [UInt8](repeating: 0, count: gap) + plant, as: .segment(2))
         let core = try scene.open()
-        #expect(core.log.position.blockIndex == walk.blockCount && core.log.offset == UInt64(whole.count))
-        #expect(core.log.cutBytes > 0)
+        #expect(core.log.chain.position.blockIndex == walk.blockCount && core.log.chain.offset == UInt64(whole.count))
+        #expect(core.log.chain.cutBytes > 0)
         scene.disk.kill()
         scene.calm()
       }

@@ -6,6 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPTestSupport
 
+@testable import LTPStorage
 @testable import LTPTrace
 
 /// How a history was, so that a test can see that histories are not all dull.
@@ -50,12 +51,12 @@ struct History {
     disk = SimulatedDisk(seed: random.next())
     clock = SimulatedClock(disk)
     isHeavy = random.oneIn(4)
-    configuration.blockBytes = 16 << 10
+    configuration.chain.blockBytes = 16 << 10
     // Below the smallest that the options allow, so that segments change often; but above the largest preamble.
-    configuration.segmentBytes = [256 << 10, 128 << 10, 96 << 10, 96 << 10][random.below(4)]
-    configuration.inflightMax = [1, 2, 4, 8][random.below(4)]
+    configuration.chain.segmentBytes = [256 << 10, 128 << 10, 96 << 10, 96 << 10][random.below(4)]
+    configuration.chain.inflightMax = [1, 2, 4, 8][random.below(4)]
     if random.oneIn(8) {
-      configuration.retainSegments = 2
+      configuration.chain.retainSegments = 2
       ledger.retainsEverything = false
     }
   }
@@ -105,7 +106,7 @@ struct History {
       if mayDie { faults.diesAtCall = 1 + random.below(30) }
       disk.plan(faults)
       tries += 1
-      let fault: TraceOpenFault
+      let fault: OpenFault
       switch recover() {
       case .success(let core):
         disk.faults.diesAtCall = 0
@@ -128,8 +129,8 @@ struct History {
     }
   }
 
-  private func recover() -> Result<Core, TraceOpenFault> {
-    do throws(TraceOpenFault) {
+  private func recover() -> Result<Core, OpenFault> {
+    do throws(OpenFault) {
       return .success(
         try Core(SimulatedStorage(disk), clock: clock, configuration: configuration, ledger: ledger))
     } catch {
@@ -157,20 +158,20 @@ struct History {
   }
 
   /// What recovery says and what is on the disk are the same, and nothing that was acknowledged is gone.
-  private mutating func check(_ log: RecoveredLog) throws(Violation) {
+  private mutating func check(_ log: RecoveredTrace) throws(Violation) {
     let walk = try TraceWalk(disk, ledger: ledger)
     try walk.checkAcknowledged(ledger)
-    if log.cutBytes > 0 {
+    if log.chain.cutBytes > 0 {
       facts.cuts += 1
-      guard let copy = disk.file(.torn(segment: log.cutSegment, offset: log.cutOffset)),
-        UInt64(copy.size) == log.cutBytes
+      guard let copy = disk.file(.torn(segment: log.chain.cutSegment, offset: log.chain.cutOffset)),
+        UInt64(copy.size) == log.chain.cutBytes
       else { throw Violation("no copy of what was cut") }
     }
-    guard walk.blockCount == log.position.blockIndex else {
-      throw Violation("goes on with block \(log.position.blockIndex) after \(walk.blockCount)")
+    guard walk.blockCount == log.chain.position.blockIndex else {
+      throw Violation("goes on with block \(log.chain.position.blockIndex) after \(walk.blockCount)")
     }
     var hash = [UInt8](repeating: 0, count: 32)
-    hash.withUnsafeMutableBytes { log.position.previousHash.store(to: $0.baseAddress!) }
+    hash.withUnsafeMutableBytes { log.chain.position.previousHash.store(to: $0.baseAddress!) }
     guard hash == walk.lastHash else { throw Violation("goes on with another hash") }
     guard walk.blockCount > 0 else { return }
     guard log.run == walk.run + 1, log.nextLaneID > walk.laneIDMax, log.controlSequence == walk.controlEnd
@@ -183,15 +184,15 @@ struct History {
     guard log.policyGeneration >= walk.policyGeneration else {
       throw Violation("uses policy \(walk.policyGeneration) again")
     }
-    guard log.handle != nil else {
-      guard walk.isSealed, log.position.segmentIndex == walk.segmentIndex + 1 else {
+    guard log.chain.handle != nil else {
+      guard walk.isSealed, log.chain.position.segmentIndex == walk.segmentIndex + 1 else {
         throw Violation("begins a segment too early")
       }
       return
     }
-    guard !walk.isSealed, log.position.segmentIndex == walk.segmentIndex,
-      log.offset == UInt64(walk.endOffset),
-      log.segmentBlocks == walk.segmentBlocks, log.segmentDecisions == walk.segmentDecisions
+    guard !walk.isSealed, log.chain.position.segmentIndex == walk.segmentIndex,
+      log.chain.offset == UInt64(walk.endOffset),
+      log.chain.segmentBlocks == walk.segmentBlocks, log.segmentDecisions == walk.segmentDecisions
     else { throw Violation("goes on in another place") }
   }
 

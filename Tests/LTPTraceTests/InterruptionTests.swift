@@ -6,6 +6,7 @@ import CLTPSystem
 import LTPTestSupport
 import Testing
 
+@testable import LTPStorage
 @testable import LTPTrace
 
 @Suite("Interruptions", .guarded)
@@ -15,10 +16,10 @@ struct InterruptionTests {
     var call = 1
     while true {
       scene.plan { $0.diesAtCall = call }
-      do throws(TraceOpenFault) {
+      do throws(OpenFault) {
         let core = try scene.open()
         let walk = try? TraceWalk(scene.disk, ledger: scene.ledger)
-        #expect(walk?.blockCount == core.log.position.blockIndex)
+        #expect(walk?.blockCount == core.log.chain.position.blockIndex)
         scene.disk.kill()
         scene.calm()
         return call - 1
@@ -69,7 +70,7 @@ struct InterruptionTests {
     var reached = 0
     while reached == call - 1, call < 400 {
       let scene = Scene(seed: TestSeed.value(UInt64(call)))
-      scene.configuration.retainSegments = call % 2 == 0 ? 2 : 0
+      scene.configuration.chain.retainSegments = call % 2 == 0 ? 2 : 0
       scene.ledger.retainsEverything = call % 2 != 0
       let (core, lane) = try scene.openWithLane()
       scene.plan {

@@ -10,6 +10,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPStorage
 @testable import LTPTrace
 
 @Suite("A policy loaded while a segment begins", .guarded)
@@ -32,7 +33,7 @@ struct LoadBetweenTests {
   /// Writes a log with a load at the `step`th call after each segment got its name. Returns how many loads there were.
   private func write(_ scene: Scene, _ load: Load, step: Int) throws -> Int {
     // Half of the smallest that the options allow, so that segments change often; above the largest preamble.
-    scene.configuration.segmentBytes = 256 << 10
+    scene.configuration.chain.segmentBytes = 256 << 10
     let core = try scene.open()
     core.publish(LTP_STATE_HEALTHY)
     let lane = try core.openLane()!
@@ -75,7 +76,7 @@ struct LoadBetweenTests {
   func eachStep(_ blockBytes: Int, _ load: Load) throws {
     for step in 0..<Self.window {
       let scene = Scene()
-      scene.configuration.blockBytes = blockBytes
+      scene.configuration.chain.blockBytes = blockBytes
       do throws(Violation) {
         let loads: Int
         do { loads = try write(scene, load, step: step) } catch { throw Violation("\(error)") }
@@ -94,8 +95,8 @@ struct LoadBetweenTests {
   @Test("a policy and its shadow come through where one block is in flight at a time")
   func pairsOneByOne() throws {
     let scene = Scene()
-    scene.configuration.segmentBytes = 256 << 10
-    scene.configuration.inflightMax = 1
+    scene.configuration.chain.segmentBytes = 256 << 10
+    scene.configuration.chain.inflightMax = 1
     let (core, lane) = try scene.openWithLane()
     scene.plan { $0.delayNanosecondsMax = 300_000 }
     for round in 0..<24 {
@@ -139,7 +140,7 @@ extension Scene {
     let directory = TemporaryDirectory()
     for entry in disk.entries {
       let content = UnsafeRawBufferPointer(start: entry.file.visible, count: entry.file.size)
-      directory.write([UInt8](content), to: entry.name.withName { String(cString: $0) })
+      directory.write([UInt8](content), to: entry.name.withCString { String(cString: $0) })
     }
     return try Inspector(directory.path).verify()
   }

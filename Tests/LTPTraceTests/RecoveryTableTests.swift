@@ -7,6 +7,7 @@ import LTPRecords
 import LTPTestSupport
 import Testing
 
+@testable import LTPStorage
 @testable import LTPTrace
 
 @Suite("Recovery's table", .guarded)
@@ -15,13 +16,13 @@ struct RecoveryTableTests {
   func empty() throws {
     let scene = Scene()
     let core = try scene.open()
-    #expect(core.log.position.blockIndex == 0 && core.log.run == 1 && core.log.handle == nil)
+    #expect(core.log.chain.position.blockIndex == 0 && core.log.run == 1 && core.log.chain.handle == nil)
     #expect(scene.disk.file(.watermark) != nil)
     scene.disk.kill()
     // The name of the log stays, though it has no segment yet.
     scene.calm()
     let again = try scene.open()
-    #expect(again.log.position.logID == core.log.position.logID)
+    #expect(again.log.chain.position.logID == core.log.chain.position.logID)
     scene.disk.kill()
   }
 
@@ -48,9 +49,9 @@ struct RecoveryTableTests {
     let walk = try scene.writeLog(segments: 2)
     if byte < 0 { scene.drop(.watermark) } else { scene.disk.file(.watermark)!.flip(byte: byte, mask: 1) }
     let core = try scene.open()
-    #expect(core.log.position.blockIndex == walk.blockCount)
+    #expect(core.log.chain.position.blockIndex == walk.blockCount)
     let mark = scene.bytes(.watermark).withUnsafeBytes { Watermark.read($0.baseAddress!, count: $0.count) }
-    #expect(mark?.durableBlocks == walk.blockCount && mark?.logID == core.log.position.logID)
+    #expect(mark?.durableBlocks == walk.blockCount && mark?.logID == core.log.chain.position.logID)
     scene.disk.kill()
     try scene.loseAndReopen()
   }
@@ -104,8 +105,8 @@ struct RecoveryTableTests {
     scene.drop(.segment(2))
     scene.drop(.watermark)
     let core = try scene.open()
-    #expect(core.log.handle == nil && core.log.position.segmentIndex == 2)
-    #expect(core.log.position.blockIndex < walk.blockCount)
+    #expect(core.log.chain.handle == nil && core.log.chain.position.segmentIndex == 2)
+    #expect(core.log.chain.position.blockIndex < walk.blockCount)
     scene.disk.kill()
   }
 
@@ -177,8 +178,8 @@ struct RecoveryTableTests {
     let garbage = (0..<9000).map { UInt8(truncatingIfNeeded: $0 &* 31 | 1) }
     scene.put(scene.bytes(.segment(1)) + garbage, as: .segment(1))
     let core = try scene.open()
-    #expect(core.log.cutSegment == 1 && core.log.cutOffset == UInt64(walk.endOffset))
-    #expect(core.log.cutBytes == UInt64(garbage.count))
+    #expect(core.log.chain.cutSegment == 1 && core.log.chain.cutOffset == UInt64(walk.endOffset))
+    #expect(core.log.chain.cutBytes == UInt64(garbage.count))
     #expect(scene.bytes(.torn(segment: 1, offset: UInt64(walk.endOffset))) == garbage)
     #expect(scene.disk.file(.segment(1))!.size == walk.endOffset)
     scene.disk.kill()
@@ -194,7 +195,7 @@ struct RecoveryTableTests {
     let whole = scene.bytes(.segment(1))
     scene.put(whole + [UInt8](repeating: 7, count: 700), as: .segment(1))
     let core = try scene.open()
-    #expect(core.log.handle == nil && core.log.cutBytes == 700)
+    #expect(core.log.chain.handle == nil && core.log.chain.cutBytes == 700)
     #expect(scene.bytes(.segment(1)) == whole)
     scene.disk.kill()
   }
@@ -224,13 +225,13 @@ struct RecoveryTableTests {
     try scene.writeLog(segments: 0)
     let core = try scene.open()
     let before = scene.disk.now
-    do throws(TraceOpenFault) {
+    do throws(OpenFault) {
       _ = try scene.open()
       Issue.record("two writers")
     } catch {
       #expect(error.status == LTP_ERROR_TRACE_LOCKED)
     }
-    #expect(scene.disk.now - before >= scene.configuration.lockWaitNanoseconds)
+    #expect(scene.disk.now - before >= scene.configuration.chain.lockWaitNanoseconds)
     withExtendedLifetime(core) {}
     scene.disk.kill()
     scene.plan { $0.lockTriesRefused = 20 }
@@ -253,7 +254,7 @@ struct RecoveryTableTests {
         try scene.writeLog(segments: 1)
       }
       scene.plan { $0.planned = [PlannedFault(call: call, nth: 1, code: code)] }
-      do throws(TraceOpenFault) {
+      do throws(OpenFault) {
         _ = try scene.open()
         Issue.record("\(call) failed, and nobody was told")
       } catch {

@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPTestSupport
 
+@testable import LTPStorage
 @testable import LTPTrace
 
 final class Scene {
@@ -19,9 +20,9 @@ final class Scene {
   init(seed: UInt64 = TestSeed.value(1)) {
     disk = SimulatedDisk(seed: seed)
     clock = SimulatedClock(disk)
-    configuration.blockBytes = 16 << 10
-    configuration.segmentBytes = 64 << 10
-    configuration.inflightMax = 4
+    configuration.chain.blockBytes = 16 << 10
+    configuration.chain.segmentBytes = 64 << 10
+    configuration.chain.inflightMax = 4
     calm()
   }
 
@@ -35,7 +36,7 @@ final class Scene {
     disk.plan(faults)
   }
 
-  func open() throws(TraceOpenFault) -> Core {
+  func open() throws(OpenFault) -> Core {
     try Core(SimulatedStorage(disk), clock: clock, configuration: configuration, ledger: ledger)
   }
 
@@ -45,10 +46,10 @@ final class Scene {
       disk.kill()
       calm()
     }
-    do throws(TraceOpenFault) {
+    do throws(OpenFault) {
       let core = try open()
       withExtendedLifetime(core) {}
-      return (LTP_OK, core.log.position.segmentIndex, core.log.offset)
+      return (LTP_OK, core.log.chain.position.segmentIndex, core.log.chain.offset)
     } catch {
       return (error.status, error.segment, error.offset)
     }
@@ -72,7 +73,7 @@ final class Scene {
     let core = try open()
     core.publish(LTP_STATE_HEALTHY)
     let lane = try core.openLane()!
-    let first = core.log.position.segmentIndex
+    let first = core.log.chain.position.segmentIndex
     while core.progress.pointee.segmentIndex.load(ordering: .relaxed) < first + UInt64(segments) {
       try admit(core, lane, count: 100)
       try core.step(after: 1_000_000)
@@ -114,20 +115,20 @@ final class Scene {
   }
 
   /// The content of a file on the disk.
-  func bytes(_ name: TraceFile) -> [UInt8] {
+  func bytes(_ name: ChainFile) -> [UInt8] {
     let file = disk.file(name)!
     return [UInt8](UnsafeRawBufferPointer(start: file.visible, count: file.size))
   }
 
   /// Puts a file in the directory in place of what is there.
-  func put(_ bytes: [UInt8], as name: TraceFile) {
+  func put(_ bytes: [UInt8], as name: ChainFile) {
     if disk.file(name) != nil { _ = disk.remove(name) }
     let file = disk.create(name)
     bytes.withUnsafeBytes { file.writeDurably($0.baseAddress!, count: $0.count, offset: 0) }
     disk.syncDirectory()
   }
 
-  func drop(_ name: TraceFile) {
+  func drop(_ name: ChainFile) {
     _ = disk.remove(name)
     disk.syncDirectory()
   }

@@ -7,6 +7,7 @@ import LTPRecords
 import LTPTestSupport
 import Testing
 
+@testable import LTPStorage
 @testable import LTPTrace
 
 @Suite("The table of verdicts", .guarded)

@@ -10,6 +10,7 @@ import LTPTestSupport
 import Synchronization
 
 @testable import LTPAdmission
+@testable import LTPStorage
 @testable import LTPTrace
 
 /// A lane and the host's book of it.
@@ -46,13 +47,13 @@ final class SimulatedLane {
   }
 }
 
-final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
+final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   static var policy: UnsafePointer<ltp_policy> { sharedPolicy }
 
   let clock: SimulatedClock
   let ledger: HostLedger
   let configuration: TraceConfiguration
-  let log: RecoveredLog
+  let log: RecoveredTrace
   let orientation: Orientation
   let lanes: LaneTable
   let progress: UnsafeMutablePointer<TraceProgress>
@@ -73,14 +74,14 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   /// Recovers the log in `storage` and starts a run, as the C library does.
   init(
     _ storage: consuming Storage, clock: SimulatedClock, configuration: TraceConfiguration, ledger: HostLedger
-  ) throws(TraceOpenFault) {
-    let log = try Recovery.open(&storage, configuration: configuration)
+  ) throws(OpenFault) {
+    let log = try RecoveredTrace.open(&storage, configuration: configuration)
     self.clock = clock
     self.ledger = ledger
     self.configuration = configuration
     self.log = log
     memory = ltp_system_map(Self.bytes, 0)!
-    staging = ltp_system_map(configuration.stagingBytes, 0)!
+    staging = ltp_system_map(configuration.chain.stagingBytes, 0)!
     orientation = Orientation(memory: memory, resuming: OrientationWord(rawValue: log.word))
     lanes = LaneTable(memory: memory + Self.lanesOffset)
     progress = (memory + Self.progressOffset).bindMemory(to: TraceProgress.self, capacity: 1)
@@ -100,13 +101,12 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
   }
 
   deinit {
-    writer.pointee.giveBack()
     writer.deinitialize(count: 1)
     writer.deallocate()
     for lane in openLanes { free(lane) }
     texts.deinitialize(count: 1)
     progress.deinitialize(count: 1)
-    ltp_system_unmap(staging, configuration.stagingBytes)
+    ltp_system_unmap(staging, configuration.chain.stagingBytes)
     ltp_system_unmap(memory, Self.bytes)
   }
 
@@ -148,13 +148,13 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
     let id = progress.pointee.nextLaneID.load(ordering: .relaxed)
     guard ledger.lanes[id]?.acknowledged ?? 0 == 0 else { throw Violation("lane id \(id) is used again") }
     progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
-    let ring = ltp_system_map(configuration.blockBytes * laneBlocks, 0)!
+    let ring = ltp_system_map(configuration.chain.blockBytes * laneBlocks, 0)!
     let lane = Lane(
       memory: ltp_system_map(Lane.memoryBytes, 0)!, ring: ring, orientation: orientation,
       limits: SharedLimits(
         memory: ltp_system_map(SharedLimits.memoryBytes, 0)!, tick: 1_000_000),
       configuration: LaneConfiguration(
-        id: id, blockBytes: configuration.blockBytes, blockCount: laneBlocks,
+        id: id, blockBytes: configuration.chain.blockBytes, blockCount: laneBlocks,
         backpressureWaitNanoseconds: backpressureWaitNanoseconds, coreKey: SipKey(low: 1, high: 2)),
       owner: memory)
     lanes.enter(lane, at: index)
@@ -213,6 +213,7 @@ final class SimulatedCore<Storage: TraceStorage & ~Copyable> {
     clock.advance(nanoseconds)
     tick()
     let result = writer.pointee.step(now: clock.monotonic, nowUnix: clock.unix, waitNanoseconds: 0)
+    if let broken = writer.pointee.checkInvariants() { throw Violation("\(broken)") }
     try observe()
     return result
   }

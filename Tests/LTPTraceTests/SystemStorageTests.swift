@@ -9,17 +9,18 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPStorage
 @testable import LTPTrace
 
 /// The system's storage, with a log id that does not change from one run of the test to the next.
-private struct FixedStorage: TraceStorage, ~Copyable {
+private struct FixedStorage: StorageDevice, ~Copyable {
   var system: SystemStorage
 
-  mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) { try system.list(body) }
-  mutating func open(_ file: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
-    try system.open(file, create: create)
+  mutating func list(_ body: (FileName) -> Void) throws(StorageFault) { try system.list(body) }
+  mutating func open(_ name: FileName, _ mode: OpenMode) throws(StorageFault) -> Int32 {
+    try system.open(name, mode)
   }
-  mutating func close(_ handle: Int32) { system.close(handle) }
+  mutating func close(_ handle: Int32, isIdle: Bool) { system.close(handle, isIdle: isIdle) }
   mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool { try system.lock(handle) }
   mutating func size(_ handle: Int32) throws(StorageFault) -> UInt64 { try system.size(handle) }
   mutating func read(
@@ -33,10 +34,10 @@ private struct FixedStorage: TraceStorage, ~Copyable {
   }
   mutating func sync(_ handle: Int32) throws(StorageFault) { try system.sync(handle) }
   mutating func syncDirectory() throws(StorageFault) { try system.syncDirectory() }
-  mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {
+  mutating func rename(_ from: FileName, to: FileName) throws(StorageFault) {
     try system.rename(from, to: to)
   }
-  mutating func remove(_ file: TraceFile) throws(StorageFault) { try system.remove(file) }
+  mutating func remove(_ name: FileName) throws(StorageFault) { try system.remove(name) }
   mutating func attach() throws(StorageFault) { try system.attach() }
   mutating func start(_ write: StorageWrite) -> Bool { system.start(write) }
   mutating func startSync(_ handle: Int32, token: UInt64) -> Bool { system.startSync(handle, token: token) }
@@ -72,9 +73,9 @@ struct SystemStorageTests {
     let directory = TemporaryDirectory()
     let path = directory.path
     var configuration = TraceConfiguration()
-    configuration.blockBytes = 16 << 10
-    configuration.segmentBytes = 256 << 10
-    configuration.inflightMax = inflightMax
+    configuration.chain.blockBytes = 16 << 10
+    configuration.chain.segmentBytes = 256 << 10
+    configuration.chain.inflightMax = inflightMax
     let ledger = HostLedger()
     for run in 0..<2 {
       let system = try SystemStorage(
@@ -132,12 +133,12 @@ struct SystemStorageTests {
   private func check(_ files: [String: Data]) throws {
     let scene = Scene()
     for (name, content) in files {
-      guard let file = name.withCString({ TraceFile(name: $0) }) else {
+      guard let file = name.withCString({ FileName($0) }).flatMap({ ChainNaming.trace.file(named: $0) }) else {
         throw Violation("a file named \(name)")
       }
       scene.put([UInt8](content), as: file)
     }
-    scene.configuration.segmentBytes = 256 << 10
+    scene.configuration.chain.segmentBytes = 256 << 10
     #expect(scene.openStatus().status == LTP_OK)
     #expect(scene.disk.segmentIndices().count > 2)
   }
@@ -171,17 +172,17 @@ struct SystemStorageTests {
     let directory = TemporaryDirectory()
     let path = directory.path
     var configuration = TraceConfiguration()
-    configuration.lockWaitNanoseconds = 5_000_000
+    configuration.chain.lockWaitNanoseconds = 5_000_000
     var first = try SystemStorage(path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 4, bufferCount: 1)
     var second = try SystemStorage(path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 4, bufferCount: 1)
-    let log = try Recovery.open(&first, configuration: configuration)
-    do throws(TraceOpenFault) {
-      _ = try Recovery.open(&second, configuration: configuration)
+    let log = try RecoveredTrace.open(&first, configuration: configuration)
+    do throws(OpenFault) {
+      _ = try RecoveredTrace.open(&second, configuration: configuration)
       Issue.record("two writers")
     } catch {
       #expect(error.status == LTP_ERROR_TRACE_LOCKED)
     }
-    first.close(log.watermarkHandle)
+    log.chain.close(&first)
   }
 
   @Test("fault 31: a lane that may wait does so until the writer has made room")

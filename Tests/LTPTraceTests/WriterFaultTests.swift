@@ -7,6 +7,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPStorage
 @testable import LTPTrace
 
 @Suite("Faults while writing", .guarded)
@@ -85,7 +86,7 @@ struct WriterFaultTests {
   @Test("fault 8: ENOSPC in a batch acknowledges nothing past the written prefix")
   func noSpaceInBatch() throws {
     let scene = Scene()
-    scene.configuration.segmentBytes = 256 << 10
+    scene.configuration.chain.segmentBytes = 256 << 10
     let (core, lane) = try scene.openWithLane()
     let before = core.progress.pointee.durableBlocks.load(ordering: .acquiring)
     // Three full blocks at once; the second one fails and is completed first.
@@ -281,8 +282,8 @@ struct WriterFaultTests {
     "the smallest segment has room beside the largest preamble", arguments: [16 << 10, 64 << 10, 128 << 10])
   func largestPreamble(_ blockBytes: Int) throws {
     let scene = Scene()
-    scene.configuration.blockBytes = blockBytes
-    scene.configuration.segmentBytes = 512 << 10
+    scene.configuration.chain.blockBytes = blockBytes
+    scene.configuration.chain.segmentBytes = 512 << 10
     let (core, lane) = try scene.openWithLane()
     for _ in 0..<PolicySlot.count {
       core.loadPolicy(hasShadow: true)

@@ -4,7 +4,7 @@
 package import CLTP
 import LTPAdmission
 package import LTPRecords
-import LTPTrace
+import LTPStorage
 
 package enum Records {
   package static func bytes<Record>(_ record: Record) -> [UInt8] {

@@ -5,7 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPRecords
 
-@testable import LTPTrace
+import LTPStorage
 
 extension SimulatedDisk {
   func start(_ operation: Operation) -> Bool {

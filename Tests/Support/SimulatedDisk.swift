@@ -4,18 +4,18 @@
 
 import CLTP
 import CLTPSystem
-package import LTPTrace
+package import LTPStorage
 
 package final class SimulatedDisk {
   package struct Entry {
-    package var name: TraceFile
+    package var name: FileName
     package var file: SimulatedFile
   }
 
   enum DirectoryChange {
-    case enter(TraceFile, SimulatedFile)
-    case rename(TraceFile, TraceFile, SimulatedFile)
-    case remove(TraceFile)
+    case enter(FileName, SimulatedFile)
+    case rename(FileName, FileName, SimulatedFile)
+    case remove(FileName)
   }
 
   package struct Operation {
@@ -87,29 +87,31 @@ package final class SimulatedDisk {
 
   // MARK: Directory
 
-  package func file(_ name: TraceFile) -> SimulatedFile? { entries.first { $0.name == name }?.file }
+  package func file(_ name: FileName) -> SimulatedFile? { entries.first { $0.name == name }?.file }
 
-  package func segmentIndices() -> [UInt64] {
+  package func segmentIndices(of naming: ChainNaming = .trace) -> [UInt64] {
     var found: [UInt64] = []
-    for entry in entries { if case .segment(let index) = entry.name { found.append(index) } }
+    for entry in entries {
+      if case .segment(let index) = naming.file(named: entry.name) { found.append(index) }
+    }
     return found.sorted()
   }
 
-  package func create(_ name: TraceFile) -> SimulatedFile {
+  package func create(_ name: FileName) -> SimulatedFile {
     let file = SimulatedFile()
     entries.append(Entry(name: name, file: file))
     unsyncedChanges.append(.enter(name, file))
     return file
   }
 
-  func rename(_ from: TraceFile, to: TraceFile) -> Bool {
+  func rename(_ from: FileName, to: FileName) -> Bool {
     guard let file = file(from) else { return false }
     Self.apply(.rename(from, to, file), to: &entries)
     unsyncedChanges.append(.rename(from, to, file))
     return true
   }
 
-  package func remove(_ name: TraceFile) -> Bool {
+  package func remove(_ name: FileName) -> Bool {
     guard file(name) != nil else { return false }
     Self.apply(.remove(name), to: &entries)
     unsyncedChanges.append(.remove(name))
@@ -212,4 +214,11 @@ package final class SimulatedDisk {
     isDead = false
     plan(SimulatedFaults())
   }
+}
+
+/// The trace's files.
+extension SimulatedDisk {
+  package func file(_ file: ChainFile) -> SimulatedFile? { self.file(ChainNaming.trace.name(of: file)) }
+  package func create(_ file: ChainFile) -> SimulatedFile { create(ChainNaming.trace.name(of: file)) }
+  package func remove(_ file: ChainFile) -> Bool { remove(ChainNaming.trace.name(of: file)) }
 }

@@ -4,9 +4,9 @@
 import CLTP
 import CLTPSystem
 package import LTPRecords
-package import LTPTrace
+package import LTPStorage
 
-package struct SimulatedStorage: TraceStorage, ~Copyable {
+package struct SimulatedStorage: StorageDevice, ~Copyable {
   package let disk: SimulatedDisk
   private let owner: Int
 
@@ -17,15 +17,15 @@ package struct SimulatedStorage: TraceStorage, ~Copyable {
 
   deinit { disk.leave(owner) }
 
-  package mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) {
+  package mutating func list(_ body: (FileName) -> Void) throws(StorageFault) {
     try disk.enter(.list, .list)
     for entry in disk.entries { body(entry.name) }
   }
 
-  package mutating func open(_ name: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
-    try disk.enter(create ? .create : .open, create ? .create : .open)
+  package mutating func open(_ name: FileName, _ mode: OpenMode) throws(StorageFault) -> Int32 {
+    try disk.enter(mode.creates ? .create : .open, mode.creates ? .create : .open)
     let found = disk.file(name)
-    if create {
+    if mode.creates {
       guard found == nil else { throw StorageFault(.create, code: LTP_SYSTEM_EEXIST) }
       return disk.open(disk.create(name))
     }
@@ -33,7 +33,7 @@ package struct SimulatedStorage: TraceStorage, ~Copyable {
     return disk.open(found)
   }
 
-  package mutating func close(_ handle: Int32) { disk.close(handle) }
+  package mutating func close(_ handle: Int32, isIdle: Bool) { disk.close(handle) }
 
   package mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool {
     try disk.enter(.lock, .lock)
@@ -93,12 +93,12 @@ package struct SimulatedStorage: TraceStorage, ~Copyable {
     disk.syncDirectory()
   }
 
-  package mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {
+  package mutating func rename(_ from: FileName, to: FileName) throws(StorageFault) {
     try disk.enter(.rename, .rename)
     guard disk.rename(from, to: to) else { throw StorageFault(.rename, code: LTP_SYSTEM_ENOENT) }
   }
 
-  package mutating func remove(_ name: TraceFile) throws(StorageFault) {
+  package mutating func remove(_ name: FileName) throws(StorageFault) {
     try disk.enter(.remove, .remove)
     guard disk.remove(name) else { throw StorageFault(.remove, code: LTP_SYSTEM_ENOENT) }
   }

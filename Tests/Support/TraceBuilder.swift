@@ -6,7 +6,7 @@ package import CLTP
 import Foundation
 import LTPAdmission
 package import LTPRecords
-import LTPTrace
+import LTPStorage
 
 package final class TraceBuilder {
   package static let firstTime: UInt64 = 1_772_355_907_000_000_000

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The storage seam: everything the trace asks of files and of the device. The system's storage (io_uring or
-// pwritev) and the tests' simulator implement it; the writer and recovery know nothing else.
+// The storage seam: everything that a chain asks of files and of the device. The system's storage (io_uring or
+// pwritev) and the tests' simulator implement it; chains and their recovery know nothing else.
 
 import CLTP
 public import LTPRecords
 
-/// The files of a trace's directory.
-public enum TraceFile: Equatable, Sendable {
-  case segment(UInt64)
-  /// A segment that is being prepared; never trusted.
-  case prepared(UInt64)
-  /// How much has been acknowledged.
-  case watermark
-  /// The watermark while it is being made.
-  case preparedWatermark
-  /// A copy of what recovery cut from the end of a segment.
-  case torn(segment: UInt64, offset: UInt64)
+/// How a file is opened, for reading and writing.
+public struct OpenMode: Equatable, Sendable {
+  /// It must not exist yet.
+  public var creates: Bool
+  /// Blocks will be written to it: past the page cache where that can be had, and known to the ring.
+  public var holdsBlocks: Bool
+
+  public init(creates: Bool = false, holdsBlocks: Bool = false) {
+    self.creates = creates
+    self.holdsBlocks = holdsBlocks
+  }
 }
 
 /// A system call that failed. `code` is an errno.
 public struct StorageFault: Error, Equatable {
   public enum Operation: UInt8, Sendable {
-    case open, create, lock, list, read, write, sync, truncate, rename, remove, size
+    case open, create, lock, list, read, write, sync, truncate, rename, remove, size, hash
   }
 
   public let operation: Operation
@@ -71,12 +71,13 @@ public struct StorageWrite {
 }
 
 /// Files are named by small handles that `open` returns. All calls come from one thread.
-public protocol TraceStorage: ~Copyable {
+public protocol StorageDevice: ~Copyable {
   // Directory and whole files: synchronous.
-  mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault)
-  /// Opens for reading and writing; `create`: the file must not exist.
-  mutating func open(_ file: TraceFile, create: Bool) throws(StorageFault) -> Int32
-  mutating func close(_ handle: Int32)
+  /// Names that are longer than any of ours are left out.
+  mutating func list(_ body: (FileName) -> Void) throws(StorageFault)
+  mutating func open(_ name: FileName, _ mode: OpenMode) throws(StorageFault) -> Int32
+  /// `isIdle`: no operation on it is under way, so its lock can go at once, whoever else has a copy of the descriptor.
+  mutating func close(_ handle: Int32, isIdle: Bool)
   /// Takes the exclusive lock of the file (nil: of the directory) without waiting. False: somebody has it.
   mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool
   mutating func size(_ handle: Int32) throws(StorageFault) -> UInt64
@@ -91,8 +92,8 @@ public protocol TraceStorage: ~Copyable {
   mutating func truncate(_ handle: Int32, to bytes: UInt64) throws(StorageFault)
   mutating func sync(_ handle: Int32) throws(StorageFault)
   mutating func syncDirectory() throws(StorageFault)
-  mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault)
-  mutating func remove(_ file: TraceFile) throws(StorageFault)
+  mutating func rename(_ from: FileName, to: FileName) throws(StorageFault)
+  mutating func remove(_ name: FileName) throws(StorageFault)
 
   // Blocks: asynchronous, completed in any order.
   /// The calling thread is the one that starts and completes from now on.
@@ -114,4 +115,9 @@ public protocol TraceStorage: ~Copyable {
 
   /// For a wait between tries. The simulator moves its own clock.
   mutating func sleep(nanoseconds: UInt64)
+}
+
+extension StorageDevice where Self: ~Copyable {
+  /// Of a file on which nothing was started.
+  public mutating func close(_ handle: Int32) { close(handle, isIdle: true) }
 }

@@ -6,15 +6,15 @@ import CLTPSystem
 import LTPRecords
 
 extension Watermark {
-  static func write<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, handle: Int32, logID: LogID, durableBlocks: UInt64
+  static func write<Device: StorageDevice & ~Copyable>(
+    _ device: inout Device, handle: Int32, logID: LogID, durableBlocks: UInt64
   ) throws(StorageFault) {
     guard let mark = sealed(logID: logID, durableBlocks: durableBlocks) else {
       throw StorageFault(.write, code: LTP_SYSTEM_ENOMEM)
     }
     let result: Result<Void, StorageFault> = withUnsafeBytes(of: mark) { bytes in
       do throws(StorageFault) {
-        try storage.write(handle, from: bytes.baseAddress!, count: bytes.count, offset: 0)
+        try device.write(handle, from: bytes.baseAddress!, count: bytes.count, offset: 0)
         return .success(())
       } catch {
         return .failure(error)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The trace's storage on Linux: files through system calls, blocks through io_uring where it can be had, through
+// A log's storage on Linux: files through system calls, blocks through io_uring where it can be had, through
 // pwritev2 where it cannot. Both write the same bytes with the same meaning of "durable" (RWF_DSYNC).
 
 import CLTP
@@ -16,7 +16,7 @@ public struct StorageChoice {
   public var ringFault: Int32
 }
 
-public struct SystemStorage: TraceStorage, ~Copyable {
+public struct SystemStorage: StorageDevice, ~Copyable {
   static let handlesMax = 64  // of `registered`
   private static let submitTriesMax = 1000
 
@@ -61,7 +61,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   deinit {
     if let ring { ltp_system_ring_destroy(ring) }
-    release(directory)
+    release(directory, isIdle: underWay == 0)
     finished.deallocate()
   }
 
@@ -72,7 +72,7 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   /// The calling thread becomes the one that may start and complete blocks. `notifying`: an eventfd that is raised
   /// with each completion; -1: none.
-  mutating func attach(notifying descriptor: Int32) throws(StorageFault) {
+  public mutating func attach(notifying descriptor: Int32) throws(StorageFault) {
     guard choice.storage == LTP_STORAGE_IO_URING, !ringIsEnabled else { return }
     if ring == nil, !makeRingAgain() { return }
     var result = ltp_system_ring_enable(ring)
@@ -100,59 +100,55 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   /// Any thread may attach itself from now on. Nothing is under way. A ring is its thread's for good, so this one ends,
   /// and with it what was registered there.
-  mutating func detach() {
+  public mutating func detach() {
     if let ring { ltp_system_ring_destroy(ring) }
     ring = nil
     ringIsEnabled = false
   }
 
-  var isUnderWay: Bool { underWay > 0 }
+  public var isUnderWay: Bool { underWay > 0 }
 
   private var ringForWrites: OpaquePointer? { ringIsEnabled ? ring : nil }
 
   // MARK: Directory and whole files
 
-  public mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) {
+  public mutating func list(_ body: (FileName) -> Void) throws(StorageFault) {
     var stream: UnsafeMutableRawPointer?
     var failure: Int32 = 0
     while let name = ltp_system_next_entry(directory, &stream, &failure) {
-      if let file = TraceFile(name: name) { body(file) }
+      if let name = FileName(name) { body(name) }
     }
     guard failure == 0 else { throw StorageFault(.list, code: -failure) }
   }
 
-  public mutating func open(_ file: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
-    let wantsDirect: Bool
-    switch file {
-    case .segment, .prepared: wantsDirect = choice.direct
-    case .watermark, .preparedWatermark, .torn: wantsDirect = false
-    }
-    var flags = create ? LTP_SYSTEM_CREATE : 0
+  public mutating func open(_ name: FileName, _ mode: OpenMode) throws(StorageFault) -> Int32 {
+    let wantsDirect = mode.holdsBlocks && choice.direct
+    var flags = mode.creates ? LTP_SYSTEM_CREATE : 0
     if wantsDirect { flags |= LTP_SYSTEM_DIRECT }
-    var descriptor = file.withName { ltp_system_open_at(directory, $0, flags) }
+    var descriptor = name.withCString { ltp_system_open_at(directory, $0, flags) }
     if descriptor == -LTP_SYSTEM_EINVAL, wantsDirect {
       // EINVAL: the file system has no direct I/O. O_CREAT may have made the file all the same.
       choice.direct = false
-      if create { _ = file.withName { ltp_system_unlink_at(directory, $0) } }
-      descriptor = file.withName { ltp_system_open_at(directory, $0, flags & ~LTP_SYSTEM_DIRECT) }
+      if mode.creates { _ = name.withCString { ltp_system_unlink_at(directory, $0) } }
+      descriptor = name.withCString { ltp_system_open_at(directory, $0, flags & ~LTP_SYSTEM_DIRECT) }
     }
-    guard descriptor >= 0 else { throw StorageFault(create ? .create : .open, code: -descriptor) }
+    guard descriptor >= 0 else { throw StorageFault(mode.creates ? .create : .open, code: -descriptor) }
     if wantsDirect { registerFile(descriptor) }
     return descriptor
   }
 
-  public mutating func close(_ handle: Int32) {
+  public mutating func close(_ handle: Int32, isIdle: Bool) {
     if let index = registeredIndex(handle) {
       registered[index] = -1
       if let ring { _ = ltp_system_ring_set_file(ring, UInt32(index), -1) }
     }
-    release(handle)
+    release(handle, isIdle: isIdle)
   }
 
   /// Closes the descriptor. Its lock goes at once, even if a child of the host still has a copy of it; but not
-  /// before every write has ended.
-  private borrowing func release(_ descriptor: Int32) {
-    if underWay == 0 { _ = ltp_system_unlock(descriptor) }
+  /// before every write to it has ended.
+  private borrowing func release(_ descriptor: Int32, isIdle: Bool) {
+    if isIdle { _ = ltp_system_unlock(descriptor) }
     _ = ltp_system_close(descriptor)
   }
 
@@ -219,13 +215,13 @@ public struct SystemStorage: TraceStorage, ~Copyable {
 
   public mutating func syncDirectory() throws(StorageFault) { try sync(directory) }
 
-  public mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {
-    let result = from.withName { old in to.withName { ltp_system_rename_at(directory, old, $0) } }
+  public mutating func rename(_ from: FileName, to: FileName) throws(StorageFault) {
+    let result = from.withCString { old in to.withCString { ltp_system_rename_at(directory, old, $0) } }
     guard result == 0 else { throw StorageFault(.rename, code: -result) }
   }
 
-  public mutating func remove(_ file: TraceFile) throws(StorageFault) {
-    let result = file.withName { ltp_system_unlink_at(directory, $0) }
+  public mutating func remove(_ name: FileName) throws(StorageFault) {
+    let result = name.withCString { ltp_system_unlink_at(directory, $0) }
     guard result == 0 else { throw StorageFault(.remove, code: -result) }
   }
 
@@ -345,27 +341,4 @@ public struct SystemStorage: TraceStorage, ~Copyable {
   }
 
   public mutating func sleep(nanoseconds: UInt64) { ltp_system_sleep_ns(nanoseconds) }
-}
-
-extension TraceWriter where Storage == SystemStorage {
-  /// Whether segments are written past the page cache.
-  public var writesDirect: Bool { storage.choice.direct }
-
-  /// `attachToThread` for a thread that does not wait for completions: an eventfd is raised with each.
-  public mutating func attachToThread(notifying descriptor: Int32) {
-    do throws(StorageFault) { try storage.attach(notifying: descriptor) } catch { fail(error) }
-  }
-
-  /// Waits for what the device has under way, and lets any thread attach itself. The thread that did so before calls,
-  /// or nothing is under way.
-  public mutating func detachFromThread() {
-    while storage.isUnderWay, !hasFailed { reap(waitNanoseconds: 10_000_000) }
-    // A failure: the kernel waits for the device, and the memory that it reads stays until then.
-    storage.detach()
-  }
-
-  public var isUnderWay: Bool { storage.isUnderWay }
-
-  /// The thread that attached itself has ended with writes under way, whose fate only it could have been told.
-  public mutating func abandon() { fail(LTP_ERROR_TRACE_IO, code: 0) }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening a trace for writing. What the end of each segment means is in SegmentVerdict's table; beside it, LTPTraceTests
+// Opening a chain for writing. What the end of each segment means is in SegmentVerdict's table; beside it, LTPTraceTests
 // walks this one.
 //
 //   directory                         what is done
@@ -16,46 +16,51 @@ import CLTP
 import CLTPSystem
 import LTPRecords
 
-public enum Recovery {
-  /// Locks the trace and finds where to go on.
-  public static func open<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, configuration: TraceConfiguration
-  ) throws(TraceOpenFault) -> RecoveredLog {
-    try lock(&storage, handle: nil, configuration)
-    let found = try survey(&storage)
-    let mark = try readWatermark(&storage, found)
+public enum ChainRecovery {
+  /// Locks the directory and the chain, and finds where to go on. `reader` is handed every block on the way, or, with
+  /// `verifiesTailOnly`, those of the last two segments.
+  public static func open<Device: StorageDevice & ~Copyable, Reader: BlockReader>(
+    _ device: inout Device, configuration: ChainConfiguration, into reader: inout Reader
+  ) throws(OpenFault) -> RecoveredChain {
+    try lock(&device, handle: nil, configuration)
+    let naming = configuration.naming
+    let found = try survey(&device, naming)
+    let mark = try readWatermark(&device, found, naming)
     guard let last = found.last, let first = found.first else {
-      return try begin(&storage, mark: mark)
+      return try begin(&device, mark: mark, naming)
     }
     guard found.count - 1 == last - first else {
-      throw TraceOpenFault(
+      throw OpenFault(
         LTP_ERROR_TRACE_CORRUPT, "a segment between the first and the last is missing",
-        segment: try missingSegment(&storage, first: first))
+        segment: try missingSegment(&device, first: first, naming))
     }
-    var scan = try scanSealed(&storage, first: first, last: last, mark: mark, configuration)
-    scan = SegmentScan(position: scan.position, facts: scan.facts)
-    return try openLast(&storage, index: last, first: first, scan: scan, mark: mark, configuration)
+    let scan = try scanSealed(
+      &device, first: first, last: last, mark: mark, configuration, into: &reader)
+    return try openLast(
+      &device, index: last, first: first,
+      scan: SegmentScan(position: scan.position, claimedBlocks: scan.claimedBlocks), mark: mark,
+      configuration, into: &reader)
   }
 
   // MARK: Steps
 
-  static func lock<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, handle: Int32?, _ configuration: TraceConfiguration
-  ) throws(TraceOpenFault) {
+  static func lock<Device: StorageDevice & ~Copyable>(
+    _ device: inout Device, handle: Int32?, _ configuration: ChainConfiguration
+  ) throws(OpenFault) {
     // A dead owner's writes may still be under way; its descriptor, and so its lock, lives as long as they do.
     let pause: UInt64 = 1_000_000
     var waited: UInt64 = 0
     do throws(StorageFault) {
-      while try !storage.lock(handle) {
+      while try !device.lock(handle) {
         guard waited < configuration.lockWaitNanoseconds else {
           throw StorageFault(.lock, code: LTP_SYSTEM_EAGAIN)
         }
-        storage.sleep(nanoseconds: pause)
+        device.sleep(nanoseconds: pause)
         waited += pause
       }
     } catch {
-      guard error.code == LTP_SYSTEM_EAGAIN else { throw openFault(error) }
-      throw TraceOpenFault(
+      guard error.code == LTP_SYSTEM_EAGAIN else { throw OpenFault(error) }
+      throw OpenFault(
         LTP_ERROR_TRACE_LOCKED, "another process writes this trace; close it, or name another directory")
     }
   }
@@ -70,14 +75,14 @@ public enum Recovery {
   }
 
   /// What lies in the directory. Unfinished files are removed: nothing was ever acknowledged in them.
-  private static func survey<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage
-  ) throws(TraceOpenFault) -> Survey {
+  private static func survey<Device: StorageDevice & ~Copyable>(
+    _ device: inout Device, _ naming: ChainNaming
+  ) throws(OpenFault) -> Survey {
     do throws(StorageFault) {
       while true {
         var found = Survey()
-        try storage.list { file in
-          switch file {
+        try device.list { name in
+          switch naming.file(named: name) {
           case .segment(let index):
             found.first = min(found.first ?? index, index)
             found.last = max(found.last ?? index, index)
@@ -85,96 +90,96 @@ public enum Recovery {
           case .prepared(let index): found.prepared = index
           case .watermark: found.hasWatermark = true
           case .preparedWatermark: found.hasPreparedWatermark = true
-          case .torn: break
+          case .torn, nil: break
           }
         }
         if let index = found.prepared {
-          try storage.remove(.prepared(index))
+          try device.remove(naming.name(of: .prepared(index)))
         } else if found.hasPreparedWatermark {
-          try storage.remove(.preparedWatermark)
+          try device.remove(naming.name(of: .preparedWatermark))
         } else {
           // A name that is seen here may not be durable yet: the process before us could not say that it was.
-          try storage.syncDirectory()
+          try device.syncDirectory()
           return found
         }
       }
     } catch {
-      throw openFault(error)
+      throw OpenFault(error)
     }
   }
 
-  private static func missingSegment<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, first: UInt64
-  ) throws(TraceOpenFault) -> UInt64 {
+  private static func missingSegment<Device: StorageDevice & ~Copyable>(
+    _ device: inout Device, first: UInt64, _ naming: ChainNaming
+  ) throws(OpenFault) -> UInt64 {
     var index = first
     while true {
       do throws(StorageFault) {
-        storage.close(try storage.open(.segment(index), create: false))
+        device.close(try device.open(naming.name(of: .segment(index)), OpenMode(holdsBlocks: true)))
       } catch {
         if error.code == LTP_SYSTEM_ENOENT { return index }
-        throw openFault(error)
+        throw OpenFault(error)
       }
       index += 1
     }
   }
 
-  private static func readWatermark<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, _ found: Survey
-  ) throws(TraceOpenFault) -> (logID: LogID, durableBlocks: UInt64)? {
+  private static func readWatermark<Device: StorageDevice & ~Copyable>(
+    _ device: inout Device, _ found: Survey, _ naming: ChainNaming
+  ) throws(OpenFault) -> (logID: LogID, durableBlocks: UInt64)? {
     guard found.hasWatermark else { return nil }
     do throws(StorageFault) {
-      let handle = try storage.open(.watermark, create: false)
-      defer { storage.close(handle) }
+      let handle = try device.open(naming.name(of: .watermark), OpenMode())
+      defer { device.close(handle) }
       let base = UnsafeMutableRawPointer.allocate(byteCount: Watermark.bytes, alignment: 8)
       defer { base.deallocate() }
-      let count = try storage.read(handle, into: base, count: Watermark.bytes, offset: 0)
+      let count = try device.read(handle, into: base, count: Watermark.bytes, offset: 0)
       guard let mark = Watermark.read(base, count: count) else {
         throw StorageFault(.read, code: 0)
       }
       return mark
     } catch {
-      guard error.code == 0 else { throw openFault(error) }
+      guard error.code == 0 else { throw OpenFault(error) }
       // A power loss while it was written can leave that. The blocks' own word about each other remains.
       if found.last != nil { return nil }
-      throw TraceOpenFault(
+      throw OpenFault(
         SegmentVerdict.withoutSegments(.damaged).status,
         "the file \"durable\" is damaged; move it away to open the trace without its word")
     }
   }
 
   /// A directory without segments.
-  private static func begin<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, mark: (logID: LogID, durableBlocks: UInt64)?
-  ) throws(TraceOpenFault) -> RecoveredLog {
+  private static func begin<Device: StorageDevice & ~Copyable>(
+    _ device: inout Device, mark: (logID: LogID, durableBlocks: UInt64)?, _ naming: ChainNaming
+  ) throws(OpenFault) -> RecoveredChain {
     if let mark, SegmentVerdict.withoutSegments(.blocks(mark.durableBlocks)) != .goesOn {
-      throw TraceOpenFault(
+      throw OpenFault(
         LTP_ERROR_TRACE_LOST, "no segment is left, but records were acknowledged as durable",
         block: mark.durableBlocks)
     }
     var logID = mark?.logID ?? LogID(low: 0, high: 0)
     if mark == nil {
-      guard let random = storage.randomLogID() else {
-        throw TraceOpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
+      guard let random = device.randomLogID() else {
+        throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
       }
       logID = random
     }
     let position = ChainPosition(logID: logID, segmentIndex: 0, blockIndex: 0, previousHash: Digest())
-    return try goOn(&storage, position: position, facts: LogFacts(), oldest: 0, mark: mark)
+    return try goOn(&device, position: position, oldest: 0, mark: mark, naming)
   }
 
   /// Checks every segment before the last one, or only the one before it when its end is all that is needed.
-  private static func scanSealed<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, first: UInt64, last: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?,
-    _ configuration: TraceConfiguration
-  ) throws(TraceOpenFault) -> SegmentScan {
-    var scan = SegmentScan(position: nil, facts: LogFacts())
+  private static func scanSealed<Device: StorageDevice & ~Copyable, Reader: BlockReader>(
+    _ device: inout Device, first: UInt64, last: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?,
+    _ configuration: ChainConfiguration, into reader: inout Reader
+  ) throws(OpenFault) -> SegmentScan {
+    var scan = SegmentScan(position: nil)
     var index = first
     if configuration.verifiesTailOnly, last > first { index = last - 1 }
     while index < last {
       var position = scan.position
       position?.segmentIndex = index
-      scan = SegmentScan(position: position, facts: scan.facts)
-      try scanWhole(&storage, index: index, mark: mark, &scan)
+      scan = SegmentScan(position: position, claimedBlocks: scan.claimedBlocks)
+      try scanWhole(&device, index: index, mark: mark, &scan, configuration.naming, into: &reader)
       index += 1
     }
     scan.position?.segmentIndex = last
@@ -182,29 +187,29 @@ public enum Recovery {
   }
 
   /// Scans a segment that must be sealed and whole.
-  private static func scanWhole<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, index: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?,
-    _ scan: inout SegmentScan
-  ) throws(TraceOpenFault) {
+  private static func scanWhole<Device: StorageDevice & ~Copyable, Reader: BlockReader>(
+    _ device: inout Device, index: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?,
+    _ scan: inout SegmentScan, _ naming: ChainNaming, into reader: inout Reader
+  ) throws(OpenFault) {
     let garbage: UInt64?
     do throws(StorageFault) {
-      let handle = try storage.open(.segment(index), create: false)
-      defer { storage.close(handle) }
-      guard var reader = SegmentReader(handle: handle, size: try storage.size(handle)) else {
+      let handle = try device.open(naming.name(of: .segment(index)), OpenMode(holdsBlocks: true))
+      defer { device.close(handle) }
+      guard var segment = SegmentReader(handle: handle, size: try device.size(handle)) else {
         throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM)
       }
-      try scan.run(&reader, segment: index, &storage)
+      try scan.run(&segment, index: index, into: &reader, &device)
       // A sealed one's unused end may not have been cut yet; then it holds zeros.
-      garbage = try reader.firstNonZeroByte(from: scan.offset, &storage)
+      garbage = try segment.firstNonZeroByte(from: scan.offset, &device)
     } catch {
-      throw openFault(error, segment: index)
+      throw OpenFault(error, segment: index)
     }
     let found = scan.findings(
       isLast: false, isFirstBlock: scan.position == nil, garbage: garbage, mark: mark)
     let verdict = SegmentVerdict.of(found)
     if verdict == .goesOn { return }
     let place = scan.fault.map { scan.offset + UInt64($0.offset) } ?? garbage ?? scan.offset
-    throw TraceOpenFault(
+    throw OpenFault(
       verdict.status, text(verdict, scan, found), segment: index, offset: place,
       block: scan.position?.blockIndex ?? 0)
   }

@@ -25,27 +25,27 @@ struct SegmentReader: ~Copyable {
   deinit { ltp_system_unmap(buffer, Self.bufferBytes) }
 
   /// The bytes from `offset` (a multiple of a page) on: at least `wanted` of them unless the file ends before.
-  mutating func bytes<Storage: TraceStorage & ~Copyable>(
-    at offset: UInt64, wanted: Int, _ storage: inout Storage
+  mutating func bytes<Device: StorageDevice & ~Copyable>(
+    at offset: UInt64, wanted: Int, _ device: inout Device
   ) throws(StorageFault) -> (base: UnsafeRawPointer, count: Int) {
     let here = Int(bitPattern: UInt(truncatingIfNeeded: offset &- bufferStart))
     let left = offset >= bufferStart && here <= bufferCount ? bufferCount - here : -1
     let toEnd = offset < size ? size - offset : 0
     if left < 0 || (left < wanted && UInt64(left) < toEnd) {
       bufferStart = offset
-      bufferCount = try storage.read(handle, into: buffer, count: Self.bufferBytes, offset: offset)
+      bufferCount = try device.read(handle, into: buffer, count: Self.bufferBytes, offset: offset)
       return (UnsafeRawPointer(buffer), bufferCount)
     }
     return (UnsafeRawPointer(buffer + here), left)
   }
 
   /// Offset of the first byte at or after `offset` that is not zero.
-  mutating func firstNonZeroByte<Storage: TraceStorage & ~Copyable>(
-    from offset: UInt64, _ storage: inout Storage
+  mutating func firstNonZeroByte<Device: StorageDevice & ~Copyable>(
+    from offset: UInt64, _ device: inout Device
   ) throws(StorageFault) -> UInt64? {
     var at = offset
     while at < size {
-      let (base, count) = try bytes(at: at, wanted: Self.bufferBytes, &storage)
+      let (base, count) = try bytes(at: at, wanted: Self.bufferBytes, &device)
       guard count > 0 else { return nil }
       if let found = firstNonZero(base, from: 0, to: count) { return at + UInt64(found) }
       at += UInt64(count)
