@@ -106,6 +106,8 @@ let package = Package(
         "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPObservation", "LTPTestSupport",
       ]),
     .testTarget(
+      name: "LTPStorageTests", dependencies: ["CLTP", "CLTPSystem", "LTPStorage", "LTPTestSupport"]),
+    .testTarget(
       name: "LTPTraceTests",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPStorage", "LTPTrace",

@@ -19,6 +19,10 @@ struct HistoryFacts {
   var recoveriesInterrupted = 0
   var opensRefused = 0
   var unrecorded = 0
+  /// Of the second log.
+  var notes = 0
+  var noteRotations = 0
+  var noteFailures = 0
 
   static func += (total: inout HistoryFacts, one: HistoryFacts) {
     total.runs += one.runs
@@ -29,6 +33,9 @@ struct HistoryFacts {
     total.recoveriesInterrupted += one.recoveriesInterrupted
     total.opensRefused += one.opensRefused
     total.unrecorded += one.unrecorded
+    total.notes += one.notes
+    total.noteRotations += one.noteRotations
+    total.noteFailures += one.noteFailures
   }
 }
 
@@ -38,6 +45,8 @@ struct History {
   let disk: SimulatedDisk
   let clock: SimulatedClock
   let ledger = HostLedger()
+  /// Of the second log, if there is one.
+  let notes: NoteBook?
   let planted: PlantedBug?
   var random: SplitMix64
   var configuration = TraceConfiguration()
@@ -45,8 +54,9 @@ struct History {
   private var isHeavy: Bool
   private var frameID: UInt64 = 0
 
-  init(seed: UInt64, planted: PlantedBug? = nil) {
+  init(seed: UInt64, planted: PlantedBug? = nil, hasNotes: Bool = false) {
     self.planted = planted
+    notes = hasNotes ? NoteBook() : nil
     random = SplitMix64(seed: seed)
     disk = SimulatedDisk(seed: random.next())
     clock = SimulatedClock(disk)
@@ -62,10 +72,16 @@ struct History {
   }
 
   /// Runs the whole history; throws what must not be.
-  static func run(seed: UInt64, planted: PlantedBug? = nil) throws(Violation) -> HistoryFacts {
-    var history = History(seed: seed, planted: planted)
+  static func run(
+    seed: UInt64, planted: PlantedBug? = nil, hasNotes: Bool = false
+  ) throws(Violation) -> HistoryFacts {
+    var history = History(seed: seed, planted: planted, hasNotes: hasNotes)
     do throws(Violation) { try history.run() } catch {
       throw Violation("seed \(seed): \(error)")
+    }
+    if let notes = history.notes {
+      history.facts.notes += Int(notes.issued)
+      history.facts.noteRotations += notes.rotations
     }
     return history.facts
   }
@@ -86,11 +102,13 @@ struct History {
     core.publish(LTP_STATE_HEALTHY)
     try core.openLane()
     try admit(core, count: 5)
+    core.notes?.write(5)
     guard try core.shutDown() else { throw Violation("does not close: \(core.failure) \(core.hindrance)") }
     disk.losePower()
     let last = try open(withFaults: false, planted: nil)!
     let walk = try TraceWalk(disk, ledger: ledger)
     guard walk.closedRuns.contains(walk.run) else { throw Violation("the end of a run is not said") }
+    if let notes, notes.acknowledged != notes.issued { throw Violation("a note was left behind") }
     disk.losePower()
     _ = last
   }
@@ -102,6 +120,7 @@ struct History {
     while true {
       var faults = withFaults ? someFaults() : SimulatedFaults()
       faults.planted = planted ?? self.planted
+      faults.plantedPrefix = notes == nil ? "" : NoteLog.prefix
       let mayDie = withFaults && tries < 3 && random.oneIn(3)
       if mayDie { faults.diesAtCall = 1 + random.below(30) }
       disk.plan(faults)
@@ -116,7 +135,7 @@ struct History {
       }
       let open = disk.openHandleCount
       guard open == 0 else { throw Violation("\(open) descriptors left open: \(fault.text)") }
-      guard mayDie || !faults.planned.isEmpty else {
+      guard fault.status != NoteLog.brokenStatus, mayDie || !faults.planned.isEmpty else {
         throw Violation(
           "refused with \(fault.status): \(fault.text), segment \(fault.segment) at \(fault.offset)")
       }
@@ -132,7 +151,8 @@ struct History {
   private func recover() -> Result<Core, OpenFault> {
     do throws(OpenFault) {
       return .success(
-        try Core(SimulatedStorage(disk), clock: clock, configuration: configuration, ledger: ledger))
+        try Core(
+          SimulatedStorage(disk), clock: clock, configuration: configuration, ledger: ledger, notes: notes))
     } catch {
       return .failure(error)
     }
@@ -204,6 +224,11 @@ struct History {
     try core.openLane()
     let segment = core.progress.pointee.segmentIndex.load(ordering: .relaxed)
     for _ in 0..<10 + random.below(30) {
+      if let second = core.notes {
+        second.write(random.below(isHeavy ? 300 : 30))
+        // Either log may be the one that takes what has completed.
+        if random.oneIn(3) { try second.step(&core.writer.pointee.queue, now: disk.now) }
+      }
       switch random.below(16) {
       case 0..<7:
         try admit(core, count: 1 + random.below(isHeavy ? 300 : 30))
@@ -218,6 +243,7 @@ struct History {
     }
     facts.rotations += Int(core.progress.pointee.segmentIndex.load(ordering: .relaxed) - segment)
     if core.failure != LTP_OK { facts.failures += 1 }
+    if core.notes?.hasFailed ?? false { facts.noteFailures += 1 }
   }
 
   private mutating func changeLanes(_ core: Core) throws(Violation) {

@@ -13,13 +13,15 @@ struct HistoryTests {
     return first..<first + (TestSeed.number("LTP_SEED_COUNT") ?? usual)
   }()
 
-  @Test("fault 5: power loss with reordered, torn and garbage sectors, from many seeds")
-  func powerLoss() throws {
+  @Test(
+    "fault 5: power loss with reordered, torn and garbage sectors, from many seeds; and with a second log beside the trace",
+    arguments: [false, true])
+  func powerLoss(hasNotes: Bool) throws {
     var total = HistoryFacts()
     var failed = 0
     for seed in Self.seeds where failed < 12 {
       TestSeed.use(seed)
-      do throws(Violation) { total += try History.run(seed: seed) } catch {
+      do throws(Violation) { total += try History.run(seed: seed, hasNotes: hasNotes) } catch {
         failed += 1
         Issue.record(error)
       }
@@ -34,16 +36,22 @@ struct HistoryTests {
     guard Self.seeds.count >= 1000 else { return }
     #expect(total.rotations > 0 && total.cuts > 0 && total.failures > 0 && total.unrecorded > 0)
     #expect(total.recoveriesInterrupted > 0 && total.opensRefused > 0)
+    guard hasNotes else { return }
+    #expect(total.notes > 0 && total.noteRotations > 0 && total.noteFailures > 0)
   }
 
-  @Test("a planted bug is found", arguments: PlantedBug.allCases)
-  func planted(_ bug: PlantedBug) {
+  @Test("a planted bug is found, in the trace and in a log beside it", arguments: PlantedBug.allCases, [false, true])
+  func planted(_ bug: PlantedBug, inNotes: Bool) {
     var found: Violation?
     let first = TestSeed.value(0)
     for seed in first..<first + 2_000 where found == nil {
-      do throws(Violation) { _ = try History.run(seed: seed, planted: bug) } catch { found = error }
+      do throws(Violation) {
+        _ = try History.run(seed: seed, planted: bug, hasNotes: inNotes)
+      } catch {
+        found = error
+      }
     }
     #expect(found != nil, "2,000 histories with \(bug), and nothing was noticed")
-    if let found { print("\(bug): \(found)") }
+    if let found { print("\(bug)\(inNotes ? ", in the notes" : ""): \(found)") }
   }
 }

@@ -59,6 +59,8 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   let progress: UnsafeMutablePointer<TraceProgress>
   let texts: UnsafeMutablePointer<TextRegistry>
   let writer: UnsafeMutablePointer<TraceWriter<Storage>>
+  /// A second log on the same disk, through the same queue.
+  let notes: NoteLog?
   private let memory: UnsafeMutableRawPointer
   private let staging: UnsafeMutableRawPointer
   var openLanes: [SimulatedLane] = []
@@ -71,11 +73,18 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   private static var textsOffset: Int { progressOffset + 4096 }
   private static var bytes: Int { (textsOffset + 4096 + TextRegistry.memoryBytes + 4095) / 4096 * 4096 }
 
-  /// Recovers the log in `storage` and starts a run, as the C library does.
+  /// Recovers the log in `storage` and starts a run, as the C library does. `notes`: so does a second log beside it.
   init(
-    _ storage: consuming Storage, clock: SimulatedClock, configuration: TraceConfiguration, ledger: HostLedger
+    _ storage: consuming Storage, clock: SimulatedClock, configuration: TraceConfiguration,
+    ledger: HostLedger, notes book: NoteBook? = nil
   ) throws(OpenFault) {
     let log = try RecoveredTrace.open(&storage, configuration: configuration)
+    do throws(OpenFault) {
+      notes = try Self.openNotes(book, beside: configuration.chain, in: &storage)
+    } catch {
+      log.chain.close(&storage)
+      throw error
+    }
     self.clock = clock
     self.ledger = ledger
     self.configuration = configuration
@@ -108,6 +117,13 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
     progress.deinitialize(count: 1)
     ltp_system_unmap(staging, configuration.chain.stagingBytes)
     ltp_system_unmap(memory, Self.bytes)
+  }
+
+  private static func openNotes(
+    _ book: NoteBook?, beside trace: ChainConfiguration, in storage: inout Storage
+  ) throws(OpenFault) -> NoteLog? {
+    guard let book else { return nil }
+    return try NoteLog(&storage, beside: trace, book: book)
   }
 
   // MARK: Publishers
@@ -214,6 +230,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
     tick()
     let result = writer.pointee.step(now: clock.monotonic, nowUnix: clock.unix, waitNanoseconds: 0)
     if let broken = writer.pointee.checkInvariants() { throw Violation("\(broken)") }
+    try notes?.step(&writer.pointee.queue, now: clock.monotonic)
     try observe()
     return result
   }
@@ -274,6 +291,13 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
       try step(after: nanoseconds)
     }
     guard writer.pointee.isFinished, failure == LTP_OK else { return false }
+    if let notes {
+      guard try run(limit: 40_000, after: nanoseconds, until: { notes.isDrained || notes.hasFailed }),
+        !notes.hasFailed
+      else { return false }
+      notes.finish(&writer.pointee.queue)
+      guard !notes.hasFailed else { return false }
+    }
     writer.pointee.closeFiles()
     return true
   }

@@ -13,7 +13,11 @@ extension SimulatedDisk {
     guard queue.count < faults.queueDepth else { return false }
     var added = operation
     added.readyAt = now + UInt64(random.below(faults.delayNanosecondsMax + 1))
-    if faults.planted == .acknowledgesBeforeCompletion, operation.write?.durable == true { added.readyAt = 0 }
+    if operation.write?.durable == true,
+      planted(in: opened(operation.handle)) == .acknowledgesBeforeCompletion
+    {
+      added.readyAt = 0
+    }
     queue.append(added)
     return true
   }
@@ -48,7 +52,7 @@ extension SimulatedDisk {
     if let code = plannedCode(write.durable ? .blockWrite : .zeroWrite) {
       // Some of it may have come through; nothing is known of it.
       file.write(write.memory, count: random.below(write.count + 1), offset: Int(write.offset))
-      if faults.planted == .retriesFailedSync, write.durable {
+      if planted(in: file) == .retriesFailedSync, write.durable {
         file.loseUnsynced()
         return Int32(write.count)
       }
@@ -68,7 +72,7 @@ extension SimulatedDisk {
 
   private func land(_ write: StorageWrite, count: Int, _ file: SimulatedFile) {
     let offset = Int(write.offset)
-    switch faults.planted {
+    switch planted(in: file) {
     case .acknowledgesVolatileData: file.write(write.memory, count: count, offset: offset)
     case .forgesPreviousHash where write.durable && random.oneIn(4),
       .changesRecord where write.durable && random.oneIn(4):
@@ -92,7 +96,7 @@ extension SimulatedDisk {
     copy.copyMemory(from: write.memory, byteCount: count)
     let header = copy.assumingMemoryBound(to: ltp_block_header.self)
     if count == write.count, header.pointee.magic == LTP_BLOCK_MAGIC {
-      if faults.planted == .forgesPreviousHash {
+      if planted(in: file) == .forgesPreviousHash {
         header.pointee.previous_hash.0 ^= 1
       } else {
         let last = 256 + Int(header.pointee.slot_count) * 32 - 1

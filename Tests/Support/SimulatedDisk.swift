@@ -78,6 +78,11 @@ package final class SimulatedDisk {
     return nil
   }
 
+  /// The bug that the file has, if any.
+  func planted(in file: SimulatedFile) -> PlantedBug? {
+    file.name.has(faults.plantedPrefix, at: 0) ? faults.planted : nil
+  }
+
   /// Counts calls and their faults from 0 again.
   package func plan(_ faults: SimulatedFaults) {
     self.faults = faults
@@ -99,6 +104,7 @@ package final class SimulatedDisk {
 
   package func create(_ name: FileName) -> SimulatedFile {
     let file = SimulatedFile()
+    file.name = name
     entries.append(Entry(name: name, file: file))
     unsyncedChanges.append(.enter(name, file))
     return file
@@ -106,6 +112,7 @@ package final class SimulatedDisk {
 
   func rename(_ from: FileName, to: FileName) -> Bool {
     guard let file = file(from) else { return false }
+    file.name = to
     Self.apply(.rename(from, to, file), to: &entries)
     unsyncedChanges.append(.rename(from, to, file))
     return true

@@ -56,6 +56,8 @@ package struct SimulatedFaults {
   package var lockTriesRefused = 0
   package var planned: [PlannedFault] = []
   package var planted: PlantedBug?
+  /// The bug is in files whose names begin like this, and in no others.
+  package var plantedPrefix: StaticString = ""
   /// The machine dies before the call of this number (from 1), counted over all synchronous calls.
   package var diesAtCall = 0
 

@@ -3,6 +3,7 @@
 // in dirty sectors and in the size, until a sync.
 
 import Glibc
+package import LTPStorage
 
 package final class SimulatedFile {
   package static let sectorBytes = 512
@@ -14,6 +15,8 @@ package final class SimulatedFile {
   private var dirty: UnsafeMutablePointer<Bool>
   private var capacity: Int
   package private(set) var size = 0
+  /// Under which it was made, or renamed last.
+  package var name = FileName()
   private var durableSize = 0
   private var hasDirty = false
 

@@ -62,7 +62,7 @@ package struct SimulatedStorage: StorageDevice, ~Copyable {
     try disk.enter(.write, .write)
     let file = disk.opened(handle)
     file.write(memory, count: count, offset: Int(offset))
-    if disk.faults.planted == .watermarkAhead, count == Watermark.bytes {
+    if disk.planted(in: file) == .watermarkAhead, count == Watermark.bytes {
       var ahead = memory.loadUnaligned(as: ltp_watermark.self)
       ahead.durable_blocks += 1
       withUnsafeMutableBytes(of: &ahead) { bytes in
@@ -84,7 +84,7 @@ package struct SimulatedStorage: StorageDevice, ~Copyable {
       if !disk.isDead { file.loseUnsynced() }
       throw error
     }
-    if disk.faults.planted == .skipsSync { return }
+    if disk.planted(in: file) == .skipsSync { return }
     file.sync()
   }
 

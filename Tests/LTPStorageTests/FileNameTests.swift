@@ -6,7 +6,6 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPStorage
-@testable import LTPTrace
 
 @Suite("Names of the trace's files", .guarded)
 struct FileNameTests {
