@@ -207,7 +207,8 @@ struct Segments: ~Copyable {
   // MARK: Going over
 
   /// Gives the prepared segment its name and makes it the current one. It is ready, and the one before is cut.
-  mutating func adoptPrepared<Device: StorageDevice & ~Copyable>(_ device: inout Device) throws(StorageFault) {
+  mutating func adoptPrepared<Device: StorageDevice & ~Copyable>(_ device: inout Device) throws(StorageFault)
+  {
     let index = nextIndex
     // Code 0: somebody else has it.
     guard try device.lock(preparedHandle) else { throw StorageFault(.lock, code: 0) }

@@ -173,7 +173,8 @@ extension TraceWriter where Device: ~Copyable {
     while orientation.drainedEpoch < target {
       guard let record = orientation.nextTransition() else { return false }
       let generation = record.pointee.policy_generation
-      if generation > control.said.generation || control.pairsBegun[Gathering.control.rawValue] == generation {
+      if generation > control.said.generation || control.pairsBegun[Gathering.control.rawValue] == generation
+      {
         let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
         guard sayPolicies(slot: slot, in: .control) else { return false }
         control.said.generation = generation

@@ -4,8 +4,8 @@
 import CLTP
 import Foundation
 import LTPRecords
-import LTPTestSupport
 import LTPStorage
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect

@@ -5,8 +5,8 @@
 
 import CLTP
 import LTPRecords
-import LTPTestSupport
 import LTPStorage
+import LTPTestSupport
 import Testing
 
 @testable import LTPInspect

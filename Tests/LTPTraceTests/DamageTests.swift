@@ -155,7 +155,9 @@ struct DamageTests {
       for gap in [0, 4096, 12288] {
         scene.put(whole + [UInt8](repeating: 0, count: gap) + plant, as: .segment(2))
         let core = try scene.open()
-        #expect(core.log.chain.position.blockIndex == walk.blockCount && core.log.chain.offset == UInt64(whole.count))
+        #expect(
+          core.log.chain.position.blockIndex == walk.blockCount
+            && core.log.chain.offset == UInt64(whole.count))
         #expect(core.log.chain.cutBytes > 0)
         scene.disk.kill()
         scene.calm()

@@ -40,7 +40,9 @@ struct HistoryTests {
     #expect(total.notes > 0 && total.noteRotations > 0 && total.noteFailures > 0)
   }
 
-  @Test("a planted bug is found, in the trace and in a log beside it", arguments: PlantedBug.allCases, [false, true])
+  @Test(
+    "a planted bug is found, in the trace and in a log beside it", arguments: PlantedBug.allCases,
+    [false, true])
   func planted(_ bug: PlantedBug, inNotes: Bool) {
     var found: Violation?
     let first = TestSeed.value(0)

@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import Foundation
+import LTPInspect
 import LTPRecords
 import LTPTestSupport
 import Testing
@@ -96,6 +97,41 @@ struct SystemStorageTests {
     return files
   }
 
+  @Test(
+    "two logs go through one ring, or one descriptor, and both open again with all that was acknowledged",
+    arguments: [LTP_STORAGE_PWRITEV, LTP_STORAGE_IO_URING])
+  func twoLogs(storage: UInt32) throws {
+    guard storage == LTP_STORAGE_PWRITEV || Self.hasRing else {
+      print("no io_uring here: two logs through one ring were not written")
+      return
+    }
+    let directory = TemporaryDirectory()
+    var configuration = TraceConfiguration()
+    configuration.chain.blockBytes = 16 << 10
+    configuration.chain.segmentBytes = 256 << 10
+    let (ledger, book) = (HostLedger(), NoteBook())
+    for _ in 0..<3 {
+      let system = try SystemStorage(
+        path: directory.path, storage: storage, queueDepth: 2 * configuration.chain.queueDepth,
+        bufferCount: TraceConfiguration.bufferCount + 1)
+      let core = try SimulatedCore(
+        FixedStorage(system: system), clock: SimulatedClock(), configuration: configuration, ledger: ledger,
+        notes: book)
+      core.publish(LTP_STATE_HEALTHY)
+      let lane = try core.openLane()!
+      for frame in 0..<6000 {
+        try core.admit(lane, Scene.request(UInt64(frame)))
+        core.notes?.write(frame % 7)
+        if frame % 200 == 0 { try core.step(after: 500_000) }
+      }
+      #expect(try core.shutDown())
+      #expect(book.issued > 0 && book.acknowledged == book.issued)
+    }
+    #expect(book.recoveries == 3 && book.rotations > 2)
+    let report = try Inspector(directory.path).verify()
+    #expect(report.violations.map(\.text) == [] && report.scan.segmentCount > 2)
+  }
+
   private func fill(_ core: SimulatedCore<FixedStorage>) throws {
     core.publish(LTP_STATE_HEALTHY)
     let lane = try core.openLane()!
@@ -133,7 +169,8 @@ struct SystemStorageTests {
   private func check(_ files: [String: Data]) throws {
     let scene = Scene()
     for (name, content) in files {
-      guard let file = name.withCString({ FileName($0) }).flatMap({ ChainNaming.trace.file(named: $0) }) else {
+      guard let file = name.withCString({ FileName($0) }).flatMap({ ChainNaming.trace.file(named: $0) })
+      else {
         throw Violation("a file named \(name)")
       }
       scene.put([UInt8](content), as: file)

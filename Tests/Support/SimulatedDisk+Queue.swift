@@ -4,7 +4,6 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
-
 import LTPStorage
 
 extension SimulatedDisk {
