@@ -23,7 +23,8 @@ struct DoctorCommand: ParsableCommand {
     let report = DoctorReport(
       directory: trace,
       findings: DoctorProbe(under: trace).findings() + DoctorRing.findings()
-        + DoctorFiles(directory: trace).findings() + DoctorMachine.findings())
+        + DoctorFiles(directory: trace).findings() + DoctorNumbers(directory: trace).findings()
+        + DoctorMachine.findings())
     if json { try report.printJSON() } else { report.printText() }
     if !report.isUsable { throw ExitCode(1) }
   }
