@@ -17,7 +17,8 @@ let package = Package(
     .library(
       name: "LTPModules",
       targets: [
-        "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation", "LTPStorage",
+        "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation",
+        "LTPStorage",
         "LTPTrace", "LTPLibrary", "CLTPSystem", "CLTP",
       ]),
     .executable(name: "ltp", targets: ["ltp"]),
@@ -40,18 +41,21 @@ let package = Package(
     .target(name: "LTPRecords", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
     // bytes -> frame view
     .target(name: "LTPFrames", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
+    // a policy: checked, compiled, and the pure decision under it
+    .target(name: "LTPRules", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
     // rates, permits, and what moves them
-    .target(name: "LTPLimits", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
+    .target(name: "LTPLimits", dependencies: ["CLTP", "LTPRecords", "LTPRules"], swiftSettings: core),
     // frame -> lane (orientation, policy, limits, continuity) -> verdict and record
     .target(
-      name: "LTPAdmission", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits"],
+      name: "LTPAdmission",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits"],
       swiftSettings: core),
     // the caller's side: adaptive throttling, retry budgets
     .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
     // values -> transitions: signals, hysteresis, the state table
     .target(
       name: "LTPObservation",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission"],
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission"],
       swiftSettings: core),
     // sealed blocks -> chained, acknowledged segments on disk, and back at recovery; whatever the blocks say
     .target(name: "LTPStorage", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
@@ -63,7 +67,7 @@ let package = Package(
     .target(
       name: "LTPLibrary",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPLimits", "LTPAdmission", "LTPClient",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPAdmission", "LTPClient",
         "LTPObservation", "LTPStorage", "LTPTrace",
       ],
       swiftSettings: core),
@@ -73,12 +77,14 @@ let package = Package(
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // policies as people write them
     .target(
-      name: "LTPPolicy", dependencies: ["CLTP", "LTPAdmission", "LTP"],
+      name: "LTPPolicy", dependencies: ["CLTP", "LTPRules", "LTP"],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     // reads traces: verify, summary, show, redecide
     .target(
       name: "LTPInspect",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPStorage"],
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPStorage",
+      ],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(
       name: "ltp",
@@ -91,26 +97,34 @@ let package = Package(
     // what tests of several modules share: seeds, a guard against hangs, records, traces, the simulated disk
     .target(
       name: "LTPTestSupport",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPAdmission", "LTPStorage"],
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPAdmission", "LTPStorage",
+      ],
       path: "Tests/Support", swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords", "LTPTestSupport"]),
     .testTarget(name: "LTPFramesTests", dependencies: ["CLTP", "LTPFrames", "LTPTestSupport"]),
+    .testTarget(name: "LTPRulesTests", dependencies: ["CLTP", "LTPRecords", "LTPRules", "LTPTestSupport"]),
     .testTarget(
       name: "LTPAdmissionTests",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPTestSupport"]),
-    .testTarget(name: "LTPLimitsTests", dependencies: ["CLTP", "LTPRecords", "LTPLimits", "LTPTestSupport"]),
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPTestSupport",
+      ]),
+    .testTarget(
+      name: "LTPLimitsTests",
+      dependencies: ["CLTP", "LTPRecords", "LTPRules", "LTPLimits", "LTPTestSupport"]),
     .testTarget(name: "LTPClientTests", dependencies: ["CLTP", "LTPClient", "LTPTestSupport"]),
     .testTarget(
       name: "LTPObservationTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPObservation", "LTPTestSupport",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPObservation",
+        "LTPTestSupport",
       ]),
     .testTarget(
       name: "LTPStorageTests", dependencies: ["CLTP", "CLTPSystem", "LTPStorage", "LTPTestSupport"]),
     .testTarget(
       name: "LTPTraceTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPLimits", "LTPAdmission", "LTPStorage", "LTPTrace",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPStorage", "LTPTrace",
         "LTPInspect", "LTPTestSupport",
       ]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["CLTP", "LTP", "LTPPolicy", "LTPTestSupport"]),

@@ -9,6 +9,7 @@ public import CLTP
 public import CLTPSystem
 public import LTPFrames
 public import LTPRecords
+public import LTPRules
 public import Synchronization
 
 /// Where a lane stands: what has to be as it was for the short path.

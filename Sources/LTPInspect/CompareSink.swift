@@ -5,6 +5,7 @@
 public import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPRules
 
 /// A decision that would have come out differently, by what both say.
 private struct Change: Hashable {

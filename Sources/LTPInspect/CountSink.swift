@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPRules
 
 /// Which of a decision's first 8 bytes can be what a lane writes.
 enum DecisionShape {

@@ -4,6 +4,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPRules
 
 final class CountTable {
   static let columns = RecordedPolicy.columns

@@ -6,6 +6,7 @@ import CLTP
 import LTPAdmission
 import LTPLimits
 import LTPRecords
+import LTPRules
 
 /// A policy as recorded. Tables have one row a state; a row has `columns` entries: the classes, then one for
 /// every class that no policy can name, then one for LTP_CLASS_NONE.

@@ -6,6 +6,7 @@ import CLTP
 import LTPAdmission
 import LTPLimits
 import LTPRecords
+import LTPRules
 
 struct RedecideSink: RecordSink {
   private(set) var redecided: UInt64 = 0

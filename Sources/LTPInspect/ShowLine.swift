@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPRules
 
 enum ShowLine {
   // Columns of the text form.

@@ -5,6 +5,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPRules
 
 struct ShowSink: RecordSink {
   private static let flushBytes = 1 << 16

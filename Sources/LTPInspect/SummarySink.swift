@@ -4,6 +4,7 @@
 import CLTP
 import LTPAdmission
 import LTPRecords
+import LTPRules
 
 struct SummarySink: RecordSink {
   var counting = CountSink()

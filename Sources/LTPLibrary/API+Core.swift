@@ -6,6 +6,7 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPRecords
+import LTPRules
 import LTPStorage
 import LTPTrace
 import Synchronization

@@ -7,6 +7,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPObservation
 import LTPRecords
+import LTPRules
 import Synchronization
 
 @c @implementation

@@ -8,6 +8,7 @@ import LTPAdmission
 import LTPLimits
 import LTPObservation
 import LTPRecords
+import LTPRules
 import LTPStorage
 import LTPTrace
 import Synchronization

@@ -6,6 +6,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPObservation
 import LTPRecords
+import LTPRules
 import LTPStorage
 import LTPTrace
 import Synchronization

@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPRecords
+import LTPRules
 import LTPStorage
 import LTPTrace
 

@@ -5,6 +5,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPObservation
+import LTPRules
 import LTPStorage
 import LTPTrace
 

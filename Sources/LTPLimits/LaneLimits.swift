@@ -4,6 +4,7 @@
 
 public import CLTP
 public import LTPRecords
+public import LTPRules
 public import Synchronization
 
 /// What limits share between lanes. A handle: the memory is the core's.

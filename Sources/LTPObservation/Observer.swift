@@ -5,6 +5,7 @@
 public import CLTP
 public import LTPAdmission
 public import LTPRecords
+public import LTPRules
 import Synchronization
 
 /// Of whoever holds the lock.

@@ -4,7 +4,7 @@
 import CLTP
 public import Foundation
 public import LTP
-import LTPAdmission
+import LTPRules
 
 /// What is wrong with a policy file, and in which line.
 public struct PolicyFileError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -131,7 +131,7 @@ struct FollowTests {
     shared.publish(LTP_STATE_HEALTHY, now: start, threshold: 201)
     #expect(lane.admit(request(priority: 200)).reason == LTP_REASON_PRIORITY_BELOW_THRESHOLD)
     harness.drain()
-    harness.load(LaneHarness.builtInPolicy(), generation: 2)
+    harness.load(builtInPolicy(), generation: 2)
     #expect(lane.admit(request(priority: 200)).reason == LTP_REASON_PRIORITY_BELOW_THRESHOLD)
     #expect(lane.admit(request(priority: 201)).verdict == LTP_VERDICT_EXECUTE)
     shared.publish(LTP_STATE_HEALTHY, now: start)

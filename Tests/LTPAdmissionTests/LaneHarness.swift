@@ -5,9 +5,11 @@ import CLTP
 import CLTPSystem
 import LTPLimits
 import LTPRecords
+import LTPTestSupport
 import Synchronization
 
 @testable import LTPAdmission
+@testable import LTPRules
 
 /// Owns the memory; everything in it lives as long as this.
 final class LaneHarness: @unchecked Sendable {
@@ -31,17 +33,11 @@ final class LaneHarness: @unchecked Sendable {
     mapped.append((shared, SharedLimits.memoryBytes))
     limits = SharedLimits(memory: shared, tick: 1_000_000)
     orientation.line.pointee.tick(monotonic: now, unix: now + 5)
-    load(Self.builtInPolicy(), generation: 1, starting: true)
+    load(builtInPolicy(), generation: 1, starting: true)
     if state != LTP_STATE_UNKNOWN, page == nil { publish(state) }
   }
 
   deinit { for (base, bytes) in mapped { ltp_system_unmap(base, bytes) } }
-
-  static func builtInPolicy() -> ltp_policy {
-    var policy = ltp_policy()
-    DefaultPolicy.write(to: &policy)
-    return policy
-  }
 
   func load(
     _ policy: ltp_policy, shadow: ltp_policy? = nil, generation: UInt32, starting: Bool = false

@@ -10,10 +10,11 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPRules
 
 /// The built-in policy with limits; classes 8 ("read") and 24 ("create") take permits when `takesPermits`.
 func limitedPolicy(takesPermits: Bool = false, _ change: (inout ltp_policy_limits) -> Void) -> ltp_policy {
-  var policy = LaneHarness.builtInPolicy()
+  var policy = builtInPolicy()
   change(&policy.limits)
   if takesPermits {
     withUnsafeMutablePointer(to: &policy) { pointer in
@@ -326,9 +327,9 @@ struct LimitedLaneTests {
   @Test("a shadow policy's verdict stands beside the one in force, and changes nothing")
   func shadow() {
     let harness = LaneHarness()
-    var strict = LaneHarness.builtInPolicy()
+    var strict = builtInPolicy()
     strict.priority_threshold.1 = 150
-    harness.load(LaneHarness.builtInPolicy(), shadow: strict, generation: 2)
+    harness.load(builtInPolicy(), shadow: strict, generation: 2)
     let lane = harness.lane()
     let below = Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_PRIORITY_BELOW_THRESHOLD)
     let admitted = Outcome(verdict: LTP_VERDICT_EXECUTE, reason: LTP_REASON_ADMITTED)
@@ -341,7 +342,7 @@ struct LimitedLaneTests {
     #expect(lane.decision(2).shadow.rawValue == LTP_REASON_UNKNOWN_ACTION_CLASS)
     #expect(lane.admit(nil, available: 0).cValue.reason == LTP_REASON_MALFORMED_FRAME)
     #expect(lane.decision(3).shadow.rawValue == 0)
-    harness.load(LaneHarness.builtInPolicy(), generation: 3)
+    harness.load(builtInPolicy(), generation: 3)
     #expect(lane.admit(request(priority: 149)).verdict == LTP_VERDICT_EXECUTE)
     #expect(lane.decision(5).shadow.rawValue == 0)
   }
@@ -350,7 +351,7 @@ struct LimitedLaneTests {
     "a policy whose limits are out of range or contradict one another is refused, and the reason names them")
   func checksLimits() {
     func refusal(_ change: (inout ltp_policy_limits) -> Void) -> Int32? {
-      var policy = LaneHarness.builtInPolicy()
+      var policy = builtInPolicy()
       change(&policy.limits)
       do throws(PolicyRefusal) {
         try withUnsafePointer(to: policy) { (pointer) throws(PolicyRefusal) in try PolicyCheck.check(pointer)

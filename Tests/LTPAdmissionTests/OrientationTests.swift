@@ -7,6 +7,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPRules
 
 @Suite(.guarded) struct OrientationTests {
   @Test func concurrentPublishersLoseNoTransition() {
@@ -119,12 +120,12 @@ import Testing
   func policySwap() {
     let harness = LaneHarness()
     // Odd generations let class 8 in, even ones deny it; the generation in the verdict must agree.
-    var denying = LaneHarness.builtInPolicy()
-    PolicyTests.setRule(&denying, state: LTP_STATE_HEALTHY, 8) {
+    var denying = builtInPolicy()
+    setRule(&denying, state: LTP_STATE_HEALTHY, 8) {
       $0.verdict = LTP_VERDICT_DENY
       $0.reason = LTP_REASON_POLICY_FORBIDS
     }
-    let policies = [denying, LaneHarness.builtInPolicy()]
+    let policies = [denying, builtInPolicy()]
     nonisolated(unsafe) let lanes = [
       harness.lane(id: 1, blockBytes: 65536), harness.lane(id: 2, blockBytes: 65536),
     ]
@@ -158,7 +159,7 @@ import Testing
       do { try body() } catch { return (error as? PublishRefusal)?.status ?? -1 }
       return LTP_OK
     }
-    var policy = LaneHarness.builtInPolicy()
+    var policy = builtInPolicy()
     var generation: UInt32 = 2
     harness.drain()
     for round in 0..<20 {

@@ -7,6 +7,7 @@ import Testing
 
 @testable import LTPAdmission
 @testable import LTPObservation
+@testable import LTPRules
 
 @Suite("Random observations", .guarded)
 struct HistoryTests {

@@ -10,6 +10,7 @@ import Testing
 
 @testable import LTPAdmission
 @testable import LTPObservation
+@testable import LTPRules
 
 /// An orientation, a lane, and the regulator of their core.
 private final class Regulated {

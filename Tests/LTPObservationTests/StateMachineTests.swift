@@ -7,6 +7,7 @@ import Testing
 
 @testable import LTPAdmission
 @testable import LTPObservation
+@testable import LTPRules
 
 let second: UInt64 = 1_000_000_000
 let millisecond: UInt64 = 1_000_000

@@ -10,6 +10,7 @@ import LTPTestSupport
 import Synchronization
 
 @testable import LTPAdmission
+@testable import LTPRules
 @testable import LTPStorage
 @testable import LTPTrace
 

@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPRules
 
 package enum GoodTraces {
   package static let queueDepth = "queue_depth"

@@ -4,6 +4,7 @@
 package import CLTP
 import LTPAdmission
 package import LTPRecords
+import LTPRules
 import LTPStorage
 
 package enum Records {

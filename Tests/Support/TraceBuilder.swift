@@ -6,6 +6,7 @@ package import CLTP
 import Foundation
 import LTPAdmission
 package import LTPRecords
+import LTPRules
 import LTPStorage
 
 package final class TraceBuilder {

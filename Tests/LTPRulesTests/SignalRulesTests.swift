@@ -5,7 +5,7 @@ import CLTP
 import LTPTestSupport
 import Testing
 
-@testable import LTPAdmission
+@testable import LTPRules
 
 @Suite("Signal rules", .guarded)
 struct SignalRulesTests {
@@ -67,7 +67,7 @@ struct SignalRulesTests {
   @Test("a policy has whole rules or none")
   func inPolicies() {
     func refusal(_ change: (inout ltp_policy) -> Void) -> PolicyRefusal? {
-      var policy = LaneHarness.builtInPolicy()
+      var policy = builtInPolicy()
       change(&policy)
       do throws(PolicyRefusal) { try PolicyCheck.check(&policy) } catch { return error }
       return nil

@@ -6,11 +6,11 @@ import LTPRecords
 import LTPTestSupport
 import Testing
 
-@testable import LTPAdmission
+@testable import LTPRules
 
 @Suite(.guarded) struct PolicyTests {
   static func refusal(_ change: (inout ltp_policy) -> Void) -> PolicyRefusal? {
-    var policy = LaneHarness.builtInPolicy()
+    var policy = builtInPolicy()
     change(&policy)
     return withUnsafePointer(to: policy) { pointer in
       do throws(PolicyRefusal) {
@@ -19,16 +19,6 @@ import Testing
       } catch {
         return error
       }
-    }
-  }
-
-  static func setRule(
-    _ policy: inout ltp_policy, state: UInt8, _ actionClass: Int, _ change: (inout ltp_policy_rule) -> Void
-  ) {
-    withUnsafeMutablePointer(to: &policy) { pointer in
-      var rule = UnsafePointer(pointer).rule(state: state, actionClass: actionClass)
-      change(&rule)
-      pointer.setRule(state: state, actionClass: actionClass, rule)
     }
   }
 
@@ -42,7 +32,7 @@ import Testing
   @Test("never list, 1: no policy EXECUTEs a critical class while FAILED")
   func neverOne() {
     let refusal = Self.refusal { policy in
-      Self.setRule(&policy, state: LTP_STATE_FAILED, 56) { Self.execute(&$0) }
+      setRule(&policy, state: LTP_STATE_FAILED, 56) { Self.execute(&$0) }
     }
     #expect(refusal?.status == LTP_ERROR_POLICY_NEVER_1)
     #expect(refusal?.actionClass == 56)
@@ -53,7 +43,7 @@ import Testing
   func neverTwo() {
     for actionClass in [0, 3, 8, 24, 40, 56] {
       let refusal = Self.refusal { policy in
-        Self.setRule(&policy, state: LTP_STATE_RECOVERING, actionClass) {
+        setRule(&policy, state: LTP_STATE_RECOVERING, actionClass) {
           Self.execute(&$0)
           $0.flags |= LTP_RULE_WAIVE_CONTINUITY
         }
@@ -61,7 +51,7 @@ import Testing
       #expect(refusal?.status == LTP_ERROR_POLICY_NEVER_2)
       #expect(refusal?.actionClass == UInt16(actionClass))
     }
-    withUnsafePointer(to: LaneHarness.builtInPolicy()) { policy in
+    withUnsafePointer(to: builtInPolicy()) { policy in
       for actionClass in 0..<PolicyTable.classCount
       where policy.classDescription(actionClass).name.0 != 0 {
         let rule = PolicyTable.compile(policy, state: LTP_STATE_RECOVERING, actionClass: actionClass)
@@ -74,7 +64,7 @@ import Testing
   func neverThree() {
     for actionClass in [8, 24, 40, 56] {
       let refusal = Self.refusal { policy in
-        Self.setRule(&policy, state: LTP_STATE_UNKNOWN, actionClass) { Self.execute(&$0) }
+        setRule(&policy, state: LTP_STATE_UNKNOWN, actionClass) { Self.execute(&$0) }
       }
       #expect(refusal?.status == LTP_ERROR_POLICY_NEVER_3)
       #expect(refusal?.state == LTP_STATE_UNKNOWN)
@@ -112,13 +102,13 @@ import Testing
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.name.0 = 65 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.9.name = $0.classes.8.name }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.127.attributes = 1 }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 127) { $0.priority_min = 1 } }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.verdict = 3 } }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.reason = 20 } }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.verdict = LTP_VERDICT_DENY } }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.flags = 128 } }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.flags = LTP_RULE_DEFER_WHEN_BELOW } }),
-      (LTP_ERROR_POLICY_RULE, { Self.setRule(&$0, state: 1, 8) { $0.retry_after_ms = 3_600_001 } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 127) { $0.priority_min = 1 } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 8) { $0.verdict = 3 } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 8) { $0.reason = 20 } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 8) { $0.verdict = LTP_VERDICT_DENY } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 8) { $0.flags = 128 } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 8) { $0.flags = LTP_RULE_DEFER_WHEN_BELOW } }),
+      (LTP_ERROR_POLICY_RULE, { setRule(&$0, state: 1, 8) { $0.retry_after_ms = 3_600_001 } }),
     ]
     for (index, (status, change)) in cases.enumerated() {
       #expect(Self.refusal(change)?.status == status, "case \(index)")
@@ -127,10 +117,10 @@ import Testing
 
   @Test("whatever a rule's bytes say, what is compiled of them indexes no table from outside")
   func outOfRangeRulesCompile() {
-    var policy = LaneHarness.builtInPolicy()
+    var policy = builtInPolicy()
     for verdict in UInt8.min...UInt8.max {
       for reason in UInt8.min...UInt8.max {
-        Self.setRule(&policy, state: LTP_STATE_HEALTHY, 8) {
+        setRule(&policy, state: LTP_STATE_HEALTHY, 8) {
           $0 = ltp_policy_rule(
             verdict: verdict, reason: reason, priority_min: verdict, flags: reason, retry_after_ms: UInt32.max
           )
@@ -154,7 +144,7 @@ import Testing
   func stateTable() {
     let recovery = [0, 1, 2, 3, 4]
     let reading = [8, 9, 10, 11, 12, 13, 14, 15]
-    withUnsafePointer(to: LaneHarness.builtInPolicy()) { policy in
+    withUnsafePointer(to: builtInPolicy()) { policy in
       func verdict(_ state: UInt8, _ actionClass: Int) -> UInt8 {
         policy.rule(state: state, actionClass: actionClass).verdict
       }

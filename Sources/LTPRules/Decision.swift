@@ -3,7 +3,6 @@
 // on the hot path and `ltp inspect redecide` calls it again on the record; there is no second version of it.
 
 public import CLTP
-import LTPLimits
 public import LTPRecords
 
 /// One rule of a compiled policy, packed into 64 bits so that a row is copied and read atomically.
@@ -89,11 +88,11 @@ extension CompiledRule {
   /// A lane's rule: neither a token nor a limit is to be looked at.
   @inlinable
   @inline(__always)
-  var isPlain: Bool { rawValue & (3 << 40) == 0 }
+  public var isPlain: Bool { rawValue & (3 << 40) == 0 }
 
   /// A lane's rule: limits concern the class, or a shadow policy does.
   @inlinable
-  var isLimited: Bool { rawValue & (1 << 41) != 0 }
+  public var isLimited: Bool { rawValue & (1 << 41) != 0 }
 
   /// What becomes of an EXECUTE that a limit refused: the rule's DENY or DEFER of what is below the threshold, with the
   /// limit's reason.
@@ -130,7 +129,7 @@ extension CompiledRule {
   /// all of this.
   @inlinable
   @inline(__always)
-  func outcome(priority: UInt8, inputs: UInt64) -> Outcome {
+  public func outcome(priority: UInt8, inputs: UInt64) -> Outcome {
     let rule = rawValue
     let isBelow = (UInt64(priority) &- (rule &>> 32 & 0xFF)) &>> 63
     let lacksContinuity = (rule &>> 40) & ~(inputs / UInt64(LTP_CONTINUITY_VALID)) & 1
@@ -143,7 +142,7 @@ extension CompiledRule {
   /// What goes with an outcome.
   @inlinable
   @inline(__always)
-  func decide(_ outcome: Outcome, sessionID: UInt64) -> Decision {
+  public func decide(_ outcome: Outcome, sessionID: UInt64) -> Decision {
     let retry = spreadRetryAfter(sessionID: sessionID) & (outcome.executeCount &- 1)
     return Decision(outcome: outcome, retryAfterMilliseconds: UInt32(truncatingIfNeeded: retry))
   }
@@ -151,7 +150,7 @@ extension CompiledRule {
   /// Between once and twice the rule's wait, by session, so that refused clients do not come back together.
   @inlinable
   @inline(__always)
-  func spreadRetryAfter(sessionID: UInt64) -> UInt64 {
+  public func spreadRetryAfter(sessionID: UInt64) -> UInt64 {
     let base = rawValue &>> 42
     let fraction = (sessionID &* 0x9E37_79B9_7F4A_7C15) &>> 32
     return (base &* (1 &<< 32 | fraction)) &>> 32

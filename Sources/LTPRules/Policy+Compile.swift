@@ -3,7 +3,6 @@
 // of every policy (continuity while RECOVERING) is built in here, not left to the rules.
 
 public import CLTP
-public import LTPLimits
 import LTPRecords
 
 public enum PolicyTable {
@@ -85,7 +84,7 @@ extension UnsafeMutablePointer<ltp_policy> {
         + actionClass * MemoryLayout<ltp_policy_class>.stride, as: ltp_policy_class.self)
   }
 
-  func setRule(state: UInt8, actionClass: Int, _ value: ltp_policy_rule) {
+  package func setRule(state: UInt8, actionClass: Int, _ value: ltp_policy_rule) {
     UnsafeMutableRawPointer(self).storeBytes(
       of: value,
       toByteOffset: LTP_AT_policy_rules

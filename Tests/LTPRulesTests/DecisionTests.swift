@@ -6,7 +6,7 @@ import LTPRecords
 import LTPTestSupport
 import Testing
 
-@testable import LTPAdmission
+@testable import LTPRules
 
 @Suite(.guarded) struct DecisionTests {
   /// One rule in words.
@@ -94,60 +94,5 @@ import Testing
       let share = waits.filter { (1000 + tenth * 100..<1100 + tenth * 100).contains(Int($0)) }.count
       #expect((800...1200).contains(share))
     }
-  }
-
-  @Test func recordAndVerdictHaveTheContractsLayout() {
-    let harness = LaneHarness()
-    let lane = harness.lane()
-    let key = ContinuityKey(
-      coreKey: LaneHarness.coreKey,
-      continuityEpoch: harness.orientation.numbers(of: harness.orientation.current).continuityEpoch)
-    let asked = request(
-      40, frameID: 0x1122_3344_5566_7788, sessionID: 0x99AA, priority: 77, token: key.token(sessionID: 0x99AA)
-    )
-    let verdict = lane.admit(asked)
-    #expect(verdict.verdict == LTP_VERDICT_EXECUTE)
-    #expect(verdict.reason == LTP_REASON_ADMITTED)
-    #expect(verdict.state == LTP_STATE_HEALTHY)
-    #expect(verdict.epoch == harness.orientation.current.epoch)
-    #expect(verdict.policy_generation == 1)
-    #expect(verdict.commitment == LTP_COMMITMENT_NONE)
-    let record = lane.decision(0)
-    #expect(record.kind == LTP_RECORD_DECISION)
-    #expect(record.verdict == LTP_VERDICT_EXECUTE)
-    #expect(record.reason == LTP_REASON_ADMITTED)
-    #expect(record.inputs == LTP_CONTINUITY_VALID)
-    #expect(record.action_class == 40)
-    #expect(record.priority == 77)
-    #expect(record.shadow.rawValue == 0)
-    #expect(record.frame_id == 0x1122_3344_5566_7788)
-    #expect(record.session_id == 0x99AA)
-    harness.publish(LTP_STATE_UNSTABLE)
-    let deferred = lane.admit(request(24))
-    #expect(deferred.verdict == LTP_VERDICT_DEFER)
-    #expect(deferred.reason == LTP_REASON_SYSTEM_UNSTABLE)
-    #expect(deferred.commitment == LTP_COMMITMENT_WHEN_STABLE)
-    #expect((1000...2000).contains(deferred.retry_after_ms))
-    #expect(lane.decision(2).retryAfterMilliseconds == deferred.retry_after_ms)
-  }
-
-  @Test("SipHash-2-4 gives the reference vector for the bytes 0 to 7 under the key 0 to 15")
-  func sipHashVector() {
-    let key = SipKey(low: 0x0706_0504_0302_0100, high: 0x0F0E_0D0C_0B0A_0908)
-    #expect(key.hash(0x0706_0504_0302_0100) == 0x93F5_F579_9A93_2462)
-    #expect(key.hash([0x0706_0504_0302_0100, 0x0F0E_0D0C_0B0A_0908]) == 0x3F2A_CC7F_57C2_9BDB)
-  }
-
-  @Test func tokensAreBoundToSessionEpochAndKey() {
-    let key = ContinuityKey(coreKey: SipKey(low: 1, high: 2), continuityEpoch: 5)
-    let token = key.token(sessionID: 9)
-    #expect(key.isValid(token: token, sessionID: 9))
-    #expect(!key.isValid(token: token, sessionID: 10))
-    #expect(!key.isValid(token: token ^ 1, sessionID: 9))
-    #expect(!key.isValid(token: 0, sessionID: 9))
-    let next = ContinuityKey(coreKey: SipKey(low: 1, high: 2), continuityEpoch: 6)
-    #expect(!next.isValid(token: token, sessionID: 9))
-    let other = ContinuityKey(coreKey: SipKey(low: 1, high: 3), continuityEpoch: 5)
-    #expect(!other.isValid(token: token, sessionID: 9))
   }
 }
