@@ -160,7 +160,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .tenant:
       log.findings.add(.record, at: context.place(slot: slot), "a TENANT record that no decision announces")
     case .decision: return false  // `walkLane` hands those to the sink
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed:
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
       log.findings.add(
         .record, at: context.place(slot: slot),
         "a record of kind \(kind.rawValue) belongs to the control lane")
@@ -231,6 +231,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .policy: log.takePolicy(record.policy, place)
     case .text: break  // `takeTexts` has
     case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
+    case .counts: break
     case .closed: log.takeClosed(record.closed, place)
     // `walkControl` has refused them.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break

@@ -137,7 +137,7 @@ struct SegmentScan {
     case .policy:
       // Its transition may never have come: the number is used all the same.
       facts.policyGeneration = max(facts.policyGeneration, record.policy.pointee.policy_generation)
-    case .text, .closed: break
+    case .text, .closed, .counts: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }

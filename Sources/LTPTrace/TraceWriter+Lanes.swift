@@ -129,7 +129,7 @@ extension TraceWriter where Storage: ~Copyable {
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
       case .replay, .tenant, .unrecorded, .hello: break
-      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed:
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
         assertionFailure("a lane wrote what is not a lane's record")
       }
     }
