@@ -9,7 +9,7 @@ import LTPRecords
 extension Recovery {
   static func openLast<Storage: TraceStorage & ~Copyable>(
     _ storage: inout Storage, index: UInt64, first: UInt64, scan before: SegmentScan,
-    mark: (logID: LogID, durableBlocks: UInt64)?, _ configuration: TraceConfiguration
+    _ counts: SegmentCounts, mark: (logID: LogID, durableBlocks: UInt64)?, _ configuration: TraceConfiguration
   ) throws(TraceOpenFault) -> RecoveredLog {
     var scan = before
     let handle: Int32
@@ -18,7 +18,7 @@ extension Recovery {
     }
     do throws(TraceOpenFault) {
       try lock(&storage, handle: handle, configuration)
-      return try resume(&storage, handle: handle, index: index, first: first, &scan, mark: mark)
+      return try resume(&storage, handle: handle, index: index, first: first, &scan, counts, mark: mark)
     } catch {
       storage.close(handle)
       throw error
@@ -28,7 +28,7 @@ extension Recovery {
   /// Scans the locked last segment, cuts what may be cut, and says where to go on.
   private static func resume<Storage: TraceStorage & ~Copyable>(
     _ storage: inout Storage, handle: Int32, index: UInt64, first: UInt64, _ scan: inout SegmentScan,
-    mark: (logID: LogID, durableBlocks: UInt64)?
+    _ counts: SegmentCounts, mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
     var garbage: UInt64?
     var isFirstBlock = false
@@ -62,7 +62,7 @@ extension Recovery {
     } catch {
       throw openFault(error, segment: index)
     }
-    var log = try goOn(&storage, position: position, facts: scan.facts, oldest: first, mark: mark)
+    var log = try goOn(&storage, position: position, facts: scan.facts, counts, oldest: first, mark: mark)
     if cutBytes > 0 {
       log.cutSegment = index
       log.cutOffset = scan.offset
@@ -70,6 +70,7 @@ extension Recovery {
     }
     if scan.isSealed {
       storage.close(handle)
+      counts.removeAll()
       log.position.segmentIndex = index + 1
     } else {
       log.handle = handle
@@ -141,8 +142,8 @@ extension Recovery {
 
   /// Opens or makes the watermark, brings it up to what recovery read, and puts the writer's start together.
   static func goOn<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, position: ChainPosition, facts: LogFacts, oldest: UInt64,
-    mark: (logID: LogID, durableBlocks: UInt64)?
+    _ storage: inout Storage, position: ChainPosition, facts: LogFacts, _ counts: SegmentCounts,
+    oldest: UInt64, mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
     guard facts.run < UInt32.max, facts.policyGeneration < UInt32.max else {
       throw TraceOpenFault(
@@ -171,7 +172,7 @@ extension Recovery {
         nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence, word: facts.word,
         numbers: facts.numbers,
         wordGeneration: facts.wordGeneration, policyGeneration: facts.policyGeneration, oldestSegment: oldest,
-        segmentBlocks: 0, segmentDecisions: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
+        segmentBlocks: 0, segmentDecisions: 0, counts: counts, cutSegment: 0, cutOffset: 0, cutBytes: 0)
     } catch {
       storage.close(handle)
       throw openFault(error)

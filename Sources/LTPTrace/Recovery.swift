@@ -21,11 +21,23 @@ public enum Recovery {
   public static func open<Storage: TraceStorage & ~Copyable>(
     _ storage: inout Storage, configuration: TraceConfiguration
   ) throws(TraceOpenFault) -> RecoveredLog {
+    guard let counts = SegmentCounts() else { throw TraceOpenFault(LTP_ERROR_NO_MEMORY, "out of memory") }
+    do throws(TraceOpenFault) {
+      return try open(&storage, counts, configuration)
+    } catch {
+      counts.giveBack()
+      throw error
+    }
+  }
+
+  private static func open<Storage: TraceStorage & ~Copyable>(
+    _ storage: inout Storage, _ counts: SegmentCounts, _ configuration: TraceConfiguration
+  ) throws(TraceOpenFault) -> RecoveredLog {
     try lock(&storage, handle: nil, configuration)
     let found = try survey(&storage)
     let mark = try readWatermark(&storage, found)
     guard let last = found.last, let first = found.first else {
-      return try begin(&storage, mark: mark)
+      return try begin(&storage, counts, mark: mark)
     }
     guard found.count - 1 == last - first else {
       throw TraceOpenFault(
@@ -33,8 +45,8 @@ public enum Recovery {
         segment: try missingSegment(&storage, first: first))
     }
     var scan = try scanSealed(&storage, first: first, last: last, mark: mark, configuration)
-    scan = SegmentScan(position: scan.position, facts: scan.facts)
-    return try openLast(&storage, index: last, first: first, scan: scan, mark: mark, configuration)
+    scan = SegmentScan(position: scan.position, facts: scan.facts, counts: counts)
+    return try openLast(&storage, index: last, first: first, scan: scan, counts, mark: mark, configuration)
   }
 
   // MARK: Steps
@@ -144,7 +156,7 @@ public enum Recovery {
 
   /// A directory without segments.
   private static func begin<Storage: TraceStorage & ~Copyable>(
-    _ storage: inout Storage, mark: (logID: LogID, durableBlocks: UInt64)?
+    _ storage: inout Storage, _ counts: SegmentCounts, mark: (logID: LogID, durableBlocks: UInt64)?
   ) throws(TraceOpenFault) -> RecoveredLog {
     if let mark, SegmentVerdict.withoutSegments(.blocks(mark.durableBlocks)) != .goesOn {
       throw TraceOpenFault(
@@ -159,7 +171,7 @@ public enum Recovery {
       logID = random
     }
     let position = ChainPosition(logID: logID, segmentIndex: 0, blockIndex: 0, previousHash: Digest())
-    return try goOn(&storage, position: position, facts: LogFacts(), oldest: 0, mark: mark)
+    return try goOn(&storage, position: position, facts: LogFacts(), counts, oldest: 0, mark: mark)
   }
 
   /// Checks every segment before the last one, or only the one before it when its end is all that is needed.

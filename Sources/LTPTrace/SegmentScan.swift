@@ -29,14 +29,17 @@ struct SegmentScan {
   var blocks: UInt64 = 0
   var decisions: UInt64 = 0
   var isSealed = false
+  /// Where the records of blocks are counted, if anyone will want to know.
+  var counts: SegmentCounts?
   /// Why the scan stopped, unless it was at the end of the file.
   var fault: BlockFault?
   /// With a fault of the version.
   var versionEvidence = VersionEvidence.none
 
-  init(position: ChainPosition?, facts: LogFacts) {
+  init(position: ChainPosition?, facts: LogFacts, counts: SegmentCounts? = nil) {
     self.position = position
     self.facts = facts
+    self.counts = counts
   }
 
   /// Reads blocks from the start until one is not the next one. `index` is the segment's.
@@ -92,6 +95,7 @@ struct SegmentScan {
 
   private mutating func take(_ header: BlockHeader) {
     blocks += 1
+    counts?.add(header)
     facts.durableBlocks = max(facts.durableBlocks, header.durableBlocks)
     if header.laneID == UInt32(LTP_CONTROL_LANE) {
       facts.controlSequence = header.firstSequence + UInt64(header.slotCount)

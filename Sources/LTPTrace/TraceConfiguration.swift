@@ -54,9 +54,18 @@ public struct RecoveredLog {
   /// Blocks and decisions in the segment so far.
   public var segmentBlocks: UInt64
   public var segmentDecisions: UInt64
+  /// Of the segment so far. The writer's to give back, once there is one.
+  package var counts: SegmentCounts
   public var cutSegment: UInt64
   public var cutOffset: UInt64
   public var cutBytes: UInt64
+
+  /// Closes its files and gives its memory back: no writer goes on with it.
+  package func abandon<Storage: TraceStorage & ~Copyable>(_ storage: inout Storage) {
+    if let handle { storage.close(handle) }
+    storage.close(watermarkHandle)
+    counts.giveBack()
+  }
 }
 
 /// Why a trace cannot be opened. Becomes an `ltp_error`.

@@ -52,7 +52,7 @@ extension TraceWriter where Storage: ~Copyable {
     var bufferIndex: Int32
   }
 
-  /// Seals the body in `memory` as the next block and queues it. There is a free entry and room in the segment.
+  /// Seals the body in `memory` as the next block, queues and counts it. There is a free entry and room in the segment.
   mutating func appendBlock(_ memory: UnsafeMutableRawPointer, _ origin: BlockOrigin) {
     assert(origin.slotCount > 0, "a block of 0 slots")
     guard origin.slotCount > 0 else {
@@ -89,8 +89,10 @@ extension TraceWriter where Storage: ~Copyable {
     progress.pointee.sealedBlocks.store(position.blockIndex, ordering: .relaxed)
     progress.pointee.decisions.store(runDecisions, ordering: .relaxed)
     progressed = true
+    // Hand it to the device now: it writes while this block is counted and the next one is hashed. And keep the zeros ahead of it.
     start(added)
-    // Hand it to the device now: it writes while the next block is hashed. And keep the zeros ahead of it.
+    counts.add(BlockHeader(memory))
+    // From here on its memory may be a lane's again.
     reap(waitNanoseconds: 0)
     if !hasFailed { prepareSegments() }
   }

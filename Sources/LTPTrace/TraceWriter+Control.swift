@@ -92,23 +92,28 @@ extension TraceWriter where Storage: ~Copyable {
     let block = controlBlocks[gathering.rawValue]
     guard block.staging >= 0 else { return true }
     guard gathering == .preamble || preamble.isDone else { return false }
-    guard hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: block.slotCount)) else { return false }
+    guard hasFreeEntry, hasRoom(slotCount: block.slotCount, isLanes: false) else { return false }
     controlBlocks[gathering.rawValue] = ControlBlock()
-    appendControl(block)
+    appendControl(
+      slotCount: block.slotCount, at: stagingMemory(block.staging), staging: block.staging,
+      baseMonotonic: block.baseMonotonic, baseUnix: block.baseUnix)
     if gathering == .control { sealed = said }
     return !hasFailed
   }
 
-  /// Seals without asking for room: the caller has made sure of it.
-  mutating func appendControl(_ block: ControlBlock) {
+  /// Seals without asking for room: the caller has made sure of it. `staging`: the buffer that `memory` is; -1: it is none.
+  mutating func appendControl(
+    slotCount: Int, at memory: UnsafeMutableRawPointer, staging: Int = -1, baseMonotonic: UInt64,
+    baseUnix: UInt64
+  ) {
     let first = controlSequence
-    controlSequence += UInt64(block.slotCount)
+    controlSequence += UInt64(slotCount)
     appendBlock(
-      stagingMemory(block.staging),
+      memory,
       BlockOrigin(
-        laneIndex: -1, laneID: UInt32(LTP_CONTROL_LANE), firstSequence: first, slotCount: block.slotCount,
-        word: 0, limitsWord: 0, baseMonotonic: block.baseMonotonic, baseUnix: block.baseUnix, decisions: 0,
-        staging: block.staging, bufferIndex: stagingBuffer))
+        laneIndex: -1, laneID: UInt32(LTP_CONTROL_LANE), firstSequence: first, slotCount: slotCount,
+        word: 0, limitsWord: 0, baseMonotonic: baseMonotonic, baseUnix: baseUnix, decisions: 0,
+        staging: staging, bufferIndex: staging >= 0 ? stagingBuffer : -1))
   }
 
   // MARK: Transitions

@@ -53,7 +53,7 @@ extension TraceWriter where Storage: ~Copyable {
       let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
       let slotCount = Int(end - taken)
       // Another lane may have gone over to a new segment just now: its preamble comes first.
-      guard preamble.isDone, hasFreeEntry, hasRoom(for: BlockHeader.sizeBytes(slotCount: slotCount)) else {
+      guard preamble.isDone, hasFreeEntry, hasRoom(slotCount: slotCount, isLanes: true) else {
         return false
       }
       if taken == blockStart && isFull {

@@ -31,15 +31,18 @@ struct SegmentPreparer {
 }
 
 private let retryNanoseconds: UInt64 = 100_000_000
-private let sealReserveBytes = UInt64(LTP_TRACE_PAGE_BYTES)
 
 extension TraceWriter where Storage: ~Copyable {
-  /// Whether a block of `bytes` can be appended now. If not, what it takes has been set going.
-  mutating func hasRoom(for bytes: Int) -> Bool {
+  /// Whether a block of so many slots can be appended now, and the summary after it. If not, what it takes has been set going.
+  /// `isLanes`: each slot may be a decision of a kind that the segment has not had.
+  mutating func hasRoom(slotCount: Int, isLanes: Bool) -> Bool {
     guard let current = segment, !current.isSealed else { return false }
-    let end = current.offset + UInt64(bytes)
-    if end + sealReserveBytes <= configuration.segmentBytes {
-      return end + sealReserveBytes <= current.zeroed
+    let entries = counts.entryCount + (isLanes ? slotCount : 0)
+    if entries <= SegmentCounts.entriesMax {
+      let end =
+        current.offset + UInt64(BlockHeader.sizeBytes(slotCount: slotCount))
+        + UInt64(SegmentCounts.summaryBytes(entries: entries))
+      if end <= configuration.segmentBytes { return end <= current.zeroed }
     }
     sealSegment()
     return false
@@ -59,20 +62,15 @@ extension TraceWriter where Storage: ~Copyable {
     return sayPreamble()
   }
 
-  /// Says the last record of a full segment, once the next one is ready. What comes then waits until all of the
+  /// Says the summary of a full segment, once the next one is ready. What comes then waits until all of the
   /// segment is durable: a drained queue for each segment buys a log whose torn end is in one place.
   private mutating func sealSegment() {
     guard !segment!.isSealed, preparer.phase == .ready, hasFreeEntry, preamble.isDone else { return }
-    guard let staging = takeStaging() else { return }
-    var record = ltp_sealed_record()
-    record.header = ltp_control_header(.sealed)
-    record.block_count = segment!.blocks + 1
-    record.decision_count = segment!.decisions
-    storeRecord(record, at: stagingMemory(staging) + Int(LTP_BLOCK_HEADER_BYTES))
+    assert(counts.decisionCount == segment!.decisions, "the lanes counted other decisions than the writer")
+    // In memory of its own, which is free again by the next seal: that waits until all of this segment is durable.
+    let slotCount = counts.writeSummary(blockCount: segment!.blocks + 1)
     segment!.isSealed = true
-    appendControl(
-      ControlBlock(
-        staging: staging, slotCount: RecordKind.sealed.slotCount, baseMonotonic: now, baseUnix: nowUnix))
+    appendControl(slotCount: slotCount, at: counts.block, baseMonotonic: now, baseUnix: nowUnix)
   }
 
   /// Gives the prepared segment its name and makes it the current one.
@@ -90,6 +88,7 @@ extension TraceWriter where Storage: ~Copyable {
       return false
     }
     segment = OpenSegment(index: index, handle: preparer.handle, offset: 0, zeroed: preparer.zeroed)
+    counts.removeAll()
     position.segmentIndex = index
     preparer.phase = .idle
     preparer.handle = -1

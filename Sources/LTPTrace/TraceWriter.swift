@@ -85,6 +85,8 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   var position: ChainPosition
   var durableBlocks: UInt64
   var segment: OpenSegment?
+  /// What the segment's blocks hold: its summary, once it is full.
+  let counts: SegmentCounts
   var controlSequence: UInt64
   var runDecisions: UInt64 = 0
 
@@ -138,6 +140,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
     self.texts = texts
     self.staging = staging
     position = log.position
+    counts = log.counts
     durableBlocks = log.position.blockIndex
     controlSequence = log.controlSequence
     said = Said(
@@ -168,6 +171,7 @@ public struct TraceWriter<Storage: TraceStorage & ~Copyable>: ~Copyable {
   public mutating func giveBack() {
     if let zeros = preparer.memory { ltp_system_unmap(zeros, configuration.zeroBytes) }
     preparer.memory = nil
+    counts.giveBack()
     entries.deallocate()
     freeStaging.deallocate()
     completions.deallocate()

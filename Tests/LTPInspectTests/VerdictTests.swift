@@ -72,8 +72,7 @@ enum Answer: Equatable, CustomStringConvertible {
       path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 2, bufferCount: TraceConfiguration.bufferCount)
     do throws(TraceOpenFault) {
       let log = try Recovery.open(&storage, configuration: configuration)
-      if let handle = log.handle { storage.close(handle) }
-      storage.close(log.watermarkHandle)
+      log.abandon(&storage)
       return (log.cutBytes > 0 ? .tornTail : .good, log.position.blockIndex)
     } catch {
       return (.status(error.status), error.block)

@@ -181,7 +181,7 @@ struct SystemStorageTests {
     } catch {
       #expect(error.status == LTP_ERROR_TRACE_LOCKED)
     }
-    first.close(log.watermarkHandle)
+    log.abandon(&first)
   }
 
   @Test("fault 31: a lane that may wait does so until the writer has made room")
