@@ -215,10 +215,12 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       }
       checkReserved(kind, record, slot, context)
       log.noteTime(context.unixNanoseconds(record.control.pointee.time_us))
+      if kind != .counts, kind != .sealed { log.summary.endCounts(place) }
       takeControlRecord(kind, record, place, isLastOfBlock: slot + slots == count)
       sink.record(kind, record, slot: slot, context: context, log: log)
       slot += slots
     }
+    log.summary.endCounts(context.place(slot: slot - 1))
   }
 
   private func takeControlRecord(
@@ -231,7 +233,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .policy: log.takePolicy(record.policy, place)
     case .text: break  // `takeTexts` has
     case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
-    case .counts: break
+    case .counts: log.summary.takeCounts(record.counts, place)
     case .closed: log.takeClosed(record.closed, place)
     // `walkControl` has refused them.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break

@@ -29,7 +29,8 @@ struct SegmentTally {
     for slot in 0..<Int(header.slot_count) {
       let address = block + 256 + slot * 32
       switch address.load(as: UInt8.self) {
-      case LTP_RECORD_OBSERVED: state = UInt8(address.load(as: ltp_observed_record.self).orientation_word & 15)
+      case LTP_RECORD_OBSERVED:
+        state = UInt8(address.load(as: ltp_observed_record.self).orientation_word & 15)
       case LTP_RECORD_TIME: base = address.load(as: ltp_time_record.self).base_unix_ns
       case LTP_RECORD_UNRECORDED: unrecorded += address.load(as: ltp_unrecorded_record.self).denied_count
       case LTP_RECORD_DECISION:
