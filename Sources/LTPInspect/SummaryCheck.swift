@@ -7,7 +7,8 @@ import LTPRecords
 
 final class SummaryCheck {
   private let counted: SegmentCounts
-  private let said: SegmentCounts
+  /// The entries that came since the segment's last other record.
+  let said: SegmentCounts
   private let findings: Findings
   /// COUNTS records came, and not yet the SEALED record that must follow them.
   private var isPending = false

@@ -115,10 +115,11 @@ package struct SegmentCounts {
     }
   }
 
-  /// Counts an entry of a COUNTS record. Its count goes into the entries only, not into the number of decisions.
+  /// Counts an entry of a COUNTS record into the entries only.
   package func add(_ entry: ltp_counts_entry) { add(entry.count, of: Key(entry)) }
 
-  func add(_ count: UInt64, of key: Key) {
+  /// Counts into the entries only.
+  package func add(_ count: UInt64, of key: Key) {
     let place = place(of: key)
     let position = places[place]
     if position != 0 {
@@ -180,6 +181,12 @@ extension SegmentCounts {
         | UInt64(state) &<< Self.shift(LTP_AT_counts_entry_state)
         | UInt64(outcome) &<< Self.shift(LTP_AT_counts_entry_outcome)
         | UInt64(gate) &<< Self.shift(LTP_AT_counts_entry_gate)
+    }
+
+    package init(_ decision: DecisionWord, state: UInt8) {
+      self.init(
+        state: state, actionClass: Self.counted(decision.actionClass), outcome: decision.outcome.rawValue,
+        gate: decision.gate)
     }
 
     /// Of an entry whose reserved bytes are zero.
