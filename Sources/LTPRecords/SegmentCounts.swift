@@ -91,9 +91,12 @@ package struct SegmentCounts {
   package var block: UnsafeMutableRawPointer { memory + Self.blockOffset }
 
   package func removeAll() {
-    // Place by place, so that memory which was never touched stays so.
-    for index in 0..<entryCount { places[place(of: Key(entries[index]))] = 0 }
-    for index in 0..<entryCount { entries[index] = ltp_counts_entry() }
+    // Place by place, so that memory which was never touched stays so. The last one first: what a search for an entry passes on its way
+    // came before it, and must still be there.
+    for index in (0..<entryCount).reversed() {
+      places[place(of: Key(entries[index]))] = 0
+      entries[index] = ltp_counts_entry()
+    }
     totals.pointee = Totals()
   }
 

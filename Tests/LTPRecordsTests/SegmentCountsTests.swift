@@ -141,7 +141,14 @@ struct SegmentCountsTests {
       expectSummary(counts, blocks: UInt64(random.below(1000)))
       counts.removeAll()
       Ledger().expect(counts, "after segment \(segment)")
+      expectNoPlaces(counts)
     }
+  }
+
+  /// The index is empty, and so is what a block's walk counts.
+  private func expectNoPlaces(_ counts: SegmentCounts) {
+    #expect((0..<SegmentCounts.placeCount).allSatisfy { counts.places[$0] == 0 })
+    #expect((0..<SegmentCounts.Recent.placeCount).allSatisfy { counts.recent[$0].bits == 0 })
   }
 
   /// The summary's bytes, read as the C structures, say what was counted.
@@ -227,6 +234,7 @@ struct SegmentCountsTests {
     #expect(SegmentCounts.summaryBytes(entries: SegmentCounts.entriesMax) <= BlockHeader.bytesMax)
     counts.removeAll()
     #expect(counts.entryCount == 0 && !counts.isOverfull && counts.count(of: missing) == 0)
+    expectNoPlaces(counts)
   }
 
   @Test("a control record that runs past its block, or is none, ends the count of its block")
