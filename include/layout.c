@@ -28,6 +28,7 @@ LTP_HEADER_FIRST(segment_record);
 LTP_HEADER_FIRST(transition_record);
 LTP_HEADER_FIRST(policy_record);
 LTP_HEADER_FIRST(text_record);
+LTP_HEADER_FIRST(counts_record);
 LTP_HEADER_FIRST(sealed_record);
 LTP_HEADER_FIRST(closed_record);
 
@@ -50,6 +51,11 @@ LTP_STATIC_ASSERT(LTP_AT_decision_record_retry_and_shadow - LTP_AT_decision_reco
 LTP_STATIC_ASSERT(2u * LTP_RETRY_AFTER_MS_MAX <= LTP_DECISION_RETRY_MASK, decision_record_retry_fits);
 LTP_STATIC_ASSERT(LTP_AT_decision_record_frame_id % 8 == 0, decision_record_frame_word);
 LTP_STATIC_ASSERT(LTP_AT_decision_record_session_id % 8 == 0, decision_record_session_word);
+
+/* What decisions are counted by is one word of 8 bytes: Sources/LTPRecords/SegmentCounts.swift. */
+LTP_STATIC_ASSERT(LTP_AT_counts_entry_action_class == 8, counts_entry_second_word);
+LTP_STATIC_ASSERT(LTP_END_counts_entry_state <= 16 && LTP_END_counts_entry_outcome <= 16 && LTP_END_counts_entry_gate <= 16,
+                  counts_entry_key_in_second_word);
 
 /* A verdict is two words of 8 bytes: Sources/LTPAdmission/Verdict.swift. */
 LTP_STATIC_ASSERT(LTP_END_verdict_epoch <= 8 && LTP_END_verdict_retry_after_ms <= 8, verdict_lower_word);

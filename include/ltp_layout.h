@@ -85,6 +85,12 @@ LTP_FIELD(policy_record, digest);
 LTP_FIELD(policy_record, reserved);
 LTP_FIELD(policy_record, policy);
 LTP_FIELD(text_record, text);
+LTP_FIELD(counts_entry, action_class);
+LTP_FIELD(counts_entry, state);
+LTP_FIELD(counts_entry, outcome);
+LTP_FIELD(counts_entry, gate);
+LTP_FIELD(counts_record, reserved);
+LTP_FIELD(counts_record, entries);
 LTP_FIELD(sealed_record, reserved);
 LTP_FIELD(closed_record, reserved);
 

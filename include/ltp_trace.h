@@ -87,6 +87,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_TEXT ((uint8_t)20)        /* 4 slots, control */
 #define LTP_RECORD_SEALED ((uint8_t)21)      /* 2 slots, control: last record of a full segment */
 #define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
+#define LTP_RECORD_COUNTS ((uint8_t)23)      /* 8 slots, control: what a full segment holds, directly before SEALED */
 
 /* A decision's outcome: its verdict in the upper two bits, its reason (63 at most) in the lower six. */
 #define LTP_OUTCOME_VERDICT_SHIFT 6
@@ -259,11 +260,43 @@ typedef struct ltp_text_record {
   char text[LTP_TEXT_BYTES_MAX + 1];
 } ltp_text_record;
 
+/* Every class that no policy can name, LTP_CLASS_COUNT to 0xFFFE, counts as this one: a client chooses the classes that it
+ * sends, and must not make the summary longer with each of them. */
+#define LTP_COUNTS_CLASS_UNKNOWN ((uint16_t)0xFFFE)
+
+/* So many decisions of the segment were alike in all of these. */
+typedef struct ltp_counts_entry {
+  uint64_t count;        /* at least 1; 0 in an entry that is not used, which is all zeros */
+  uint16_t action_class; /* below LTP_CLASS_COUNT, or LTP_COUNTS_CLASS_UNKNOWN, or LTP_CLASS_NONE */
+  uint8_t state;         /* LTP_STATE_*: of the word that the lane decided under */
+  uint8_t outcome;       /* LTP_OUTCOME_* */
+  uint8_t gate;          /* LTP_GATE_*: the limit that refused */
+  uint8_t reserved[3];
+} ltp_counts_entry;
+
+#define LTP_COUNTS_ENTRIES 15
+
+/* A full segment's last block holds as many of these as its entries need, then SEALED. No two entries of a segment are alike
+ * in class, state, outcome and gate; only the last record has entries that are not used, and they come last. */
+typedef struct ltp_counts_record {
+  ltp_control_header header;
+  uint32_t entry_count; /* used: 1 to LTP_COUNTS_ENTRIES */
+  uint32_t reserved;
+  ltp_counts_entry entries[LTP_COUNTS_ENTRIES];
+} ltp_counts_record;
+
+/* What a segment says of itself. Times are of decisions: what the lane's base and time_us come to on the wall clock, which may go
+ * back; both are 0 in a segment without decisions. */
 typedef struct ltp_sealed_record {
   ltp_control_header header;
   uint64_t block_count; /* in this segment, this one included */
   uint64_t decision_count; /* in this segment */
-  uint8_t reserved[40];
+  uint64_t first_unix_ns; /* the smallest time of a decision ... */
+  uint64_t last_unix_ns;  /* ... and the greatest */
+  uint64_t transition_count; /* without those that are said again */
+  uint64_t unrecorded_count; /* denials that UNRECORDED records tell */
+  uint32_t counts_entries; /* used entries in the COUNTS records before it */
+  uint32_t reserved;
 } ltp_sealed_record;
 
 typedef struct ltp_closed_record {
@@ -287,6 +320,8 @@ LTP_STATIC_ASSERT(sizeof(ltp_transition_record) == 8 * 32, transition_record_siz
 LTP_STATIC_ASSERT(offsetof(ltp_policy_record, policy) == 64, policy_record_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 504 * 32, policy_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_text_record) == 4 * 32, text_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_counts_entry) == 16, counts_entry_size);
+LTP_STATIC_ASSERT(sizeof(ltp_counts_record) == 8 * 32, counts_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_sealed_record) == 2 * 32, sealed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_closed_record) == 2 * 32, closed_record_size);
 

@@ -7,7 +7,7 @@ import CLTP
 public import LTPFrames
 import LTPLimits
 import LTPRecords
-public import LTPRules
+import LTPRules
 
 extension Lane {
   /// Decides a common request of a class that limits concern, and publishes its record.

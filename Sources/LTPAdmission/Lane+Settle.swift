@@ -6,7 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPLimits
 import LTPRecords
-public import LTPRules
+import LTPRules
 import Synchronization
 
 extension Lane {

@@ -6,7 +6,7 @@ public import CLTP
 import CLTPSystem
 import LTPFrames
 import LTPRecords
-public import LTPRules
+import LTPRules
 import Synchronization
 
 extension Lane {

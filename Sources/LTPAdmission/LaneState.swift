@@ -8,7 +8,7 @@ import CLTP
 public import CLTPSystem
 public import LTPLimits
 public import LTPRecords
-public import LTPRules
+import LTPRules
 public import Synchronization
 
 public struct LaneState: ~Copyable {

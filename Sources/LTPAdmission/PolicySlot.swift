@@ -5,7 +5,7 @@
 
 public import CLTP
 import LTPLimits
-public import LTPRules
+import LTPRules
 public import Synchronization
 
 public struct PolicySlot: ~Copyable {

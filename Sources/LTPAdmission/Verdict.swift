@@ -4,7 +4,7 @@
 
 public import CLTP
 import LTPRecords
-public import LTPRules
+import LTPRules
 
 public struct Verdict: Equatable, Sendable {
   /// Epoch, then retry_after in milliseconds.

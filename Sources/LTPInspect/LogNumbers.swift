@@ -89,7 +89,7 @@ public struct LogNumbers: Equatable, Sendable {
       policies = max(policies, record.segment.pointee.policy_generation)
     case .transition: policies = max(policies, record.transition.pointee.policy_generation)
     case .policy: policies = max(policies, record.policy.pointee.policy_generation)
-    case .text, .sealed, .closed: break
+    case .text, .counts, .sealed, .closed: break
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }
   }

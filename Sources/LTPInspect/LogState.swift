@@ -52,6 +52,7 @@ struct RunTotals {
 
 final class LogState {
   let findings: Findings
+  let summary: SummaryCheck
   var history: OrientationHistory
   var shelf = PolicyShelf()
   var lanes = LaneSequences()
@@ -67,12 +68,16 @@ final class LogState {
   /// `epochsMax`: how many transitions back a lane may lag.
   init(findings: Findings, epochsMax: Int = OrientationHistory.entriesMax) {
     self.findings = findings
+    summary = SummaryCheck(findings: findings)
     history = OrientationHistory(capacity: epochsMax)
   }
 
   // MARK: Blocks
 
-  func beginSegment() { segment = SegmentTotals() }
+  func beginSegment() {
+    segment = SegmentTotals()
+    summary.beginSegment()
+  }
 
   /// Blocks are missing before what comes next.
   func chainResumes() {
@@ -86,6 +91,7 @@ final class LogState {
   /// Takes in a block's header: order of segments, lanes and sequences.
   func begin(_ header: BlockHeader, _ context: borrowing RecordContext) {
     segment.blocks += 1
+    summary.add(header)
     let lane = header.laneID
     let end = context.bodyOffset - UInt64(LTP_BLOCK_HEADER_BYTES) + UInt64(header.sizeBytes)
     if segment.isSealed {
@@ -225,7 +231,9 @@ final class LogState {
     if !isLastOfBlock {
       findings.add(.record, at: place, "records follow the SEALED record in its block")
     }
-    guard segment.blocks < UInt64.max / 2 else { return }
+    let isWhole = segment.blocks < UInt64.max / 2
+    summary.takeSealed(record, place, isWhole: isWhole)
+    guard isWhole else { return }
     compare(record.pointee.block_count, segment.blocks, "blocks in this segment", place)
     compare(record.pointee.decision_count, segment.decisions, "decisions in this segment", place)
   }

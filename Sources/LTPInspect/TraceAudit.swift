@@ -160,7 +160,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .tenant:
       log.findings.add(.record, at: context.place(slot: slot), "a TENANT record that no decision announces")
     case .decision: return false  // `walkLane` hands those to the sink
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed:
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
       log.findings.add(
         .record, at: context.place(slot: slot),
         "a record of kind \(kind.rawValue) belongs to the control lane")
@@ -215,10 +215,12 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       }
       checkReserved(kind, record, slot, context)
       log.noteTime(context.unixNanoseconds(record.control.pointee.time_us))
+      if kind != .counts, kind != .sealed { log.summary.endCounts(place) }
       takeControlRecord(kind, record, place, isLastOfBlock: slot + slots == count)
       sink.record(kind, record, slot: slot, context: context, log: log)
       slot += slots
     }
+    log.summary.endCounts(context.place(slot: slot - 1))
   }
 
   private func takeControlRecord(
@@ -231,6 +233,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .policy: log.takePolicy(record.policy, place)
     case .text: break  // `takeTexts` has
     case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
+    case .counts: log.summary.takeCounts(record.counts, place)
     case .closed: log.takeClosed(record.closed, place)
     // `walkControl` has refused them.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break

@@ -93,6 +93,7 @@ extension Core {
     // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
     let writer = state.pointee.writer
     writer.pointee.closeFiles()
+    writer.pointee.giveBack()
     writer.deinitialize(count: 1)
     writer.deallocate()
     ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.chain.stagingBytes)

@@ -27,16 +27,16 @@ extension Core {
     var storage = try openStorage(path: path, options: options)
     let log = try RecoveredTrace.open(&storage, configuration: options.trace)
     guard let random = randomKey(), let secret = options.key ?? randomKey() else {
-      log.chain.close(&storage)
+      log.abandon(&storage)
       throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
     }
     guard let gate = Gate(.core, bytes: CoreMemory.wholeBytes) else {
-      log.chain.close(&storage)
+      log.abandon(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     guard let staging = ltp_system_map(options.trace.chain.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
       gate.give()
-      log.chain.close(&storage)
+      log.abandon(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(

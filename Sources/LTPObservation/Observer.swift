@@ -5,7 +5,7 @@
 public import CLTP
 public import LTPAdmission
 public import LTPRecords
-public import LTPRules
+import LTPRules
 import Synchronization
 
 /// Of whoever holds the lock.

@@ -6,7 +6,7 @@ public import CLTP
 public import LTPAdmission
 public import LTPLimits
 public import LTPRecords
-public import LTPRules
+import LTPRules
 import Synchronization
 
 /// What one policy's limits have come to.

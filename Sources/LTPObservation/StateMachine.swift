@@ -7,7 +7,7 @@
 
 public import CLTP
 import LTPAdmission
-public import LTPRules
+import LTPRules
 
 /// A signal's place between quiet and active.
 private struct SignalFilter {

@@ -10,7 +10,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   // Of lanes.
   case decision, replay, observed, unrecorded, hello, time, tenant
   // Of the control lane.
-  case opened, segment, transition, policy, text, sealed, closed
+  case opened, segment, transition, policy, text, sealed, closed, counts
 
   /// `rawValue` is LTP_RECORD_*; nil for any other byte.
   @inlinable
@@ -30,6 +30,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case LTP_RECORD_TEXT: self = .text
     case LTP_RECORD_SEALED: self = .sealed
     case LTP_RECORD_CLOSED: self = .closed
+    case LTP_RECORD_COUNTS: self = .counts
     default: return nil
     }
   }
@@ -51,6 +52,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .text: LTP_RECORD_TEXT
     case .sealed: LTP_RECORD_SEALED
     case .closed: LTP_RECORD_CLOSED
+    case .counts: LTP_RECORD_COUNTS
     }
   }
 
@@ -71,6 +73,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .text: MemoryLayout<ltp_text_record>.size
     case .sealed: MemoryLayout<ltp_sealed_record>.size
     case .closed: MemoryLayout<ltp_closed_record>.size
+    case .counts: MemoryLayout<ltp_counts_record>.size
     }
   }
 
@@ -80,7 +83,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   package var isControl: Bool {
     switch self {
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: false
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed: true
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts: true
     }
   }
 }

@@ -74,8 +74,6 @@ public struct Chain: ~Copyable {
   private var isRegistered = false
   private let watermarkHandle: Int32
   private var filesAreClosed = false
-  /// Kept free at a segment's end for its last block.
-  public var lastBlockBytes = UInt64(LTP_TRACE_PAGE_BYTES)
   /// Final: why the chain takes nothing any more. Code 0 of a lock: somebody else has the next segment.
   public private(set) var failure: StorageFault?
   private var now: UInt64 = 0
@@ -122,17 +120,21 @@ public struct Chain: ~Copyable {
 
   // MARK: Appending
 
-  /// Whether a block of `bytes` can be appended now. If not, what it takes has been set going.
-  public func room(for bytes: Int) -> ChainRoom {
-    guard failure == nil, let current = segments.current, !current.isSealed, inFlight.hasPlace else {
-      return .later
-    }
-    let end = current.offset + UInt64(bytes) + lastBlockBytes
+  /// Whether a block of `bytes` can be appended now, and one of `lastBytes` that ends the segment after it.
+  public func room(for bytes: Int, before lastBytes: Int) -> ChainRoom {
+    guard isOpen, failure == nil, inFlight.hasPlace, let current = segments.current else { return .later }
+    let end = current.offset + UInt64(bytes) + UInt64(lastBytes)
     if end <= configuration.segmentBytes { return end <= current.zeroed ? .fits : .later }
-    return segments.phase == .ready && staging.freeCount > 0 ? .segmentIsFull : .later
+    return canEndSegment ? .segmentIsFull : .later
   }
 
-  /// Seals the body in `memory` as the next block and starts its write. There is room for it.
+  /// The next segment is ready: the owner may append this one's last block with `appendLast`, full or not.
+  public var canEndSegment: Bool {
+    isOpen && failure == nil && inFlight.hasPlace && segments.phase == .ready
+  }
+
+  /// Seals the body in `memory` as the next block and starts its write. There is room for it. The memory stays the chain's
+  /// until `nextDurable` gives the block back, whatever has completed by then.
   public mutating func append<Device: StorageDevice & ~Copyable>(
     _ memory: UnsafeMutableRawPointer, _ content: BlockContent, _ queue: inout StorageQueue<Device>
   ) {
@@ -167,12 +169,11 @@ public struct Chain: ~Copyable {
     if failure == nil { segments.prepare(now: now, &queue.device) }
   }
 
-  /// Appends the block that ends the segment, after `room` said that it is full. What comes then waits until all of the
+  /// Appends the block that ends the segment; `canEndSegment`. What comes then waits until all of the
   /// segment is durable: a drained queue for each segment buys a log whose torn end is in one place.
   public mutating func appendLast<Device: StorageDevice & ~Copyable>(
     _ memory: UnsafeMutableRawPointer, _ content: BlockContent, _ queue: inout StorageQueue<Device>
   ) {
-    assert(UInt64(BlockHeader.sizeBytes(slotCount: content.slotCount)) <= lastBlockBytes)
     segments.current!.isSealed = true
     append(memory, content, &queue)
   }

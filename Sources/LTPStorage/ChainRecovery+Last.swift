@@ -42,7 +42,7 @@ extension ChainRecovery {
       guard var segment = SegmentReader(handle: handle, size: try device.size(handle)) else {
         throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM)
       }
-      try scan.run(&segment, index: index, into: &reader, &device)
+      try scan.run(&segment, index: index, isLast: true, into: &reader, &device)
       isFirstBlock = scan.position == nil
       if isFirstBlock, let mark, index == 0 {
         // The only segment: its chain starts from nothing, even if its first block never came.

@@ -198,7 +198,7 @@ public enum ChainRecovery {
       guard var segment = SegmentReader(handle: handle, size: try device.size(handle)) else {
         throw StorageFault(.read, code: LTP_SYSTEM_ENOMEM)
       }
-      try scan.run(&segment, index: index, into: &reader, &device)
+      try scan.run(&segment, index: index, isLast: false, into: &reader, &device)
       // A sealed one's unused end may not have been cut yet; then it holds zeros.
       garbage = try segment.firstNonZeroByte(from: scan.offset, &device)
     } catch {

@@ -8,8 +8,8 @@ public import LTPRecords
 
 /// What the owner of a log makes of its blocks while they are recovered.
 public protocol BlockReader {
-  /// The blocks that follow are of another segment.
-  mutating func beginSegment()
+  /// The blocks that follow are of another segment. `isLast`: of the one in which the log may go on.
+  mutating func beginSegment(isLast: Bool)
   /// Takes a whole block that is in its place. True: it says that its segment is full.
   mutating func take(_ header: BlockHeader) -> Bool
 }
@@ -34,9 +34,10 @@ struct SegmentScan {
 
   /// Reads blocks from the start until one is not the next one. `index` is the segment's.
   mutating func run<Device: StorageDevice & ~Copyable, Reader: BlockReader>(
-    _ segment: inout SegmentReader, index: UInt64, into reader: inout Reader, _ device: inout Device
+    _ segment: inout SegmentReader, index: UInt64, isLast: Bool, into reader: inout Reader,
+    _ device: inout Device
   ) throws(StorageFault) {
-    reader.beginSegment()
+    reader.beginSegment(isLast: isLast)
     while offset < segment.size {
       let (base, count) = try segment.bytes(at: offset, wanted: BlockHeader.bytesMax, &device)
       let header = BlockHeader(base)

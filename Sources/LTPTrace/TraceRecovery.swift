@@ -19,25 +19,40 @@ public struct RecoveredTrace {
   public var wordGeneration: UInt32
   /// The highest number that any policy has.
   public var policyGeneration: UInt32
-  /// Decisions in the segment so far.
-  public var segmentDecisions: UInt64
+  /// Of the segment so far. The writer's to give back, once there is one.
+  package var counts: SegmentCounts
 
   /// Locks the trace and finds where to go on.
   public static func open<Device: StorageDevice & ~Copyable>(
     _ device: inout Device, configuration: TraceConfiguration
   ) throws(OpenFault) -> RecoveredTrace {
-    var facts = TraceFacts()
-    let chain = try ChainRecovery.open(&device, configuration: configuration.chain, into: &facts)
+    guard let counts = SegmentCounts() else { throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory") }
+    var facts = TraceFacts(counts: counts)
+    let chain: RecoveredChain
+    do throws(OpenFault) {
+      chain = try ChainRecovery.open(&device, configuration: configuration.chain, into: &facts)
+    } catch {
+      counts.giveBack()
+      throw error
+    }
     guard facts.run < UInt32.max, facts.policyGeneration < UInt32.max else {
+      counts.giveBack()
       chain.close(&device)
       throw OpenFault(
         LTP_ERROR_EXHAUSTED, "the log has no number left for another run or policy; start a new trace")
     }
+    // The log goes on in a segment that has nothing to count yet.
+    if chain.handle == nil { counts.removeAll() }
     return RecoveredTrace(
       chain: chain, run: facts.run + 1, nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence,
       word: facts.word, numbers: facts.numbers, wordGeneration: facts.wordGeneration,
-      policyGeneration: facts.policyGeneration,
-      segmentDecisions: chain.handle == nil ? 0 : facts.segmentDecisions)
+      policyGeneration: facts.policyGeneration, counts: counts)
+  }
+
+  /// Closes its files and gives its memory back: no writer goes on with it.
+  package func abandon<Device: StorageDevice & ~Copyable>(_ device: inout Device) {
+    chain.close(&device)
+    counts.giveBack()
   }
 }
 
@@ -53,23 +68,25 @@ struct TraceFacts: BlockReader {
   var wordGeneration: UInt32 = 0
   /// ... and the highest number that any policy has.
   var policyGeneration: UInt32 = 0
-  var segmentDecisions: UInt64 = 0
+  /// Of the last segment.
+  private let counts: SegmentCounts
+  private var isLast = false
   private var isSealed = false
 
-  mutating func beginSegment() {
-    segmentDecisions = 0
+  init(counts: SegmentCounts) { self.counts = counts }
+
+  mutating func beginSegment(isLast: Bool) {
+    self.isLast = isLast
     isSealed = false
   }
 
   mutating func take(_ header: BlockHeader) -> Bool {
+    if isLast { counts.add(header) }
     if header.laneID == UInt32(LTP_CONTROL_LANE) {
       controlSequence = header.firstSequence + UInt64(header.slotCount)
       takeControlBlock(header)
     } else {
       nextLaneID = max(nextLaneID, header.laneID &+ 1)
-      for slot in 0..<header.slotCount where RecordView(header.body, slot: slot).isDecision {
-        segmentDecisions += 1
-      }
     }
     return isSealed
   }
@@ -109,7 +126,7 @@ struct TraceFacts: BlockReader {
     case .policy:
       // Its transition may never have come: the number is used all the same.
       policyGeneration = max(policyGeneration, record.policy.pointee.policy_generation)
-    case .text, .closed: break
+    case .text, .closed, .counts: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }

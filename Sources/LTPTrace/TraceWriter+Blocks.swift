@@ -9,26 +9,31 @@ import LTPStorage
 import Synchronization
 
 extension TraceWriter where Device: ~Copyable {
-  /// Appends the body in `memory`. There is room for it.
+  /// Appends and counts the body in `memory`. There is room for it.
   mutating func appendBlock(
     _ memory: UnsafeMutableRawPointer, _ content: BlockContent, decisions: UInt64 = 0
   ) {
-    segmentDecisions += decisions
     runDecisions += decisions
     chain.append(memory, content, &queue)
+    // While the device writes it. Its memory may be a lane's again after `tell`.
+    if chain.failure == nil { counts.add(BlockHeader(memory)) }
     progress.pointee.decisions.store(runDecisions, ordering: .relaxed)
     tell()
   }
 
-  /// Whether a block of so many slots can be appended now. If not, what it takes has been set going.
-  mutating func hasRoom(slotCount: Int) -> Bool {
-    switch chain.room(for: BlockHeader.sizeBytes(slotCount: slotCount)) {
-    case .fits: return true
-    case .later: return false
-    case .segmentIsFull:
-      sealSegment()
+  /// Whether a block of so many slots can be appended now, and the summary after it. If not, what it takes has been set going.
+  /// `isLanes`: each slot may be a decision of a kind that the segment has not had.
+  mutating func hasRoom(slotCount: Int, isLanes: Bool) -> Bool {
+    let entries = counts.entryCount + (isLanes ? slotCount : 0)
+    guard entries <= SegmentCounts.entriesMax else {
+      if chain.canEndSegment { sealSegment() }
       return false
     }
+    let room = chain.room(
+      for: BlockHeader.sizeBytes(slotCount: slotCount),
+      before: SegmentCounts.summaryBytes(entries: entries))
+    if room == .segmentIsFull { sealSegment() }
+    return room == .fits
   }
 
   // MARK: Segments
@@ -37,24 +42,21 @@ extension TraceWriter where Device: ~Copyable {
   mutating func ensureSegment() -> Bool {
     if chain.beginSegment(&queue) {
       control.preamble = Preamble()
-      segmentDecisions = 0
+      counts.removeAll()
     }
     tell()
     return chain.isOpen && !hasFailed && sayPreamble()
   }
 
-  /// Says the last record of a full segment.
+  /// Says the summary of a full segment. What comes then waits until all of the segment is durable.
   private mutating func sealSegment() {
-    guard control.preamble.isDone, let staging = chain.takeStaging() else { return }
-    var record = ltp_sealed_record()
-    record.header = ltp_control_header(.sealed)
-    record.block_count = chain.segmentBlocks + 1
-    record.decision_count = segmentDecisions
-    let memory = chain.stagingMemory(staging)
-    storeRecord(record, at: memory + Int(LTP_BLOCK_HEADER_BYTES))
-    let block = ControlBlock(
-      staging: staging, slotCount: RecordKind.sealed.slotCount, baseMonotonic: now, baseUnix: nowUnix)
-    chain.appendLast(memory, control.content(of: block), &queue)
+    guard control.preamble.isDone else { return }
+    // One segment after another would be begun, and nothing taken. The ranges of the options leave room for a block.
+    assert(chain.segmentBlocks > control.preamble.blocks, "a segment has room for its preamble alone")
+    // In memory of its own, which is free again by the next seal: that waits until all of this segment is durable.
+    let slotCount = counts.writeSummary(blockCount: chain.segmentBlocks + 1)
+    let block = ControlBlock(staging: -1, slotCount: slotCount, baseMonotonic: now, baseUnix: nowUnix)
+    chain.appendLast(counts.block, control.content(of: block), &queue)
     tell()
   }
 

@@ -37,6 +37,8 @@ struct Preamble {
   var saidSegment = false
   var policySlots = 0
   var texts = 0
+  /// Of the segment, once it is done.
+  var blocks: UInt64 = 0
 }
 
 /// The two blocks of control records that can be gathered at a time.
@@ -154,7 +156,7 @@ extension TraceWriter where Device: ~Copyable {
     let block = control[gathering]
     guard block.staging >= 0 else { return true }
     guard gathering == .preamble || control.preamble.isDone else { return false }
-    guard hasRoom(slotCount: block.slotCount) else { return false }
+    guard hasRoom(slotCount: block.slotCount, isLanes: false) else { return false }
     control[gathering] = ControlBlock()
     appendBlock(chain.stagingMemory(block.staging), control.content(of: block))
     if gathering == .control { control.sealed = control.said }
@@ -292,6 +294,7 @@ extension TraceWriter where Device: ~Copyable {
     guard !control.preamble.isDone else { return true }
     guard sayPreambleRecords(in: .preamble), flushControl(.preamble) else { return false }
     control.preamble.isDone = true
+    control.preamble.blocks = chain.segmentBlocks
     return true
   }
 

@@ -54,7 +54,7 @@ extension TraceWriter where Device: ~Copyable {
       let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
       let slotCount = Int(end - taken)
       // Another lane may have gone over to a new segment just now: its preamble comes first.
-      guard control.preamble.isDone, hasRoom(slotCount: slotCount) else { return false }
+      guard control.preamble.isDone, hasRoom(slotCount: slotCount, isLanes: true) else { return false }
       if taken == blockStart && isFull {
         sealInPlace(lane, at: index, slotCount: slotCount)
       } else {
@@ -130,7 +130,7 @@ extension TraceWriter where Device: ~Copyable {
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
       case .replay, .tenant, .unrecorded, .hello: break
-      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed:
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
         assertionFailure("a lane wrote what is not a lane's record")
       }
     }

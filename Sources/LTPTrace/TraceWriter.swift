@@ -60,7 +60,8 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var control: ControlLane
   var runDecisions: UInt64 = 0
-  var segmentDecisions: UInt64
+  /// Of the current segment, for its summary.
+  let counts: SegmentCounts
   /// Everything that was handed over is durable, and the run's end is said.
   public private(set) var isFinished = false
 
@@ -84,12 +85,16 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
     self.lanes = lanes
     self.texts = texts
     control = ControlLane(log)
-    segmentDecisions = log.segmentDecisions
+    counts = log.counts
     let position = log.chain.position
     progress.pointee.sealedBlocks.store(position.blockIndex, ordering: .relaxed)
     progress.pointee.durableBlocks.store(position.blockIndex, ordering: .relaxed)
     progress.pointee.segmentIndex.store(position.segmentIndex, ordering: .relaxed)
   }
+
+  /// Gives the writer's memory back; nothing else may be called after it. Not a deinit: Swift 6.3 destroys the
+  /// fields of a generic noncopyable structure behind a pointer without running it.
+  public mutating func giveBack() { counts.giveBack() }
 
   /// The calling thread is the one that steps from now on.
   public mutating func attachToThread() {

@@ -63,6 +63,15 @@ struct InspectArguments: ParsableArguments {
   }
 }
 
+/// Unix nanoseconds, as an option of this name says them.
+func time(_ text: String, option: String) throws -> UInt64 {
+  guard let time = Timestamp.parse(text) else {
+    throw ValidationError(
+      "\(option) is a time with its zone, like 2026-03-01T09:05:07Z, or Unix nanoseconds")
+  }
+  return time
+}
+
 /// Says how far a scan is, at most twice a second.
 final class ProgressMeter {
   private let began = Date()

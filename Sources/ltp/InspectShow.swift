@@ -41,8 +41,8 @@ struct InspectShow: ParsableCommand {
   private func filter() throws -> ShowFilter {
     var filter = ShowFilter()
     filter.json = arguments.json
-    if let from { filter.from = try time(from, "--from") }
-    if let to { filter.to = try time(to, "--to") }
+    if let from { filter.from = try time(from, option: "--from") }
+    if let to { filter.to = try time(to, option: "--to") }
     if let limit { filter.limit = limit }
     if let session {
       let isHexadecimal = session.lowercased().hasPrefix("0x")
@@ -58,14 +58,6 @@ struct InspectShow: ParsableCommand {
       filter.verdict = UInt8(index)
     }
     return filter
-  }
-
-  private func time(_ text: String, _ option: String) throws -> UInt64 {
-    guard let time = Timestamp.parse(text) else {
-      throw ValidationError(
-        "\(option) is a time with its zone, like 2026-03-01T09:05:07Z, or Unix nanoseconds")
-    }
-    return time
   }
 
   func run() throws {

@@ -10,12 +10,24 @@ struct InspectSummary: ParsableCommand {
     abstract: "Span, transitions with their evidence, and decisions by state, class, verdict and reason.",
     discussion: """
       LIMIT is the limit that refused what the policy's table would have let in; empty: the table decided.
+
+      With --from or --to, decisions are counted whose time lies in that window, and transitions listed that were published in it. \
+      Every block is read and hashed, so the chain is checked as ever. A full segment that lies wholly inside is then counted by \
+      the summary that it ends with, and one wholly outside not at all; only of segments partly inside, or still in use, each \
+      decision is looked at. Whether a summary is what its records come to, and whether the records are right, is for verify \
+      to say. Times are RFC 3339 (2026-03-01T09:05:07Z) or Unix nanoseconds.
       """)
 
   @OptionGroup var arguments: InspectArguments
 
   @Option(help: "How many of the last transitions to list.")
   var transitions = 50
+
+  @Option(help: "Count from this time on.")
+  var from: String?
+
+  @Option(help: "Count before this time.")
+  var to: String?
 
   private struct Output: Encodable {
     var inspection: InspectionJSON
@@ -27,9 +39,21 @@ struct InspectSummary: ParsableCommand {
     guard (0...Inspector.transitionsMax).contains(transitions) else {
       throw ValidationError("--transitions is 0 to \(Inspector.transitionsMax)")
     }
+    _ = try window()
+  }
+
+  /// Nil: all of the trace.
+  private func window() throws -> SummaryWindow? {
+    guard from != nil || to != nil else { return nil }
+    var window = SummaryWindow()
+    if let from { window.from = try time(from, option: "--from") }
+    if let to { window.to = try time(to, option: "--to") }
+    guard window.from < window.to else { throw ValidationError("--from is before --to") }
+    return window
   }
 
   func run() throws {
+    if let window = try window() { return try run(window) }
     let summary = try arguments.run { inspector throws(InspectFailure) in
       try inspector.summary(transitionsMax: transitions)
     }
@@ -40,8 +64,8 @@ struct InspectSummary: ParsableCommand {
           counters: summary.counters))
     } else {
       printOverview(summary.inspection)
-      printTransitions(summary)
-      printCounters(summary)
+      printTransitions(summary.transitions, of: summary.inspection.totals.transitions)
+      printCounters(summary.counters)
       print("")
       printFindings(summary.inspection)
     }
@@ -67,21 +91,21 @@ struct InspectSummary: ParsableCommand {
       """)
   }
 
-  private func printTransitions(_ summary: SummaryReport) {
-    guard !summary.transitions.isEmpty else { return }
+  func printTransitions(_ transitions: [TransitionView], of count: UInt64) {
+    guard !transitions.isEmpty else { return }
     print("")
-    let more = summary.inspection.totals.transitions - UInt64(summary.transitions.count)
+    let more = count - UInt64(transitions.count)
     if more > 0 { print("  ... \(more.grouped) earlier ones (--transitions N lists more)") }
-    for view in summary.transitions {
+    for view in transitions {
       print("  \(Timestamp.text(view.unixNanoseconds))  epoch \(view.epoch)  \(view.line)")
     }
   }
 
-  private func printCounters(_ summary: SummaryReport) {
-    guard !summary.counters.isEmpty else { return }
+  func printCounters(_ counters: [SummaryReport.Counter]) {
+    guard !counters.isEmpty else { return }
     print("")
     printRow("STATE", "CLASS", "VERDICT", "REASON", "LIMIT", "COUNT")
-    for counter in summary.counters {
+    for counter in counters {
       printRow(
         counter.state, counter.actionClass, counter.verdict, counter.reason, counter.limit ?? "",
         counter.count.grouped)

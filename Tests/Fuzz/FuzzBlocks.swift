@@ -85,15 +85,25 @@ private func walk(_ header: BlockHeader) {
 private struct Audits {
   private var counting = TraceAudit(log: Self.log, sink: SummarySink(transitionsMax: 8))
   private var redeciding = TraceAudit(log: Self.log, sink: RedecideSink())
+  private var windows = WindowVisitor(
+    SummaryWindow(from: 1 << 40), log: Self.log, tail: nil, transitionsMax: 8, counts: Self.noCounts)
   private var showing = TraceAudit(log: Self.log, sink: ShowSink(ShowFilter()) { _ in })
 
   /// A short memory, so that inputs are many and lags beyond it happen.
   private static var log: LogState { LogState(findings: Findings(), epochsMax: 16) }
 
+  nonisolated(unsafe) private static let counts = SegmentCounts()!
+  /// The same memory for each input.
+  private static var noCounts: SegmentCounts {
+    counts.removeAll()
+    return counts
+  }
+
   mutating func block(_ header: BlockHeader, offset: UInt64) {
     counting.block(header, segment: 0, offset: offset)
     redeciding.block(header, segment: 0, offset: offset)
     showing.block(header, segment: 0, offset: offset)
+    windows.block(header, segment: 0, offset: offset)
   }
 
   func compare() {

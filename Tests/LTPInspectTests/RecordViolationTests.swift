@@ -159,7 +159,7 @@ struct RecordViolationTests {
       $0.lane(1, execute(8), Records.replay(original: 1, frame: 1))
     },
     .init("a record of several slots that runs past its block", .record, "are left") {
-      $0.control(Array(Records.sealed(blocks: 0, decisions: 0)[..<32]))
+      $0.control(Array(Records.closed(decisions: 0, unrecorded: 0)[..<32]))
     },
     .init("a slot count that is not the kind's", .record, "has 2 slots") {
       $0.control(

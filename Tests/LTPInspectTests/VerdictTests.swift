@@ -73,7 +73,7 @@ enum Answer: Equatable, CustomStringConvertible {
       path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 2, bufferCount: TraceConfiguration.bufferCount)
     do throws(OpenFault) {
       let log = try RecoveredTrace.open(&storage, configuration: configuration)
-      log.chain.close(&storage)
+      log.abandon(&storage)
       return (log.chain.cutBytes > 0 ? .tornTail : .good, log.chain.position.blockIndex)
     } catch {
       return (.status(error.status), error.block)

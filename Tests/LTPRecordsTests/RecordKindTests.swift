@@ -54,6 +54,7 @@ struct RecordKindTests {
     case .text: ltp_text_record()
     case .sealed: ltp_sealed_record()
     case .closed: ltp_closed_record()
+    case .counts: ltp_counts_record()
     }
   }
 

@@ -62,8 +62,9 @@ struct History {
     clock = SimulatedClock(disk)
     isHeavy = random.oneIn(4)
     configuration.chain.blockBytes = 16 << 10
-    // Below the smallest that the options allow, so that segments change often; but above the largest preamble.
-    configuration.chain.segmentBytes = [256 << 10, 128 << 10, 96 << 10, 96 << 10][random.below(4)]
+    // Below the smallest that the options allow, so that segments change often; but with room for the largest preamble here
+    // (76 KiB), a whole block, and the summary of one in which every decision is of another kind (12 KiB).
+    configuration.chain.segmentBytes = [256 << 10, 128 << 10, 112 << 10, 112 << 10][random.below(4)]
     configuration.chain.inflightMax = [1, 2, 4, 8][random.below(4)]
     if random.oneIn(8) {
       configuration.chain.retainSegments = 2
@@ -212,7 +213,7 @@ struct History {
     }
     guard !walk.isSealed, log.chain.position.segmentIndex == walk.segmentIndex,
       log.chain.offset == UInt64(walk.endOffset),
-      log.chain.segmentBlocks == walk.segmentBlocks, log.segmentDecisions == walk.segmentDecisions
+      log.chain.segmentBlocks == walk.segmentBlocks, log.counts.decisionCount == walk.segmentDecisions
     else { throw Violation("goes on in another place") }
   }
 

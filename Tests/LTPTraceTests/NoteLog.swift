@@ -31,7 +31,7 @@ private struct NoteReader: BlockReader {
   var sequence: UInt64 = 0
   var broken: String?
 
-  mutating func beginSegment() {}
+  mutating func beginSegment(isLast: Bool) {}
 
   mutating func take(_ header: BlockHeader) -> Bool {
     guard header.laneID == 1 else { return true }
@@ -120,7 +120,7 @@ final class NoteLog {
     }
     while chain.isOpen, sealed < book.issued {
       let count = Int(min(book.issued - sealed, UInt64(Self.notesPerBlockMax)))
-      switch chain.room(for: BlockHeader.sizeBytes(slotCount: count)) {
+      switch chain.room(for: BlockHeader.sizeBytes(slotCount: count), before: Int(LTP_TRACE_PAGE_BYTES)) {
       case .later: return
       case .segmentIsFull:
         _ = append(lane: 0, slotCount: 1, at: now, &queue, isLast: true)

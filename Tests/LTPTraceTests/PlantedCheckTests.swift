@@ -54,6 +54,33 @@ struct PlantedCheckTests {
       try violation { ($0 + 1).withMemoryRebound(to: UInt8.self, capacity: 64) { $0[8] ^= 1 } } != nil)
   }
 
+  @Test("a summary that says something else than the records is found")
+  func summary() throws {
+    func violation(_ change: (UnsafeMutablePointer<ltp_counts_record>) -> Void) throws -> String? {
+      try self.violation { header in
+        let body = UnsafeMutableRawPointer(header) + Int(LTP_BLOCK_HEADER_BYTES)
+        change(body.assumingMemoryBound(to: ltp_counts_record.self))
+      }
+    }
+    #expect(try violation { $0.pointee.entries.0.count += 1 }?.contains("counts: [") == true)
+    #expect(try violation { $0.pointee.entries.0.state ^= 1 }?.contains("counts: [") == true)
+    #expect(try violation { $0.pointee.entries.0.reserved.0 = 1 }?.contains("counts: entry 0") == true)
+    #expect(try violation { $0.pointee.entry_count = 16 }?.contains("counts: 16 entries") == true)
+    #expect(try violation { $0.pointee.header.kind = LTP_RECORD_TEXT }?.contains("counts: [:]") == true)
+    func sealed(_ change: (UnsafeMutablePointer<ltp_sealed_record>) -> Void) throws -> String? {
+      try self.violation { header in
+        let body = UnsafeMutableRawPointer(header) + Int(LTP_BLOCK_HEADER_BYTES)
+        let slot = Int(header.pointee.slot_count) - RecordKind.sealed.slotCount
+        change((body + slot * Int(LTP_SLOT_BYTES)).assumingMemoryBound(to: ltp_sealed_record.self))
+      }
+    }
+    #expect(try sealed { $0.pointee.counts_entries += 1 }?.contains("sealed: ") == true)
+    #expect(try sealed { $0.pointee.first_unix_ns += 1 }?.contains("sealed: times") == true)
+    #expect(try sealed { $0.pointee.last_unix_ns += 1 }?.contains("sealed: times") == true)
+    #expect(try sealed { $0.pointee.transition_count += 1 }?.contains("transitions") == true)
+    #expect(try sealed { $0.pointee.unrecorded_count += 1 }?.contains("unrecorded") == true)
+  }
+
   @Test("an acknowledged record that is gone is found")
   func acknowledged() throws {
     let scene = Scene()

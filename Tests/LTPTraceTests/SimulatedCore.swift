@@ -83,7 +83,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
     do throws(OpenFault) {
       notes = try Self.openNotes(book, beside: configuration.chain, in: &storage)
     } catch {
-      log.chain.close(&storage)
+      log.abandon(&storage)
       throw error
     }
     self.clock = clock
@@ -111,6 +111,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   }
 
   deinit {
+    writer.pointee.giveBack()
     writer.deinitialize(count: 1)
     writer.deallocate()
     for lane in openLanes { free(lane) }

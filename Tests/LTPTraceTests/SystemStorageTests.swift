@@ -219,7 +219,7 @@ struct SystemStorageTests {
     } catch {
       #expect(error.status == LTP_ERROR_TRACE_LOCKED)
     }
-    log.chain.close(&first)
+    log.abandon(&first)
   }
 
   @Test("fault 31: a lane that may wait does so until the writer has made room")

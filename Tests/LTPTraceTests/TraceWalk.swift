@@ -32,6 +32,7 @@ struct TraceWalk {
   var isSealed = false
   var endOffset = 0
   var closedRuns: Set<UInt32> = []
+  var tally = SegmentTally()
 
   private var hasBlocks = false
   private var openedRun: UInt32 = 0
@@ -61,6 +62,7 @@ struct TraceWalk {
     var offset = 0
     segmentBlocks = 0
     segmentDecisions = 0
+    tally = SegmentTally()
     isSealed = false
     while offset + 256 <= file.size, !isSealed {
       let block = UnsafeRawPointer(file.visible + offset)
@@ -156,6 +158,7 @@ struct TraceWalk {
     }
     laneEnd[header.lane_id] = header.first_sequence + UInt64(header.slot_count)
     laneIDMax = max(laneIDMax, header.lane_id)
+    tally.takeLane(block, header)
     try know(header.orientation_word)
     for slot in 0..<Int(header.slot_count) {
       let address = block + 256 + slot * 32
@@ -195,6 +198,8 @@ struct TraceWalk {
       if segmentBlocks == 1, slot == 0, control.kind != LTP_RECORD_SEGMENT {
         throw Violation("a segment begins with record kind \(control.kind)")
       }
+      guard !isSealed else { throw Violation("record kind \(control.kind) after the seal") }
+      try tally.takeControl(control.kind, record)
       try takeRecord(control.kind, record)
       slot += Int(control.slot_count)
       guard control.slot_count > 0, slot <= Int(header.slot_count) else { throw Violation("slot count") }
@@ -236,6 +241,7 @@ struct TraceWalk {
         throw Violation("sealed with \(sealed.block_count) blocks and \(sealed.decision_count) decisions")
       }
       isSealed = true
+    case LTP_RECORD_COUNTS: break
     case LTP_RECORD_CLOSED: closedRuns.insert(run)
     default: throw Violation("record kind \(kind) in the control lane")
     }

@@ -122,11 +122,15 @@ package enum Records {
     return bytes(record)
   }
 
-  package static func sealed(blocks: UInt64, decisions: UInt64) -> [UInt8] {
-    var record = ltp_sealed_record()
-    record.header = header(.sealed)
-    record.block_count = blocks
-    record.decision_count = decisions
+  /// One decision of class 8, admitted while HEALTHY.
+  package static func counts() -> [UInt8] {
+    var record = ltp_counts_record()
+    record.header = header(.counts)
+    record.entry_count = 1
+    record.entries.0.count = 1
+    record.entries.0.action_class = 8
+    record.entries.0.state = LTP_STATE_HEALTHY
+    record.entries.0.outcome = Outcome(verdict: LTP_VERDICT_EXECUTE, reason: LTP_REASON_ADMITTED).rawValue
     return bytes(record)
   }
 

@@ -28,7 +28,7 @@ package final class TraceBuilder {
   private var nextLane: UInt32 = 1
   private var lastTransition: [UInt8] = []
   private var segmentBlocks: UInt64 = 0
-  private var segmentDecisions: UInt64 = 0
+  private var summary = TraceSummary()
   private var runDecisions: UInt64 = 0
   private var runUnrecorded: UInt64 = 0
   private var texts: [[UInt8]] = []
@@ -63,13 +63,17 @@ package final class TraceBuilder {
     segmentBlocks += 1
     nextLane = max(nextLane, lane + 1)
     countRecords(slots, lane: lane)
+    if lane == 0 {
+      summary.addControl(slots)
+    } else {
+      summary.addLane(slots, word: word, baseUnix: Self.firstTime + clock)
+    }
   }
 
   private func countRecords(_ slots: [UInt8], lane: UInt32) {
     guard lane != 0 else { return }
     for slot in stride(from: 0, to: slots.count, by: 32) {
       if slots[slot] == LTP_RECORD_DECISION {
-        segmentDecisions += 1
         runDecisions += 1
       } else if slots[slot] == LTP_RECORD_UNRECORDED {
         runUnrecorded &+= slots.withUnsafeBytes {
@@ -121,7 +125,7 @@ package final class TraceBuilder {
   package func beginSegment() {
     segments.append((segments.last.map { $0.index + 1 } ?? 0, []))
     segmentBlocks = 0
-    segmentDecisions = 0
+    summary = TraceSummary()
     var records = Records.segment(
       run: max(run, 1), nextLane: nextLane, bytes: UInt64(segmentBytes), word: word, generation: generation)
     if generation > 0 {
@@ -138,7 +142,7 @@ package final class TraceBuilder {
   package func beginSegmentWithoutPreamble() {
     segments.append((segments.last!.index + 1, []))
     segmentBlocks = 0
-    segmentDecisions = 0
+    summary = TraceSummary()
   }
 
   /// A transition, recorded; the word is in force from here on.
@@ -179,8 +183,15 @@ package final class TraceBuilder {
     return id
   }
 
-  package func seal() {
-    control(Records.sealed(blocks: segmentBlocks + 1 + countError, decisions: segmentDecisions + countError))
+  /// Ends the segment with its summary, as `change` leaves it.
+  package func seal(
+    _ change: (inout [ltp_counts_record], inout ltp_sealed_record) -> Void = { _, _ in }
+  ) {
+    var (counts, sealed) = summary.records(blocks: segmentBlocks + 1)
+    sealed.block_count += countError
+    sealed.decision_count += countError
+    change(&counts, &sealed)
+    control(counts.flatMap { Records.bytes($0) }, Records.bytes(sealed))
   }
 
   package func rotate() {
