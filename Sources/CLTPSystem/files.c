@@ -104,8 +104,13 @@ int ltp_system_sync(int descriptor) { return or_errno(fsync(descriptor)); }
 int ltp_system_truncate(int descriptor, uint64_t bytes) {
   return or_errno(ftruncate(descriptor, (off_t)bytes));
 }
-int ltp_system_rename_at(int directory, const char *from, const char *to) {
-  return or_errno(renameat(directory, from, directory, to));
+int ltp_system_rename_at(int directory, const char *from, const char *to, int replaces) {
+  if (replaces) return or_errno(renameat(directory, from, directory, to));
+  if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return -errno;
+  /* A file system without RENAME_NOREPLACE: the directory is locked, so that nobody of ours comes in between. */
+  if (faccessat(directory, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return -EEXIST;
+  return errno == ENOENT ? or_errno(renameat(directory, from, directory, to)) : -errno;
 }
 int ltp_system_unlink_at(int directory, const char *name) {
   return or_errno(unlinkat(directory, name, 0));

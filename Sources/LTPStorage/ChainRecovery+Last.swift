@@ -165,7 +165,8 @@ extension ChainRecovery {
       }
       try device.sync(handle)
       if isNew {
-        try device.rename(naming.name(of: .preparedWatermark), to: naming.name(of: .watermark))
+        try device.rename(
+          naming.name(of: .preparedWatermark), to: naming.name(of: .watermark), replaces: true)
         try device.syncDirectory()
       }
       return RecoveredChain(

@@ -13,11 +13,12 @@ public struct FileName: Equatable, Sendable {
 
   /// Nil: the name is longer than any that is given here.
   public init?(_ name: UnsafePointer<CChar>) {
-    while name[count] != 0 {
-      guard count < Self.bytesMax else { return nil }
-      bytes[count] = name[count]
-      count += 1
-    }
+    var length = 0
+    while length <= Self.bytesMax, name[length] != 0 { length += 1 }
+    guard length <= Self.bytesMax else { return nil }
+    // Counted first: with `count += 1` in this initializer, Swift 6.3 left a count of 0 when it optimized.
+    for index in 0..<length { bytes[index] = name[index] }
+    count = length
   }
 
   public static func == (one: FileName, other: FileName) -> Bool {

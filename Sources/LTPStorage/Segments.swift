@@ -212,7 +212,8 @@ struct Segments: ~Copyable {
     let index = nextIndex
     // Code 0: somebody else has it.
     guard try device.lock(preparedHandle) else { throw StorageFault(.lock, code: 0) }
-    try device.rename(name(.prepared(index)), to: name(.segment(index)))
+    // Whatever else is wrong, no segment of a log is ever written over.
+    try device.rename(name(.prepared(index)), to: name(.segment(index)), replaces: false)
     try device.syncDirectory()
     if let current { device.close(current.handle) }
     current = OpenSegment(index: index, handle: preparedHandle, offset: 0, zeroed: preparedZeros)

@@ -92,7 +92,8 @@ public protocol StorageDevice: ~Copyable {
   mutating func truncate(_ handle: Int32, to bytes: UInt64) throws(StorageFault)
   mutating func sync(_ handle: Int32) throws(StorageFault)
   mutating func syncDirectory() throws(StorageFault)
-  mutating func rename(_ from: FileName, to: FileName) throws(StorageFault)
+  /// `replaces`: a file of the new name goes. Otherwise it is a fault (EEXIST).
+  mutating func rename(_ from: FileName, to: FileName, replaces: Bool) throws(StorageFault)
   mutating func remove(_ name: FileName) throws(StorageFault)
 
   // Blocks: asynchronous, completed in any order.

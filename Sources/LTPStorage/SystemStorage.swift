@@ -215,8 +215,10 @@ public struct SystemStorage: StorageDevice, ~Copyable {
 
   public mutating func syncDirectory() throws(StorageFault) { try sync(directory) }
 
-  public mutating func rename(_ from: FileName, to: FileName) throws(StorageFault) {
-    let result = from.withCString { old in to.withCString { ltp_system_rename_at(directory, old, $0) } }
+  public mutating func rename(_ from: FileName, to: FileName, replaces: Bool) throws(StorageFault) {
+    let result = from.withCString { old in
+      to.withCString { ltp_system_rename_at(directory, old, $0, replaces ? 1 : 0) }
+    }
     guard result == 0 else { throw StorageFault(.rename, code: -result) }
   }
 

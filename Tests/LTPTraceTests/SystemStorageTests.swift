@@ -35,8 +35,8 @@ private struct FixedStorage: StorageDevice, ~Copyable {
   }
   mutating func sync(_ handle: Int32) throws(StorageFault) { try system.sync(handle) }
   mutating func syncDirectory() throws(StorageFault) { try system.syncDirectory() }
-  mutating func rename(_ from: FileName, to: FileName) throws(StorageFault) {
-    try system.rename(from, to: to)
+  mutating func rename(_ from: FileName, to: FileName, replaces: Bool) throws(StorageFault) {
+    try system.rename(from, to: to, replaces: replaces)
   }
   mutating func remove(_ name: FileName) throws(StorageFault) { try system.remove(name) }
   mutating func attach() throws(StorageFault) { try system.attach() }

@@ -93,8 +93,9 @@ package struct SimulatedStorage: StorageDevice, ~Copyable {
     disk.syncDirectory()
   }
 
-  package mutating func rename(_ from: FileName, to: FileName) throws(StorageFault) {
+  package mutating func rename(_ from: FileName, to: FileName, replaces: Bool) throws(StorageFault) {
     try disk.enter(.rename, .rename)
+    guard replaces || disk.file(to) == nil else { throw StorageFault(.rename, code: LTP_SYSTEM_EEXIST) }
     guard disk.rename(from, to: to) else { throw StorageFault(.rename, code: LTP_SYSTEM_ENOENT) }
   }
 

@@ -180,7 +180,8 @@ int64_t ltp_system_write_at(
   int descriptor, const void *bytes, size_t count, uint64_t offset, int durable);
 int ltp_system_sync(int descriptor);
 int ltp_system_truncate(int descriptor, uint64_t bytes);
-int ltp_system_rename_at(int directory, const char *from, const char *to);
+/* replaces == 0: -EEXIST when there is a file of the new name. */
+int ltp_system_rename_at(int directory, const char *from, const char *to, int replaces);
 int ltp_system_unlink_at(int directory, const char *name);
 /* The next entry's name, or NULL at the end. Start with *stream == NULL; the stream closes itself at the end.
  * -errno in *failure when the directory cannot be read. */
