@@ -105,12 +105,11 @@ int ltp_system_truncate(int descriptor, uint64_t bytes) {
   return or_errno(ftruncate(descriptor, (off_t)bytes));
 }
 int ltp_system_rename_at(int directory, const char *from, const char *to, int replaces) {
-  if (replaces) return or_errno(renameat(directory, from, directory, to));
-  if (renameat2(directory, from, directory, to, RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return -errno;
+  if (renameat2(directory, from, directory, to, replaces ? 0 : RENAME_NOREPLACE) == 0) return 0;
+  if (replaces || errno != EINVAL) return -errno;
   /* A file system without RENAME_NOREPLACE: the directory is locked, so that nobody of ours comes in between. */
   if (faccessat(directory, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return -EEXIST;
-  return errno == ENOENT ? or_errno(renameat(directory, from, directory, to)) : -errno;
+  return errno == ENOENT ? or_errno(renameat2(directory, from, directory, to, 0)) : -errno;
 }
 int ltp_system_unlink_at(int directory, const char *name) {
   return or_errno(unlinkat(directory, name, 0));
