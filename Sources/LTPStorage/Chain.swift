@@ -124,7 +124,7 @@ public struct Chain: ~Copyable {
   public func room(for bytes: Int, before lastBytes: Int) -> ChainRoom {
     guard isOpen, failure == nil, inFlight.hasPlace, let current = segments.current else { return .later }
     let end = current.offset + UInt64(bytes) + UInt64(lastBytes)
-    if end <= configuration.segmentBytes { return end <= current.zeroed ? .fits : .later }
+    if end <= current.limit { return end <= current.zeroed ? .fits : .later }
     return canEndSegment ? .segmentIsFull : .later
   }
 

@@ -43,6 +43,8 @@ public struct RecoveredChain {
   public var oldestSegment: UInt64
   /// Blocks in the segment so far.
   public var segmentBlocks: UInt64
+  /// What the segment was begun with, if its owner knows; else it goes on with the configuration's.
+  public var segmentBytes: UInt64?
   /// A torn tail was cut here, with a copy kept; 0 bytes: none was.
   public var cutSegment: UInt64
   public var cutOffset: UInt64

@@ -171,7 +171,7 @@ extension ChainRecovery {
       }
       return RecoveredChain(
         position: position, offset: 0, handle: nil, watermarkHandle: handle, oldestSegment: oldest,
-        segmentBlocks: 0, cutSegment: 0, cutOffset: 0, cutBytes: 0)
+        segmentBlocks: 0, segmentBytes: nil, cutSegment: 0, cutOffset: 0, cutBytes: 0)
     } catch {
       device.close(handle)
       throw OpenFault(error)

@@ -18,6 +18,8 @@ import LTPRecords
 struct OpenSegment {
   var index: UInt64
   var handle: Int32
+  /// Nothing lies behind it. A segment keeps the one that it was begun with, whatever the configuration is by now.
+  var limit: UInt64
   /// Where the next block goes.
   var offset: UInt64
   /// Bytes from the start that are on disk as zeros or data, and can be overwritten in place.
@@ -59,7 +61,8 @@ struct Segments: ~Copyable {
     firstIndex = chain.position.segmentIndex
     guard let handle = chain.handle else { return }
     current = OpenSegment(
-      index: chain.position.segmentIndex, handle: handle, offset: chain.offset, zeroed: chain.offset,
+      index: chain.position.segmentIndex, handle: handle,
+      limit: chain.segmentBytes ?? configuration.segmentBytes, offset: chain.offset, zeroed: chain.offset,
       blocks: chain.segmentBlocks)
   }
 
@@ -74,7 +77,7 @@ struct Segments: ~Copyable {
   /// A block of so many bytes was put at the end of the current segment.
   mutating func enterBlock(bytes: Int) {
     current!.offset += UInt64(bytes)
-    // A recovered segment may be longer than the limit is now: then the last block lengthens the file.
+    // A segment that is shorter than its summary lengthens the file.
     current!.zeroed = max(current!.zeroed, current!.offset)
     current!.blocks += 1
   }
@@ -84,7 +87,7 @@ struct Segments: ~Copyable {
   /// Keeps zeros ahead of the writing: first to the end of the current segment, then in the next one.
   mutating func prepare<Device: StorageDevice & ~Copyable>(now: UInt64, _ device: inout Device) {
     guard !zeroWriteIsBusy, now >= retryAt else { return }
-    if let current, current.zeroed < configuration.segmentBytes {
+    if let current, current.zeroed < current.limit {
       startZeros(handle: current.handle, at: current.zeroed, isCurrent: true, now: now, &device)
       return
     }
@@ -102,7 +105,7 @@ struct Segments: ~Copyable {
   ) {
     zeroesCurrent = false
     // Not before it is needed: a service that decides little should not hold two segments of zeros.
-    if let current, current.offset < configuration.segmentBytes / 4 { return }
+    if let current, current.offset < current.limit / 4 { return }
     do throws(StorageFault) {
       preparedHandle = try device.open(
         name(.prepared(nextIndex)), OpenMode(creates: true, holdsBlocks: true))
@@ -126,7 +129,8 @@ struct Segments: ~Copyable {
     }
     // Opening waits for the start of a first segment: a small one will do, the rest follows while it is used.
     let most = current == nil ? 2 * configuration.blockBytes : configuration.zeroBytes
-    let count = min(UInt64(most), configuration.segmentBytes - offset)
+    let limit = isCurrent ? current!.limit : configuration.segmentBytes
+    let count = min(UInt64(most), limit - offset)
     zeroesCurrent = isCurrent
     zeroWriteIsBusy = device.start(
       StorageWrite(
@@ -216,7 +220,9 @@ struct Segments: ~Copyable {
     try device.rename(name(.prepared(index)), to: name(.segment(index)), replaces: false)
     try device.syncDirectory()
     if let current { device.close(current.handle) }
-    current = OpenSegment(index: index, handle: preparedHandle, offset: 0, zeroed: preparedZeros)
+    current = OpenSegment(
+      index: index, handle: preparedHandle, limit: configuration.segmentBytes, offset: 0,
+      zeroed: preparedZeros)
     phase = .idle
     preparedHandle = -1
     preparedZeros = 0
@@ -268,7 +274,7 @@ struct Segments: ~Copyable {
   func checkInvariants() -> StaticString? {
     if let current {
       if current.offset > current.zeroed { return "segments: a block lies behind the zeros" }
-      if current.zeroed > max(configuration.segmentBytes, current.offset) {
+      if current.zeroed > max(current.limit, current.offset) {
         return "segments: zeros behind the segment's limit"
       }
       if oldest > current.index { return "segments: the oldest comes after the current one" }

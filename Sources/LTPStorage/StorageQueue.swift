@@ -114,6 +114,7 @@ public struct StorageQueue<Device: StorageDevice & ~Copyable>: ~Copyable {
     }
   }
 
-  /// The owner's next completion; nil: there is none now.
+  /// The owner's next completion; nil: there is none now. Every owner goes on asking, also after it has failed, because
+  /// nobody waits for the device while a completion lies in a mailbox.
   public mutating func next(for owner: UInt8) -> StorageCompletion? { mailboxes[Int(owner)].take() }
 }

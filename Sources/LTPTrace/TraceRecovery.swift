@@ -28,7 +28,7 @@ public struct RecoveredTrace {
   ) throws(OpenFault) -> RecoveredTrace {
     guard let counts = SegmentCounts() else { throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory") }
     var facts = TraceFacts(counts: counts)
-    let chain: RecoveredChain
+    var chain: RecoveredChain
     do throws(OpenFault) {
       chain = try ChainRecovery.open(&device, configuration: configuration.chain, into: &facts)
     } catch {
@@ -42,7 +42,7 @@ public struct RecoveredTrace {
         LTP_ERROR_EXHAUSTED, "the log has no number left for another run or policy; start a new trace")
     }
     // The log goes on in a segment that has nothing to count yet.
-    if chain.handle == nil { counts.removeAll() }
+    if chain.handle == nil { counts.removeAll() } else { chain.segmentBytes = facts.segmentBytes }
     return RecoveredTrace(
       chain: chain, run: facts.run + 1, nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence,
       word: facts.word, numbers: facts.numbers, wordGeneration: facts.wordGeneration,
@@ -68,6 +68,8 @@ struct TraceFacts: BlockReader {
   var wordGeneration: UInt32 = 0
   /// ... and the highest number that any policy has.
   var policyGeneration: UInt32 = 0
+  /// The limit that the last segment was begun with.
+  var segmentBytes: UInt64?
   /// Of the last segment.
   private let counts: SegmentCounts
   private var isLast = false
@@ -77,6 +79,7 @@ struct TraceFacts: BlockReader {
 
   mutating func beginSegment(isLast: Bool) {
     self.isLast = isLast
+    segmentBytes = nil
     isSealed = false
   }
 
@@ -112,6 +115,7 @@ struct TraceFacts: BlockReader {
       let segment = record.segment.pointee
       run = max(run, segment.run)
       nextLaneID = max(nextLaneID, segment.next_lane_id)
+      segmentBytes = segment.segment_bytes
       word = segment.orientation_word
       wordGeneration = segment.policy_generation
       numbers = EpochNumbers(epoch: segment.epoch, continuityEpoch: segment.continuity_epoch)

@@ -23,7 +23,9 @@ struct RenameTests {
       }
       device.close(handle)
     }
-    do throws(StorageFault) { try device.rename(from, to: to, replaces: replaces) } catch { return error.code }
+    do throws(StorageFault) { try device.rename(from, to: to, replaces: replaces) } catch {
+      return error.code
+    }
     return nil
   }
 
