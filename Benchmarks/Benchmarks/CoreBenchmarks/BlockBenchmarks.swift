@@ -3,7 +3,6 @@
 
 import Benchmark
 import LTPRecords
-import LTPTrace
 
 func addBlockBenchmarks() {
   for blockBytes in [64 << 10, 256 << 10] {

@@ -7,6 +7,7 @@ import CLTPSystem
 import Foundation
 import LTPAdmission
 import LTPRecords
+import LTPRules
 import Synchronization
 
 func addLaneBenchmarks() {

@@ -6,6 +6,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPLimits
 import LTPRecords
+import LTPRules
 import Synchronization
 
 final class LaneFixture: @unchecked Sendable {

@@ -3,20 +3,20 @@
 
 import CLTP
 import LTPRecords
-import LTPTrace
+import LTPStorage
 
-struct NullStorage: TraceStorage, ~Copyable {
+struct NullStorage: StorageDevice, ~Copyable {
   private var nextHandle: Int32 = 0
   private var done: [StorageCompletion] = []
 
   init() { done.reserveCapacity(64) }
 
-  mutating func list(_ body: (TraceFile) -> Void) throws(StorageFault) {}
-  mutating func open(_ file: TraceFile, create: Bool) throws(StorageFault) -> Int32 {
+  mutating func list(_ body: (FileName) -> Void) throws(StorageFault) {}
+  mutating func open(_ name: FileName, _ mode: OpenMode) throws(StorageFault) -> Int32 {
     nextHandle += 1
     return nextHandle
   }
-  mutating func close(_ handle: Int32) {}
+  mutating func close(_ handle: Int32, isIdle: Bool) {}
   mutating func lock(_ handle: Int32?) throws(StorageFault) -> Bool { true }
   mutating func size(_ handle: Int32) throws(StorageFault) -> UInt64 { 0 }
   mutating func read(
@@ -28,8 +28,8 @@ struct NullStorage: TraceStorage, ~Copyable {
   mutating func truncate(_ handle: Int32, to bytes: UInt64) throws(StorageFault) {}
   mutating func sync(_ handle: Int32) throws(StorageFault) {}
   mutating func syncDirectory() throws(StorageFault) {}
-  mutating func rename(_ from: TraceFile, to: TraceFile) throws(StorageFault) {}
-  mutating func remove(_ file: TraceFile) throws(StorageFault) {}
+  mutating func rename(_ from: FileName, to: FileName, replaces: Bool) throws(StorageFault) {}
+  mutating func remove(_ name: FileName) throws(StorageFault) {}
   mutating func attach() throws(StorageFault) {}
 
   mutating func start(_ write: StorageWrite) -> Bool {

@@ -5,6 +5,7 @@ import Benchmark
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPStorage
 import LTPTrace
 import Synchronization
 
@@ -23,15 +24,15 @@ private final class WriterFixture: @unchecked Sendable {
     let texts = UnsafeMutablePointer<TextRegistry>.allocate(capacity: 1)
     texts.initialize(to: TextRegistry(memory: ltp_system_map(TextRegistry.memoryBytes, 0)))
     var configuration = TraceConfiguration()
-    configuration.segmentBytes = 1 << 30
+    configuration.chain.segmentBytes = 1 << 30
     var storage = NullStorage()
-    let log = try! Recovery.open(&storage, configuration: configuration)
+    let log = try! RecoveredTrace.open(&storage, configuration: configuration)
     writer = .allocate(capacity: 1)
     writer.initialize(
       to: TraceWriter(
         storage: storage, configuration: configuration, log: log, progress: progress,
         orientation: fixture.orientation, lanes: lanes, texts: texts,
-        staging: ltp_system_map(configuration.stagingBytes, 0)))
+        staging: ltp_system_map(configuration.chain.stagingBytes, 0)))
     writer.pointee.attachToThread()
   }
 
