@@ -41,7 +41,7 @@ final class LaneFixture: @unchecked Sendable {
     verdicts = .allocate(capacity: 64)
     frames = .allocate(byteCount: Self.frameCount * Int(LTP_FRAME_LINE_BYTES), alignment: 4096)
     let classes: [UInt16] = [8, 8, 9, 10, 11, 14, 24, 40]
-    let epoch = orientation.current.continuityEpoch
+    let epoch = UInt64(orientation.current.continuityEpoch)
     let continuity = ContinuityKey(coreKey: key, continuityEpoch: epoch)
     for index in 0..<Self.frameCount {
       let bytes = frames + index * Int(LTP_FRAME_LINE_BYTES)
