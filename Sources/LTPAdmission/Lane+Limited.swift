@@ -116,7 +116,6 @@ extension Lane {
     record.tenant_id = tenantID
     record.cost = cost
     record.frame_id = cursor.load(fromByteOffset: LTP_AT_decision_record_frame_id, as: UInt64.self)
-    countRareSlot()
     let place = cursor + (Self.slotCount(at: cursor) - 1) * Int(LTP_SLOT_BYTES)
     place.storeBytes(of: record, as: ltp_tenant_record.self)
   }

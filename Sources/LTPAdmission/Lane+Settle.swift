@@ -197,20 +197,10 @@ extension Lane {
       openBlock(
         word: OrientationWord(rawValue: state.pointee.word), limitsWord: state.pointee.limitsWord, now: now)
     }
-    countRareSlot()
     state.pointee.cursor.storeBytes(of: record, as: Record.self)
     state.pointee.cursor += Int(LTP_SLOT_BYTES)
     let count = state.pointee.published.load(ordering: .relaxed)
     state.pointee.published.store(count &+ 1, ordering: .releasing)
     return true
-  }
-
-  /// Counts a slot that is no decision in its block's header, whose slot_count is free until the block is
-  /// sealed: so the writer knows how many decisions a full block holds without looking at each.
-  func countRareSlot() {
-    let block =
-      state.pointee.end - Int(state.pointee.slotsPerBlock) * Int(LTP_SLOT_BYTES)
-      - Int(LTP_BLOCK_HEADER_BYTES)
-    block.assumingMemoryBound(to: ltp_block_header.self).pointee.slot_count += 1
   }
 }

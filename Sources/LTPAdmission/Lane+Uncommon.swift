@@ -105,7 +105,6 @@ extension Lane {
     record.kind = LTP_RECORD_REPLAY
     record.original_frame_id = originalFrameID
     record.frame_id = frameID
-    countRareSlot()
     (state.pointee.cursor + Int(LTP_SLOT_BYTES)).storeBytes(of: record, as: ltp_replay_record.self)
   }
 

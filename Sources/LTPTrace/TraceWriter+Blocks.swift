@@ -10,13 +10,15 @@ import Synchronization
 
 extension TraceWriter where Device: ~Copyable {
   /// Appends and counts the body in `memory`. There is room for it.
-  mutating func appendBlock(
-    _ memory: UnsafeMutableRawPointer, _ content: BlockContent, decisions: UInt64 = 0
-  ) {
-    runDecisions += decisions
+  mutating func appendBlock(_ memory: UnsafeMutableRawPointer, _ content: BlockContent) {
+    let index = chain.position.blockIndex
     chain.append(memory, content, &queue)
-    // While the device writes it. Its memory may be a lane's again after `tell`.
-    if chain.failure == nil { counts.add(BlockHeader(memory)) }
+    if chain.position.blockIndex > index {
+      // While the device writes it. Its memory may be a lane's again after `tell`.
+      let before = counts.decisionCount
+      counts.add(BlockHeader(memory))
+      runDecisions += counts.decisionCount - before
+    }
     progress.pointee.decisions.store(runDecisions, ordering: .relaxed)
     tell()
   }

@@ -84,8 +84,7 @@ extension TraceWriter where Device: ~Copyable {
     content.limitsWord = started.limitsWord
     content.bufferIndex = cursors[index].isRegistered ? Int32(index) : -1
     content.reference = index
-    // The lane counts its rare records in the header's slot_count until the block is sealed.
-    appendBlock(block, content, decisions: UInt64(slotCount - started.slotCount))
+    appendBlock(block, content)
   }
 
   private mutating func sealCopy(_ lane: Lane, at index: Int, slotCount: Int) -> Bool {
@@ -104,7 +103,7 @@ extension TraceWriter where Device: ~Copyable {
     let copy = chain.stagingMemory(staging)
     (copy + Int(LTP_BLOCK_HEADER_BYTES)).copyMemory(
       from: slots, byteCount: slotCount * Int(LTP_SLOT_BYTES))
-    let decisions = follow(slots, count: slotCount, at: index)
+    follow(slots, count: slotCount, at: index)
     var content = BlockContent(
       laneID: lane.state.pointee.id, firstSequence: before.taken, slotCount: slotCount,
       baseMonotonicNanoseconds: before.baseMonotonic, baseUnixNanoseconds: before.baseUnix)
@@ -112,29 +111,26 @@ extension TraceWriter where Device: ~Copyable {
     content.limitsWord = before.limitsWord
     content.staging = staging
     content.reference = index
-    appendBlock(copy, content, decisions: decisions)
+    appendBlock(copy, content)
     return true
   }
 
-  /// Keeps the cursor's word and time base up with the slots that are passed over; counts decisions.
-  private mutating func follow(_ slots: UnsafeRawPointer, count: Int, at index: Int) -> UInt64 {
-    var decisions: UInt64 = 0
+  /// Keeps the cursor's word and time base up with the slots that are passed over.
+  private mutating func follow(_ slots: UnsafeRawPointer, count: Int, at index: Int) {
     for slot in 0..<count {
       let record = RecordView(slots, slot: slot)
       switch record.kind {
-      case .decision: decisions += 1
       case .observed:
         cursors[index].word = record.observed.pointee.orientation_word
         cursors[index].limitsWord = record.observed.pointee.limits_word
       case .time:
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
-      case .replay, .tenant, .unrecorded, .hello: break
+      case .decision, .replay, .tenant, .unrecorded, .hello: break
       case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
         assertionFailure("a lane wrote what is not a lane's record")
       }
     }
-    return decisions
   }
 
   /// Takes a closed lane out once everything it wrote is durable. Its memory is then the owner's to give back.
