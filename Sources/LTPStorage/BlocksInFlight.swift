@@ -105,13 +105,10 @@ struct BlocksInFlight: ~Copyable {
       block.pointee.isComplete = block.pointee.done == block.pointee.bytes
       return block.pointee.isComplete ? .complete : .goesOn
     }
-    let passing =
-      result == -LTP_SYSTEM_EINTR || result == -LTP_SYSTEM_EAGAIN || result == -LTP_SYSTEM_ECANCELED
-      || result == 0
     block.pointee.tries += 1
-    guard passing, block.pointee.tries <= passingTriesMax else {
+    guard result == 0 || StorageCompletion.isPassing(result), block.pointee.tries <= passingTriesMax else {
       // A write or sync error is final for the log: a later success could hide that this data is lost.
-      return .failed(StorageFault(.write, code: result == 0 ? LTP_SYSTEM_EIO : -result))
+      return .failed(StorageFault(.write, code: StorageCompletion.code(of: result)))
     }
     return .goesOn
   }
@@ -123,10 +120,8 @@ struct BlocksInFlight: ~Copyable {
       let block = self[position].pointee
       if block.index != self[0].pointee.index + UInt64(position) { return "blocks in flight: a gap" }
       if block.done > block.bytes { return "blocks in flight: more was written than there is" }
-      if block.isComplete, block.done < block.bytes { return "blocks in flight: complete before its end" }
-      if block.done > 0, !block.isStarted, !block.isComplete {
-        // What the queue had no place for goes on later.
-        if block.done == block.bytes { return "blocks in flight: written and not complete" }
+      if block.isComplete != (block.done == block.bytes) {
+        return "blocks in flight: complete before its end, or not at it"
       }
     }
     return nil

@@ -150,9 +150,8 @@ struct Segments: ~Copyable {
   ) {
     zeroWriteIsBusy = false
     guard result > 0 else {
-      let code = result == 0 ? LTP_SYSTEM_EIO : -result
-      if code == LTP_SYSTEM_EINTR || code == LTP_SYSTEM_EAGAIN || code == LTP_SYSTEM_ECANCELED { return }
-      return postpone(StorageFault(.write, code: code), now: now, &device)
+      if StorageCompletion.isPassing(result) { return }
+      return postpone(StorageFault(.write, code: StorageCompletion.code(of: result)), now: now, &device)
     }
     hindrance = nil
     // Whole pages only: a short write may end anywhere.

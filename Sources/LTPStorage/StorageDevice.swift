@@ -3,6 +3,7 @@
 // pwritev) and the tests' simulator implement it; chains and their recovery know nothing else.
 
 import CLTP
+import CLTPSystem
 public import LTPRecords
 
 /// How a file is opened, for reading and writing.
@@ -42,6 +43,16 @@ public struct StorageCompletion: Equatable, Sendable {
     self.token = token
     self.result = result
   }
+}
+
+extension StorageCompletion {
+  /// A result after which the same operation may be started again: nothing is known to be lost.
+  static func isPassing(_ result: Int32) -> Bool {
+    result == -LTP_SYSTEM_EINTR || result == -LTP_SYSTEM_EAGAIN || result == -LTP_SYSTEM_ECANCELED
+  }
+
+  /// The errno of a result that is no progress.
+  static func code(of result: Int32) -> Int32 { result == 0 ? LTP_SYSTEM_EIO : -result }
 }
 
 /// A write to be started. `memory` must stay as it is until the completion.

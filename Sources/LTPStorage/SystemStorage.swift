@@ -180,6 +180,13 @@ public struct SystemStorage: StorageDevice, ~Copyable {
   public mutating func read(
     _ handle: Int32, into memory: UnsafeMutableRawPointer, count: Int, offset: UInt64
   ) throws(StorageFault) -> Int {
+    try Self.read(handle, into: memory, count: count, offset: offset)
+  }
+
+  /// The same of any descriptor.
+  package static func read(
+    _ handle: Int32, into memory: UnsafeMutableRawPointer, count: Int, offset: UInt64
+  ) throws(StorageFault) -> Int {
     var done = 0
     while done < count {
       let got = ltp_system_read_at(handle, memory + done, count - done, offset + UInt64(done))

@@ -47,12 +47,14 @@ extension InspectSummary {
 
   private func printOverview(_ report: WindowReport) {
     let segments = report.segments
+    let counted =
+      "\(segments.bySummary.grouped) by their summaries, \(segments.bySlots.grouped) by their slots"
     let to = report.window.to == .max ? "the end" : Timestamp.text(report.window.to)
     print(
       """
       log          \(report.inspection.scan.logID)
       window       \(Timestamp.text(report.window.from)) to \(to)
-      segments     \(segments.bySummary.grouped) by their summaries, \(segments.bySlots.grouped) by their slots, \(segments.outside.grouped) outside
+      segments     \(counted), \(segments.outside.grouped) outside
       decisions    \(report.inspection.totals.decisions.grouped)
       transitions  \(report.inspection.totals.transitions.grouped)
       """)
