@@ -83,7 +83,7 @@ let package = Package(
     .target(
       name: "LTPInspect",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPStorage",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPStorage",
       ],
       swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .executableTarget(

@@ -238,14 +238,6 @@ extension ltp_page_entry {
   }
 }
 
-extension ltp_evidence {
-  /// LTP_OK for a fact that can be published, or what is wrong with it.
-  public var status: Int32 {
-    guard isSignal(signal) else { return LTP_ERROR_UNKNOWN_SIGNAL }
-    return reserved.0 | reserved.1 | reserved.2 == 0 ? LTP_OK : LTP_ERROR_OPTION_RANGE
-  }
-}
-
 /// Copies `count` facts into the beginning of `target`, which has room for them.
 func copyFacts<Facts>(evidence: UnsafePointer<ltp_evidence>?, count: Int, to target: inout Facts) {
   guard let evidence, count > 0 else { return }

@@ -3,9 +3,7 @@
 // that decided beside the recorded one. What it would have changed, before anyone enforces it.
 
 public import CLTP
-import LTPAdmission
 import LTPRecords
-import LTPRules
 
 /// A decision that would have come out differently, by what both say.
 private struct Change: Hashable {

@@ -3,7 +3,6 @@
 // record one 8-byte load, two table look-ups and one increment; anything unusual leaves the loop.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPRules
 

@@ -2,7 +2,6 @@
 // Decisions counted by state, class, verdict and reason: flat, fixed, indexed without a search.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPRules
 

@@ -4,7 +4,6 @@
 
 import CLTP
 import CLTPSystem
-import LTPAdmission
 
 public struct InspectOptions {
   /// Read past the page cache, where the file system can.

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
+import LTPStorage
 
 /// The highest number of each kind that a log has given; each ends at 2^32 - 1.
 public struct LogNumbers: Equatable, Sendable {
@@ -20,15 +21,18 @@ public struct LogNumbers: Equatable, Sendable {
 
   /// Of the trace in `path`. Zeros for a log in which nothing was written yet.
   public init(ofTraceIn path: String) throws(InspectFailure) {
-    self.init(runs: 0, lanes: 0, policies: 0)
     let directory = try TraceDirectory(path)
+    var used = UsedNumbers()
     // A segment may just have been begun, with nothing in it.
-    for segment in directory.segments.suffix(2).reversed() where runs == 0 {
-      try read(segment, in: directory)
+    for segment in directory.segments.suffix(2).reversed() where used.run == 0 {
+      try Self.read(segment, in: directory, into: &used)
     }
+    self.init(runs: used.run, lanes: used.nextLaneID &- 1, policies: used.policyGeneration)
   }
 
-  private mutating func read(_ segment: UInt64, in directory: TraceDirectory) throws(InspectFailure) {
+  private static func read(
+    _ segment: UInt64, in directory: TraceDirectory, into used: inout UsedNumbers
+  ) throws(InspectFailure) {
     let name = SegmentName.text(segment)
     let descriptor = ltp_system_open_at(directory.descriptor, name, LTP_SYSTEM_READ_ONLY)
     guard descriptor >= 0 else {
@@ -47,50 +51,21 @@ public struct LogNumbers: Equatable, Sendable {
         // Read once more: a writer, or somebody else, may have changed it in between.
         do throws(BlockFault) { try header.checkShape() } catch { return }
         guard header.sizeBytes == size else { return }
-        takeControl(header)
+        header.forEachControlRecord { kind, record, _ in used.take(kind, record) }
       } else {
-        lanes = max(lanes, header.laneID)
+        used.take(laneID: header.laneID)
       }
       offset += UInt64(size)
     }
   }
 
-  private func readAll(
+  private static func readAll(
     _ descriptor: Int32, into memory: UnsafeMutableRawPointer, count: Int, at offset: UInt64
   ) -> Bool {
-    var done = 0
-    while done < count {
-      let got = ltp_system_read_at(descriptor, memory + done, count - done, offset + UInt64(done))
-      if got == Int64(-LTP_SYSTEM_EINTR) { continue }
-      guard got > 0 else { return false }
-      done += Int(got)
-    }
-    return true
-  }
-
-  private mutating func takeControl(_ header: BlockHeader) {
-    var slot = 0
-    while slot < header.slotCount {
-      let record = RecordView(header.body, slot: slot)
-      guard let kind = record.kind, kind.isControl, slot + kind.slotCount <= header.slotCount else { return }
-      take(kind, record)
-      slot += kind.slotCount
-    }
-  }
-
-  private mutating func take(_ kind: RecordKind, _ record: RecordView) {
-    switch kind {
-    case .opened:
-      runs = max(runs, record.opened.pointee.run)
-      lanes = max(lanes, record.opened.pointee.next_lane_id &- 1)
-    case .segment:
-      runs = max(runs, record.segment.pointee.run)
-      lanes = max(lanes, record.segment.pointee.next_lane_id &- 1)
-      policies = max(policies, record.segment.pointee.policy_generation)
-    case .transition: policies = max(policies, record.transition.pointee.policy_generation)
-    case .policy: policies = max(policies, record.policy.pointee.policy_generation)
-    case .text, .counts, .sealed, .closed: break
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
+    do throws(StorageFault) {
+      return try SystemStorage.read(descriptor, into: memory, count: count, offset: offset) == count
+    } catch {
+      return false
     }
   }
 }

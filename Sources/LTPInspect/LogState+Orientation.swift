@@ -3,7 +3,6 @@
 // its digest says and passes the check that every policy passes before it is loaded.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 extension LogState {

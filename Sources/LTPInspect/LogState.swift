@@ -3,7 +3,6 @@
 // Every control record is checked against it and then taken in. Its size does not depend on the trace's.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 /// What was seen, counted.

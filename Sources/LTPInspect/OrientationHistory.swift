@@ -5,7 +5,6 @@
 // 32 bits would be zero.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 /// One published orientation: what the word does not say about itself.

@@ -3,8 +3,6 @@
 // checked when it comes; one that does not pass is kept for its names, and no rule of it is used.
 
 import CLTP
-import LTPAdmission
-import LTPLimits
 import LTPRecords
 import LTPRules
 

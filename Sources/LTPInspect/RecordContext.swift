@@ -3,7 +3,6 @@
 // under.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 struct RecordContext {

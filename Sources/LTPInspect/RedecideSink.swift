@@ -3,8 +3,6 @@
 // inputs. Any difference in verdict, reason or retry_after is a violation.
 
 import CLTP
-import LTPAdmission
-import LTPLimits
 import LTPRecords
 import LTPRules
 

@@ -3,9 +3,7 @@
 // are strings in JSON, because many readers keep only 53 bits of a number.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
-import LTPRules
 
 enum ShowLine {
   // Columns of the text form.

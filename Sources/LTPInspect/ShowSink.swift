@@ -3,7 +3,6 @@
 // their evidence, policies, and where runs begin and end. Buffered; the caller gets whole lines.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPRules
 

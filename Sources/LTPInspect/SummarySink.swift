@@ -2,7 +2,6 @@
 // What `summary` keeps while a trace goes by: counts, the last transitions, and the classes' names.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPRules
 

@@ -3,7 +3,6 @@
 // hands it to a sink, which counts, decides again, or prints. One pass, no allocation for decisions.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 struct TraceAudit<Sink: RecordSink>: BlockVisitor {
@@ -31,7 +30,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
         log.findings.add(
           .record, at: context.place(slot: 0), "a control block with an orientation word, or a limits word")
       }
-      walkControl(header.body, header.slotCount, context)
+      walkControl(header, context)
     } else {
       log.enter(OrientationWord(rawValue: header.orientationWord), generation: nil, slot: 0, &context)
       log.enter(LimitsWord(rawValue: header.limitsWord), slot: 0, &context)
@@ -181,20 +180,15 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   // MARK: The control lane
 
   /// Texts first: a transition's evidence may name one that its block says later.
-  private func takeTexts(_ body: UnsafeRawPointer, _ count: Int, _ context: borrowing RecordContext) {
-    var slot = 0
-    while slot < count {
-      let record = RecordView(body, slot: slot)
-      guard let kind = record.kind, kind.isControl, slot + kind.slotCount <= count else { return }
+  private func takeTexts(_ header: BlockHeader, _ context: RecordContext) {
+    header.forEachControlRecord { kind, record, slot in
       if kind == .text { log.takeText(record.text, context.place(slot: slot)) }
-      slot += kind.slotCount
     }
   }
 
-  private mutating func walkControl(
-    _ body: UnsafeRawPointer, _ count: Int, _ context: borrowing RecordContext
-  ) {
-    takeTexts(body, count, context)
+  private mutating func walkControl(_ header: BlockHeader, _ context: RecordContext) {
+    takeTexts(header, context)
+    let (body, count) = (header.body, header.slotCount)
     var slot = 0
     while slot < count {
       let record = RecordView(body, slot: slot)

@@ -2,7 +2,6 @@
 // A transition as people read it: from, to, why, with which evidence.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 
 public struct TransitionView: Sendable, Equatable, Encodable {

@@ -4,7 +4,6 @@
 
 import CLTP
 import CLTPSystem
-import LTPAdmission
 import LTPRecords
 
 /// A span of time by the wall clock.
@@ -116,35 +115,37 @@ struct WindowVisitor: BlockVisitor {
 
   // MARK: The control lane
 
-  private mutating func walkControl(_ header: BlockHeader, _ context: borrowing RecordContext) {
-    var slot = 0
-    while slot < header.slotCount {
-      let record = RecordView(header.body, slot: slot)
-      let place = context.place(slot: slot)
-      guard let kind = record.kind, kind.isControl, slot + kind.slotCount <= header.slotCount else {
-        log.findings.add(.record, at: place, "the control record cannot be made out; run verify")
-        return
-      }
-      switch kind {
-      case .text: log.takeText(record.text, place)
-      case .opened: log.totals.runs += 1
-      case .policy:
-        log.takePolicy(record.policy, place)
-        names.record(kind, record, slot: slot, context: context, log: log)
-      case .transition:
-        guard !record.transition.isRepeated, window.contains(context.transitionTime(record.transition)) else {
-          break
-        }
-        transitionCount += 1
-        names.record(kind, record, slot: slot, context: context, log: log)
-      case .counts: log.summary.takeCounts(record.counts, place)
-      case .sealed: takeSealed(record.sealed, place)
-      case .segment, .closed: break
-      case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time: break
-      }
-      slot += kind.slotCount
+  private mutating func walkControl(_ header: BlockHeader, _ context: RecordContext) {
+    let end = header.forEachControlRecord { kind, record, slot in take(kind, record, slot, context) }
+    guard end == header.slotCount else {
+      log.findings.add(
+        .record, at: context.place(slot: end), "the control record cannot be made out; run verify")
+      return
     }
-    log.summary.endCounts(context.place(slot: slot - 1))
+    log.summary.endCounts(context.place(slot: end - 1))
+  }
+
+  private mutating func take(
+    _ kind: RecordKind, _ record: RecordView, _ slot: Int, _ context: RecordContext
+  ) {
+    let place = context.place(slot: slot)
+    switch kind {
+    case .text: log.takeText(record.text, place)
+    case .opened: log.totals.runs += 1
+    case .policy:
+      log.takePolicy(record.policy, place)
+      names.record(kind, record, slot: slot, context: context, log: log)
+    case .transition:
+      guard !record.transition.isRepeated, window.contains(context.transitionTime(record.transition)) else {
+        break
+      }
+      transitionCount += 1
+      names.record(kind, record, slot: slot, context: context, log: log)
+    case .counts: log.summary.takeCounts(record.counts, place)
+    case .sealed: takeSealed(record.sealed, place)
+    case .segment, .closed: break
+    case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time: break
+    }
   }
 
   private mutating func takeSealed(_ sealed: UnsafePointer<ltp_sealed_record>, _ place: Place) {

@@ -169,3 +169,19 @@ extension UnsafePointer<ltp_counts_record> {
 package func storeRecord<Record>(_ record: Record, at address: UnsafeMutableRawPointer) {
   address.assumingMemoryBound(to: Record.self).pointee = record
 }
+
+extension BlockHeader {
+  /// Calls `body` with each record of a control block and its slot. Ends before what is no control record, or does not end within
+  /// the block; returns the slot of that, or the block's end.
+  @discardableResult
+  package func forEachControlRecord(_ body: (RecordKind, RecordView, Int) -> Void) -> Int {
+    var slot = 0
+    while slot < slotCount {
+      let record = RecordView(self.body, slot: slot)
+      guard let kind = record.kind, kind.isControl, slot + kind.slotCount <= slotCount else { break }
+      body(kind, record, slot)
+      slot += kind.slotCount
+    }
+    return slot
+  }
+}

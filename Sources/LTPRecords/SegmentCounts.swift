@@ -108,13 +108,9 @@ package struct SegmentCounts {
   }
 
   private func addControl(_ header: BlockHeader) {
-    var slot = 0
-    while slot < header.slotCount {
-      let record = RecordView(header.body, slot: slot)
-      // What cannot be made out is for `ltp inspect` to name; never read past the body.
-      guard let kind = record.kind, kind.isControl, slot + kind.slotCount <= header.slotCount else { return }
+    // What cannot be made out is for `ltp inspect` to name.
+    header.forEachControlRecord { kind, record, _ in
       if kind == .transition, !record.transition.isRepeated { totals.pointee.transitions += 1 }
-      slot += kind.slotCount
     }
   }
 

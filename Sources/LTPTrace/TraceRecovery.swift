@@ -35,7 +35,8 @@ public struct RecoveredTrace {
       counts.giveBack()
       throw error
     }
-    guard facts.run < UInt32.max, facts.policyGeneration < UInt32.max else {
+    let used = facts.used
+    guard used.run < UInt32.max, used.policyGeneration < UInt32.max else {
       counts.giveBack()
       chain.close(&device)
       throw OpenFault(
@@ -44,9 +45,9 @@ public struct RecoveredTrace {
     // The log goes on in a segment that has nothing to count yet.
     if chain.handle == nil { counts.removeAll() } else { chain.segmentBytes = facts.segmentBytes }
     return RecoveredTrace(
-      chain: chain, run: facts.run + 1, nextLaneID: facts.nextLaneID, controlSequence: facts.controlSequence,
+      chain: chain, run: used.run + 1, nextLaneID: used.nextLaneID, controlSequence: facts.controlSequence,
       word: facts.word, numbers: facts.numbers, wordGeneration: facts.wordGeneration,
-      policyGeneration: facts.policyGeneration, counts: counts)
+      policyGeneration: used.policyGeneration, counts: counts)
   }
 
   /// Closes its files and gives its memory back: no writer goes on with it.
@@ -58,16 +59,13 @@ public struct RecoveredTrace {
 
 /// What the blocks read so far say about the trace.
 struct TraceFacts: BlockReader {
-  var run: UInt32 = 0
-  var nextLaneID: UInt32 = 1
+  var used = UsedNumbers()
   var controlSequence: UInt64 = 0
   var word: UInt64 = 0
   /// Of the word, in full.
   var numbers = EpochNumbers()
-  /// The policy that `word` is under ...
+  /// The policy that `word` is under.
   var wordGeneration: UInt32 = 0
-  /// ... and the highest number that any policy has.
-  var policyGeneration: UInt32 = 0
   /// The limit that the last segment was begun with.
   var segmentBytes: UInt64?
   /// Of the last segment.
@@ -89,7 +87,7 @@ struct TraceFacts: BlockReader {
       controlSequence = header.firstSequence + UInt64(header.slotCount)
       takeControlBlock(header)
     } else {
-      nextLaneID = max(nextLaneID, header.laneID &+ 1)
+      used.take(laneID: header.laneID)
     }
     return isSealed
   }
@@ -107,30 +105,21 @@ struct TraceFacts: BlockReader {
   }
 
   private mutating func takeControl(_ kind: RecordKind, _ record: RecordView) {
+    used.take(kind, record)
     switch kind {
-    case .opened:
-      run = max(run, record.opened.pointee.run)
-      nextLaneID = max(nextLaneID, record.opened.pointee.next_lane_id)
     case .segment:
       let segment = record.segment.pointee
-      run = max(run, segment.run)
-      nextLaneID = max(nextLaneID, segment.next_lane_id)
       segmentBytes = segment.segment_bytes
       word = segment.orientation_word
       wordGeneration = segment.policy_generation
       numbers = EpochNumbers(epoch: segment.epoch, continuityEpoch: segment.continuity_epoch)
-      policyGeneration = max(policyGeneration, segment.policy_generation)
     case .transition:
       let transition = record.transition
       word = transition.pointee.word_after
       wordGeneration = transition.pointee.policy_generation
       numbers = transition.numbers
-      policyGeneration = max(policyGeneration, transition.pointee.policy_generation)
     case .sealed: isSealed = true
-    case .policy:
-      // Its transition may never have come: the number is used all the same.
-      policyGeneration = max(policyGeneration, record.policy.pointee.policy_generation)
-    case .text, .closed, .counts: break
+    case .opened, .policy, .text, .closed, .counts: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }
