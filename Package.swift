@@ -17,9 +17,8 @@ let package = Package(
     .library(
       name: "LTPModules",
       targets: [
-        "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPAdmission", "LTPClient", "LTPObservation",
-        "LTPStorage",
-        "LTPTrace", "LTPLibrary", "CLTPSystem", "CLTP",
+        "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation", "LTPAdmission", "LTPClient",
+        "LTPStorage", "LTPTrace", "LTPLibrary", "CLTPSystem", "CLTP",
       ]),
     .executable(name: "ltp", targets: ["ltp"]),
   ],
@@ -44,31 +43,34 @@ let package = Package(
     // a policy: checked, compiled, and the pure decision under it
     .target(name: "LTPRules", dependencies: ["CLTP", "LTPRecords"], swiftSettings: core),
     // rates, permits, and what moves them
-    .target(name: "LTPLimits", dependencies: ["CLTP", "LTPRecords", "LTPRules"], swiftSettings: core),
+    .target(
+      name: "LTPLimits", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPRules"], swiftSettings: core),
+    // values -> transitions: the word that decisions are under, and who moves it
+    .target(
+      name: "LTPOrientation", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPRules"],
+      swiftSettings: core),
     // frame -> lane (orientation, policy, limits, continuity) -> verdict and record
     .target(
       name: "LTPAdmission",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits"],
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation",
+      ],
       swiftSettings: core),
     // the caller's side: adaptive throttling, retry budgets
     .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
-    // values -> transitions: signals, hysteresis, the state table
-    .target(
-      name: "LTPObservation",
-      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission"],
-      swiftSettings: core),
     // sealed blocks -> chained, acknowledged segments on disk, and back at recovery; whatever the blocks say
     .target(name: "LTPStorage", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
     // lanes, transitions, policies -> the blocks of a trace
     .target(
-      name: "LTPTrace", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPStorage"],
+      name: "LTPTrace",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPOrientation", "LTPAdmission", "LTPStorage"],
       swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPAdmission", "LTPClient",
-        "LTPObservation", "LTPStorage", "LTPTrace",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation",
+        "LTPAdmission", "LTPClient", "LTPStorage", "LTPTrace",
       ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting
@@ -98,7 +100,7 @@ let package = Package(
     .target(
       name: "LTPTestSupport",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPAdmission", "LTPStorage",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPStorage",
       ],
       path: "Tests/Support", swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords", "LTPTestSupport"]),
@@ -107,25 +109,23 @@ let package = Package(
     .testTarget(
       name: "LTPAdmissionTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPTestSupport",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPOrientation", "LTPAdmission",
+        "LTPTestSupport",
       ]),
     .testTarget(
       name: "LTPLimitsTests",
       dependencies: ["CLTP", "LTPRecords", "LTPRules", "LTPLimits", "LTPTestSupport"]),
     .testTarget(name: "LTPClientTests", dependencies: ["CLTP", "LTPClient", "LTPTestSupport"]),
     .testTarget(
-      name: "LTPObservationTests",
-      dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPObservation",
-        "LTPTestSupport",
-      ]),
+      name: "LTPOrientationTests",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPOrientation", "LTPTestSupport"]),
     .testTarget(
       name: "LTPStorageTests", dependencies: ["CLTP", "CLTPSystem", "LTPStorage", "LTPTestSupport"]),
     .testTarget(
       name: "LTPTraceTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPAdmission", "LTPStorage", "LTPTrace",
-        "LTPInspect", "LTPTestSupport",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPOrientation", "LTPAdmission",
+        "LTPStorage", "LTPTrace", "LTPInspect", "LTPTestSupport",
       ]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["CLTP", "LTP", "LTPPolicy", "LTPTestSupport"]),
     .testTarget(name: "LTPTests", dependencies: ["CLTP", "LTP", "LTPInspect", "LTPTestSupport"]),
@@ -134,7 +134,7 @@ let package = Package(
     .testTarget(
       name: "LTPInspectTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPAdmission", "LTPStorage", "LTPTrace", "LTPInspect",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPStorage", "LTPTrace", "LTPInspect",
         "LTPLibrary", "ltp", "LTPTestSupport",
       ]),
   ]

@@ -8,6 +8,7 @@
 public import CLTP
 public import CLTPSystem
 public import LTPFrames
+public import LTPOrientation
 public import LTPRecords
 public import LTPRules
 public import Synchronization

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPLimits
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import Synchronization

@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPFrames
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import Synchronization

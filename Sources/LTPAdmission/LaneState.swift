@@ -7,6 +7,7 @@
 import CLTP
 public import CLTPSystem
 public import LTPLimits
+public import LTPOrientation
 public import LTPRecords
 import LTPRules
 public import Synchronization

@@ -2,6 +2,7 @@
 // The lanes of a core, where its writer finds them. A lane is entered under the control mutex and taken out by
 // the writer once it is closed and all its slots are durable.
 
+public import LTPLimits
 import Synchronization
 
 public struct LaneTable {
@@ -51,4 +52,10 @@ extension LaneTable: Sequence {
   }
 
   public func makeIterator() -> Iterator { Iterator(table: self) }
+}
+
+extension LaneTable: LimitedLanes {
+  public func forEachLimits(_ body: (LaneLimits) -> Void) {
+    for lane in self { body(lane.state.pointee.limits) }
+  }
 }

@@ -6,7 +6,9 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPFrames
+import LTPOrientation
 import LTPRecords
+import LTPTrace
 import Synchronization
 
 @c @implementation

@@ -5,7 +5,8 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPLimits
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import Synchronization

@@ -5,7 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import Synchronization

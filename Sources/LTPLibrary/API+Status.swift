@@ -6,7 +6,7 @@ public import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPLimits
-import LTPObservation
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import LTPStorage

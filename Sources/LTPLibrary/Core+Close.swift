@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPOrientation
 import LTPStorage
 import LTPTrace
 import Synchronization

@@ -5,7 +5,9 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPLimits
+import LTPOrientation
+import LTPRecords
 import LTPStorage
 import LTPTrace
 import Synchronization
@@ -28,7 +30,9 @@ extension Core {
       observer.step(now: now)
     }
     let observer = state.pointee.observer
-    state.pointee.regulator.step(now: now) { observer?.lastValue($0, now: now) }
+    state.pointee.regulator.step(now: now, serviceState: orientation.current.state) {
+      observer?.lastValue($0, now: now)
+    }
     orientation.line.pointee.tick(monotonic: now, unix: ltp_system_unix_ns())
   }
 

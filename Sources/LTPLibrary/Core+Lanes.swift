@@ -4,7 +4,8 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPLimits
+import LTPOrientation
 import LTPStorage
 import LTPTrace
 import Synchronization
@@ -74,7 +75,7 @@ extension Core {
       state.pointee.progress.pointee.unrecorded.add(unrecorded, ordering: .acquiringAndReleasing)
       state.pointee.lanes.remove(index)
       // The regulator may have found the lane just before: it is done with it once its lock is free.
-      state.pointee.regulator.forget(lane)
+      state.pointee.regulator.forget(lane.state.pointee.limits)
       ltp_system_unmap(
         lane.state.pointee.ring, lane.state.pointee.blockBytes * lane.state.pointee.blockCount)
       Gate(of: lane.memory).give()

@@ -4,7 +4,8 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPLimits
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import LTPStorage
@@ -122,7 +123,7 @@ extension Core {
         staging: staging, options: options, choice: choice,
         coreKey: runKey,
         regulator: Regulator(
-          memory: memory + CoreMemory.regulatorOffset, orientation: orientation, lanes: lanes,
+          memory: memory + CoreMemory.regulatorOffset, word: orientation.limitsWord, lanes: lanes,
           tick: options.clockIntervalNanoseconds),
         observer: observer, system: system,
         page: page, run: log.run, policyGeneration: log.policyGeneration + 1))

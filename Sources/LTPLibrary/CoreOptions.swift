@@ -4,7 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPOrientation
 import LTPRules
 import LTPStorage
 import LTPTrace

@@ -7,7 +7,8 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPObservation
+import LTPLimits
+import LTPOrientation
 import LTPStorage
 import LTPTrace
 import Synchronization
@@ -29,7 +30,7 @@ struct CoreState: ~Copyable {
   let choice: StorageChoice
   /// Of this run alone: what tokens are made from.
   let coreKey: SipKey
-  let regulator: Regulator
+  let regulator: Regulator<LaneTable>
   /// Orients the core; nil: the host does, or a page.
   let observer: Observer?
   /// What the core observes by itself, as the rules in force ask for. Of the thread that ticks.
@@ -88,7 +89,7 @@ struct CoreMemory {
 
   static var systemOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
   static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }
-  static var bytes: Int { regulatorOffset + Regulator.memoryBytes }
+  static var bytes: Int { regulatorOffset + Regulator<LaneTable>.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

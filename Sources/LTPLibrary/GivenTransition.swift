@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPOrientation
 import LTPRecords
 
 struct GivenTransition {

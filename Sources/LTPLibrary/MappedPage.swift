@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPOrientation
 
 struct PageFault: Error {
   let status: Int32

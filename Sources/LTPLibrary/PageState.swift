@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPOrientation
 
 /// Fixed while the handle lives, so that any thread may read it; what changes lies beside it (`Page`).
 struct PageState: ~Copyable {

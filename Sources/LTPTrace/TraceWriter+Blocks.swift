@@ -4,6 +4,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPOrientation
 import LTPRecords
 import LTPStorage
 import Synchronization

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPOrientation
 import LTPRecords
 import LTPStorage
 import Synchronization

@@ -11,6 +11,7 @@
 import CLTP
 import CLTPSystem
 public import LTPAdmission
+public import LTPOrientation
 import LTPRecords
 public import LTPStorage
 import Synchronization

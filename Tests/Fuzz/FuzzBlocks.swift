@@ -9,7 +9,6 @@
 // FUZZ_CANARY_SLOTS plants a bug that the fuzzer must find: a walk that believes a block's slot count unchecked.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPStorage
 

@@ -4,7 +4,6 @@
 
 import CLTP
 import Glibc
-import LTPAdmission
 import LTPStorage
 
 @main

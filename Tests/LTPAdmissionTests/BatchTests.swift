@@ -7,6 +7,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPOrientation
 
 @Suite(.guarded) struct BatchTests {
   private static let now: UInt64 = 1_000_000_000

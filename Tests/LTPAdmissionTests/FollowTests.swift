@@ -8,6 +8,7 @@ import Synchronization
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPOrientation
 
 /// A page in plain memory, of a boot that is the test's.
 private final class PageHarness: @unchecked Sendable {

@@ -9,6 +9,7 @@ import LTPTestSupport
 import Synchronization
 
 @testable import LTPAdmission
+@testable import LTPOrientation
 @testable import LTPRules
 
 /// Owns the memory; everything in it lives as long as this.

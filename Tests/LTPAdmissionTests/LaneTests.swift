@@ -6,6 +6,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPOrientation
 @testable import LTPRules
 
 @Suite(.guarded) struct LaneTests {

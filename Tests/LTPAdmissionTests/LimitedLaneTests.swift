@@ -10,6 +10,7 @@ import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
+@testable import LTPOrientation
 @testable import LTPRules
 
 /// The built-in policy with limits; classes 8 ("read") and 24 ("create") take permits when `takesPermits`.

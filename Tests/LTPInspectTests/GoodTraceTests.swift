@@ -3,7 +3,6 @@
 
 import CLTP
 import Foundation
-import LTPAdmission
 import LTPTestSupport
 import Testing
 

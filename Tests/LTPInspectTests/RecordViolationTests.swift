@@ -2,7 +2,6 @@
 // Traces that a wrong or lying writer hashed: the chain holds, and a record, a count or an order does not.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPStorage
 import LTPTestSupport

@@ -3,7 +3,6 @@
 
 import CLTP
 import Foundation
-import LTPAdmission
 import LTPRecords
 import LTPStorage
 import LTPTestSupport

@@ -4,7 +4,6 @@
 
 import CLTP
 import Foundation
-import LTPAdmission
 import LTPRecords
 import LTPTestSupport
 import Testing

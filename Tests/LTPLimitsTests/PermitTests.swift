@@ -102,7 +102,6 @@ struct PermitTests {
   func expires() {
     let scene = PermitScene(lanes: 1, permits: 1)
     let lane = scene.lanes[0]
-    let second: UInt64 = 1_000_000_000
     let leaked = lane.take(now: second)
     #expect(lane.take(now: second) == 0)
     #expect(lane.expire(ttl: second, now: 2 * second) == 0)

@@ -29,7 +29,6 @@ private final class RateScene {
 
 @Suite("Rates", .guarded)
 struct RateTests {
-  private let second: UInt64 = 1_000_000_000
 
   @Test("what lanes let in together is the burst and the rate, whoever asks", arguments: [1, 3, 8])
   func isHardOverLanes(laneCount: Int) {

@@ -5,6 +5,7 @@
 import CLTP
 import CLTPSystem
 import LTPInspect
+import LTPOrientation
 import LTPRecords
 import LTPTestSupport
 import Testing

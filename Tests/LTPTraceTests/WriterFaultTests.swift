@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPOrientation
 import LTPTestSupport
 import Testing
 

@@ -2,7 +2,6 @@
 // Traces that are right, for tests to read and to spoil.
 
 import CLTP
-import LTPAdmission
 import LTPRules
 
 package enum GoodTraces {

@@ -2,7 +2,6 @@
 // Records as bytes, through the C structures of the contract.
 
 package import CLTP
-import LTPAdmission
 package import LTPRecords
 import LTPRules
 import LTPStorage

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time in a test.
+// Time in a test, in nanoseconds.
+
+package let second: UInt64 = 1_000_000_000
+package let millisecond: UInt64 = 1_000_000
 
 /// The simulated disk's time, or fixed steps over real storage.
 package final class SimulatedClock {

@@ -4,7 +4,6 @@
 
 package import CLTP
 import Foundation
-import LTPAdmission
 package import LTPRecords
 import LTPRules
 import LTPStorage

@@ -5,6 +5,7 @@ import Benchmark
 import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPOrientation
 import LTPStorage
 import LTPTrace
 import Synchronization

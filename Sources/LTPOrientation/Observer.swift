@@ -3,7 +3,7 @@
 // push that asks for it.
 
 public import CLTP
-public import LTPAdmission
+import CLTPSystem
 public import LTPRecords
 import LTPRules
 import Synchronization
@@ -19,14 +19,14 @@ struct ObserverState: ~Copyable {
 public struct Observer {
   private let state: UnsafeMutablePointer<ObserverState>
   /// A thread is stepping, forcing or releasing.
-  private let lock: UnsafeMutablePointer<SpinLock>
+  private let lock: UnsafeMutablePointer<ltp_system_mutex>
   /// Of the rules in force, for who reads the system: LTP_OBSERVE_*, and how often in nanoseconds.
   private let observed: UnsafeMutablePointer<Atomic<UInt64>>
   private let board: SignalBoard
   private let orientation: Orientation
 
-  private static let observedOffset = 8
-  private static let stateOffset = 64
+  private static let observedOffset = MemoryLayout<ltp_system_mutex>.size
+  private static let stateOffset = 128
   private static var boardOffset: Int { (stateOffset + MemoryLayout<ObserverState>.size + 63) / 64 * 64 }
   public static var memoryBytes: Int { boardOffset + SignalBoard.memoryBytes }
 
@@ -35,8 +35,8 @@ public struct Observer {
     memory: UnsafeMutableRawPointer, rules: ltp_signal_rules, orientation: Orientation, now: UInt64
   ) {
     self.orientation = orientation
-    lock = memory.bindMemory(to: SpinLock.self, capacity: 1)
-    lock.initialize(to: SpinLock())
+    lock = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(lock)
     state = (memory + Self.stateOffset).bindMemory(to: ObserverState.self, capacity: 1)
     state.initialize(to: ObserverState(machine: StateMachine(rules: rules, now: now)))
     observed = (memory + Self.observedOffset).bindMemory(to: Atomic<UInt64>.self, capacity: 2)
@@ -47,8 +47,8 @@ public struct Observer {
   /// Takes over other rules, which have passed their check, unless `publish`, which puts their policy in force, fails. No
   /// transition comes in between. Returns what `publish` returned: LTP_OK or why not.
   public func adopt(_ rules: ltp_signal_rules, now: UInt64, publishing publish: () -> Int32) -> Int32 {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     let status = publish()
     guard status == LTP_OK else { return status }
     for signal in 1..<SignalBoard.count
@@ -65,8 +65,8 @@ public struct Observer {
 
   /// What the core has read itself. Nothing when the rules in force do not ask for it any more.
   func feed(_ signal: UInt8, _ value: Int64, now: UInt64) {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     if ltp_signal_rules.isFed(Int(signal), by: observedFlags) { board.push(signal, value, now: now) }
   }
 
@@ -92,8 +92,8 @@ public struct Observer {
 
   /// Makes the transition that is due, if one is. Any thread; waits for one that is here already.
   public func step(now: UInt64) {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     let state = state
     for signal in 1..<SignalBoard.count {
       let last = board.last(signal)
@@ -123,8 +123,8 @@ public struct Observer {
   public func force(
     now: UInt64, _ body: () throws(PublishRefusal) -> OrientationWord
   ) throws(PublishRefusal) -> OrientationWord {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     let word = try body()
     state.pointee.isForced = true
     let state = state
@@ -134,8 +134,8 @@ public struct Observer {
 
   /// Nothing when nothing is forced.
   public func release(now: UInt64) throws(PublishRefusal) -> OrientationWord {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     let current = orientation.current
     guard state.pointee.isForced else { return current }
     let text: StaticString = "released"

@@ -6,7 +6,6 @@
 // What is worse is entered at once; what is better, not before the state has lasted for its dwell.
 
 public import CLTP
-import LTPAdmission
 import LTPRules
 
 /// A signal's place between quiet and active.

@@ -4,18 +4,18 @@
 import CLTP
 import CLTPSystem
 import LTPLimits
+import LTPOrientation
 import LTPRecords
 import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
-@testable import LTPObservation
 @testable import LTPRules
 
 /// An orientation, a lane, and the regulator of their core.
 private final class Regulated {
   let orientation: Orientation
-  let regulator: Regulator
+  let regulator: Regulator<LaneTable>
   let lane: Lane
   private(set) var now: UInt64 = second
   private var cohort: UInt8 = 0
@@ -35,7 +35,8 @@ private final class Regulated {
     orientation = Orientation(memory: map(Orientation.memoryBytes), resuming: OrientationWord(rawValue: 0))
     table = LaneTable(memory: map(LaneTable.memoryBytes))
     regulator = Regulator(
-      memory: map(Regulator.memoryBytes), orientation: orientation, lanes: table, tick: millisecond)
+      memory: map(Regulator<LaneTable>.memoryBytes), word: orientation.limitsWord, lanes: table,
+      tick: millisecond)
     let configuration = LaneConfiguration(
       id: 1, blockBytes: 1 << 20, blockCount: 4, backpressureWaitNanoseconds: 0,
       coreKey: SipKey(low: 1, high: 2))
@@ -59,7 +60,7 @@ private final class Regulated {
   /// A tick of the core's clock.
   func tick(signal: Int64? = nil) {
     now += millisecond
-    regulator.step(now: now) { _ in signal }
+    regulator.step(now: now, serviceState: orientation.current.state) { _ in signal }
     orientation.line.pointee.tick(monotonic: now, unix: now)
   }
 

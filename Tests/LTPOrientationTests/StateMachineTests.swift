@@ -5,12 +5,8 @@ import CLTP
 import LTPTestSupport
 import Testing
 
-@testable import LTPAdmission
-@testable import LTPObservation
+@testable import LTPOrientation
 @testable import LTPRules
-
-let second: UInt64 = 1_000_000_000
-let millisecond: UInt64 = 1_000_000
 
 /// A machine and the state that it drives, with time in the test's hands.
 struct Driven: ~Copyable {

@@ -4,7 +4,6 @@
 // overwritten as soon as it is no longer current: a copy that was torn by that is thrown away.
 
 public import CLTP
-import LTPLimits
 import LTPRules
 public import Synchronization
 
@@ -21,14 +20,14 @@ public struct PolicySlot: ~Copyable {
   /// so that loading changes no part of this structure while lanes look at it.
   public let source: UnsafeMutablePointer<ltp_policy>
   /// LTP_STATE_COUNT rows of LTP_CLASS_COUNT rules.
-  let rules: UnsafeMutablePointer<Atomic<UInt64>>
+  package let rules: UnsafeMutablePointer<Atomic<UInt64>>
   /// As many `Gates`.
-  let gates: UnsafeMutablePointer<Atomic<UInt32>>
+  package let gates: UnsafeMutablePointer<Atomic<UInt32>>
   /// 1: a second policy decides beside the first, by `shadowRules`, under `shadowThresholds`.
   public let hasShadow = Atomic<UInt8>(0)
   let shadowThresholds = Atomic<UInt64>(0)
   public let shadowSource: UnsafeMutablePointer<ltp_policy>
-  let shadowRules: UnsafeMutablePointer<Atomic<UInt64>>
+  package let shadowRules: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// Zeroed memory that a slot's tables take, in bytes.
   static var tableBytes: Int {
@@ -86,11 +85,11 @@ public struct PolicySlot: ~Copyable {
     return thresholds
   }
 
-  func shadowThreshold(state: UInt8) -> UInt8 {
+  package func shadowThreshold(state: UInt8) -> UInt8 {
     UInt8(truncatingIfNeeded: shadowThresholds.load(ordering: .acquiring) >> (UInt64(state) * 8))
   }
 
-  func threshold(state: UInt8) -> UInt8 {
+  package func threshold(state: UInt8) -> UInt8 {
     UInt8(truncatingIfNeeded: thresholds.load(ordering: .acquiring) >> (UInt64(state) * 8))
   }
 }

@@ -4,6 +4,7 @@
 // clock's thread comes with each tick, for leases that have ended, or run again.
 
 import CLTP
+import CLTPSystem
 import LTPRecords
 import Synchronization
 
@@ -11,13 +12,11 @@ import Synchronization
 struct PageFollower: ~Copyable {
   /// nil: the host publishes.
   let page: OrientationPage?
-  /// One thread is making a transition of what the page says; the others wait for it.
-  let lock = SpinLock()
   /// The page's word that was last looked at.
   let followed = Atomic<UInt64>(UInt64.max)
   /// 1: the core's orientation is the one of `followed`; 0: it is UNKNOWN, because the page did not hold.
   let isHeld = Atomic<UInt32>(0)
-  /// Of the page, when it last held; under the lock.
+  /// Of the page, when it last held; under the mutex.
   var continuityEpoch: UInt32?
 
   init(page: OrientationPage?) { self.page = page }
@@ -27,15 +26,15 @@ extension Orientation {
   public var isFollowing: Bool { follower.pointee.page != nil }
 
   /// A lane saw the word change, or the time. `now` may be late by a tick, so it revives no lease.
-  func follow(now: UInt64) { follow(now: now, isClock: false) }
+  package func follow(now: UInt64) { follow(now: now, isClock: false) }
 
   /// The clock's thread, before each tick. `now` is the time.
   public func followPage(now: UInt64) { follow(now: now, isClock: true) }
 
   private func follow(now: UInt64, isClock: Bool) {
     guard let page = follower.pointee.page, !isUpToDate(page, now: now, isClock: isClock) else { return }
-    follower.pointee.lock.enter()
-    defer { follower.pointee.lock.leave() }
+    ltp_system_mutex_lock(followMutex)
+    defer { ltp_system_mutex_unlock(followMutex) }
     if !isUpToDate(page, now: now, isClock: isClock) { take(page.read(now: now), now: now) }
   }
 

@@ -5,8 +5,7 @@ import CLTP
 import LTPTestSupport
 import Testing
 
-@testable import LTPAdmission
-@testable import LTPObservation
+@testable import LTPOrientation
 @testable import LTPRules
 
 @Suite("Random observations", .guarded)

@@ -5,8 +5,7 @@ import CLTP
 import LTPTestSupport
 import Testing
 
-@testable import LTPAdmission
-@testable import LTPObservation
+@testable import LTPOrientation
 
 @Suite("The system, observed", .guarded)
 struct SystemObserverTests {

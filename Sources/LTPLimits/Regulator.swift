@@ -3,11 +3,10 @@
 // from it. The clock's thread steps it with each tick, before lanes see the new time.
 
 public import CLTP
-public import LTPAdmission
-public import LTPLimits
+import CLTPSystem
 public import LTPRecords
 import LTPRules
-import Synchronization
+public import Synchronization
 
 /// What one policy's limits have come to.
 struct Regulation {
@@ -54,38 +53,49 @@ public struct RegulatorReading {
   public var permitsOut: Int
 }
 
+/// The lanes that a regulator counts, and collects permits from.
+public protocol LimitedLanes {
+  /// Those that there are just now.
+  func forEachLimits(_ body: (LaneLimits) -> Void)
+}
+
 /// A handle: copies refer to the same regulator, whose memory the core owns.
-public struct Regulator {
-  private let lock: UnsafeMutablePointer<SpinLock>
+public struct Regulator<Lanes: LimitedLanes> {
+  private let lock: UnsafeMutablePointer<ltp_system_mutex>
   private let expired: UnsafeMutablePointer<Atomic<UInt64>>
   private let state: UnsafeMutablePointer<RegulatorState>
   private let offered: OfferedHistogram
   public let shared: SharedLimits
-  private let orientation: Orientation
-  private let lanes: LaneTable
+  /// Where the lanes read the limits word.
+  private let word: UnsafeMutablePointer<Atomic<UInt64>>
+  private let lanes: Lanes
 
-  private static let stateOffset = 64
+  private static var expiredOffset: Int { MemoryLayout<ltp_system_mutex>.size }
+  private static var stateOffset: Int { 128 }
   private static var offeredOffset: Int { (stateOffset + MemoryLayout<RegulatorState>.size + 63) / 64 * 64 }
   private static var sharedOffset: Int { offeredOffset + OfferedHistogram.memoryBytes }
   public static var memoryBytes: Int { sharedOffset + SharedLimits.memoryBytes }
 
-  /// `memory`: `memoryBytes` zeroed bytes. `tick`: of the core's clock, in nanoseconds.
-  public init(memory: UnsafeMutableRawPointer, orientation: Orientation, lanes: LaneTable, tick: UInt64) {
-    lock = memory.bindMemory(to: SpinLock.self, capacity: 1)
-    lock.initialize(to: SpinLock())
-    expired = (memory + 8).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+  /// `memory`: `memoryBytes` zeroed bytes. `word`: where the lanes read a `LimitsWord`. `tick`: of the core's clock, in
+  /// nanoseconds.
+  public init(
+    memory: UnsafeMutableRawPointer, word: UnsafeMutablePointer<Atomic<UInt64>>, lanes: Lanes, tick: UInt64
+  ) {
+    lock = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(lock)
+    expired = (memory + Self.expiredOffset).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
     state = (memory + Self.stateOffset).bindMemory(to: RegulatorState.self, capacity: 1)
     state.initialize(to: RegulatorState(regulation: Regulation(ltp_policy_limits())))
     offered = OfferedHistogram(memory: memory + Self.offeredOffset)
     shared = SharedLimits(memory: memory + Self.sharedOffset, tick: tick)
-    self.orientation = orientation
+    self.word = word
     self.lanes = lanes
   }
 
   /// Takes over a policy's limits. Limits that have not changed go on from where they are.
   public func configure(_ policy: UnsafePointer<ltp_policy>, now: UInt64) {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     let limits = policy.pointee.limits
     for actionClass in 0..<PolicyTable.classCount {
       shared.rates.set(actionClass, policy.classRate(actionClass))
@@ -119,28 +129,29 @@ public struct Regulator {
       && one.shed_increase_permille == other.shed_increase_permille
   }
 
-  /// Moves on to `now`. `signal`: the value of the signal that shedding follows, if one was pushed of late.
-  public func step(now: UInt64, signal: (UInt8) -> Int64?) {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
-    followRamp(now: now)
+  /// Moves on to `now`, while the service is in `serviceState`. `signal`: the value of the signal that shedding follows, if one was pushed
+  /// of late.
+  public func step(now: UInt64, serviceState: UInt8, signal: (UInt8) -> Int64?) {
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
+    followRamp(serviceState: serviceState, now: now)
     let state = state
     guard state.pointee.regulation.isAnythingMoving else { return }
-    if state.pointee.regulation.concurrency != nil { forEachLane { $0.permits.sweep() } }
-    if !canLearn { state.pointee.isWindowSpoilt = true }
+    if state.pointee.regulation.concurrency != nil { lanes.forEachLimits { $0.permits.sweep() } }
+    if !canLearn(in: serviceState) { state.pointee.isWindowSpoilt = true }
     guard now >= state.pointee.windowEnd else { return }
     // Not from the window's end: after a pause there is one window, not many.
     state.pointee.windowEnd = now &+ state.pointee.regulation.window
-    regulate(now: now, signal: signal)
+    regulate(serviceState: serviceState, now: now, signal: signal)
     say(now: now)
   }
 
-  private func regulate(now: UInt64, signal: (UInt8) -> Int64?) {
+  private func regulate(serviceState: UInt8, now: UInt64, signal: (UInt8) -> Int64?) {
     let state = state
     let limits = state.pointee.regulation.limits
     var counts = LaneCounts()
     offered.beginWindow()
-    forEachLane { $0.takeCounts(offered: offered.window, into: &counts) }
+    lanes.forEachLimits { $0.takeCounts(offered: offered.window, into: &counts) }
     offered.endWindow()
     regulateConcurrency(counts, now: now)
     // Of what shedding lets pass, the limits behind it shall still refuse one in five: with nothing to refuse they would run
@@ -156,7 +167,7 @@ public struct Regulator {
     } else {
       state.pointee.regulation.shed?.forget()
     }
-    state.pointee.isWindowSpoilt = !canLearn
+    state.pointee.isWindowSpoilt = !canLearn(in: serviceState)
     state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
     let isShedding = (state.pointee.regulation.shed?.level ?? 0) > 0
     if counts.refusedByCapacity > 0 || isOverloaded || isShedding {
@@ -166,8 +177,8 @@ public struct Regulator {
 
   /// Shedding follows the load of a service that works. In an outage, and on the way out of it, the table and the ramp refuse
   /// most of what comes, and what is let in says nothing about what the service can do.
-  private var canLearn: Bool {
-    switch orientation.current.state {
+  private func canLearn(in serviceState: UInt8) -> Bool {
+    switch serviceState {
     case LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED: true
     default: false
     }
@@ -180,7 +191,7 @@ public struct Regulator {
     var samples = PermitSamples()
     var inflight = 0
     var expiredCount: UInt64 = 0
-    forEachLane {
+    lanes.forEachLimits {
       expiredCount += $0.permits.expire(ttl: ttl, now: now)
       $0.permits.takeSamples(into: &samples)
       inflight += $0.permits.outCount()
@@ -189,7 +200,7 @@ public struct Regulator {
     // Whoever refused had nothing left, whatever is out at this instant, and others may have fallen silent with permits.
     if counts.refusedByConcurrency > 0 {
       inflight = Int(state.pointee.permits)
-      forEachLane { $0.permits.collectStock() }
+      lanes.forEachLimits { $0.permits.collectStock() }
     }
     state.pointee.regulation.concurrency?.update(
       ConcurrencySample(
@@ -201,19 +212,19 @@ public struct Regulator {
   private func resize(to limit: Int) {
     let state = state
     // What lanes have in stock counts against the limit: they must not sit on it when it falls.
-    if Int64(limit) < state.pointee.permits { forEachLane { $0.permits.collectStock() } }
+    if Int64(limit) < state.pointee.permits { lanes.forEachLimits { $0.permits.collectStock() } }
     shared.pool.give(Int64(limit) - state.pointee.permits)
     state.pointee.permits = Int64(limit)
     var laneCount = 0
-    forEachLane { _ in laneCount += 1 }
+    lanes.forEachLimits { _ in laneCount += 1 }
     // What lanes have in stock is an eighth of the limit at most, and is collected when somebody is refused.
     shared.pool.setChunk(Int64(limit / (8 * max(laneCount, 1))))
   }
 
-  private func followRamp(now: UInt64) {
+  private func followRamp(serviceState: UInt8, now: UInt64) {
     guard state.pointee.regulation.limits.recovering.per_second > 0 else { return }
     let state = state
-    guard orientation.current.state == LTP_STATE_RECOVERING else {
+    guard serviceState == LTP_STATE_RECOVERING else {
       if state.pointee.recoveringSince != 0 {
         state.pointee.recoveringSince = 0
         setRamp(at: 0)
@@ -239,28 +250,24 @@ public struct Regulator {
       retryFloorMilliseconds: state.pointee.regulation.retry.milliseconds,
       concurrency: state.pointee.regulation.concurrency?.value ?? 0,
       isContended: now < state.pointee.contendedUntil)
-    orientation.line.pointee.limits.store(word.rawValue, ordering: .releasing)
+    self.word.pointee.store(word.rawValue, ordering: .releasing)
   }
 
   /// What the limits are just now. Any thread.
   public func read() -> RegulatorReading {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
     var out = 0
-    forEachLane { out += $0.permits.outCount() }
+    lanes.forEachLimits { out += $0.permits.outCount() }
     return RegulatorReading(
-      word: LimitsWord(rawValue: orientation.line.pointee.limits.load(ordering: .acquiring)),
+      word: LimitsWord(rawValue: self.word.pointee.load(ordering: .acquiring)),
       permitsExpired: expired.pointee.load(ordering: .relaxed), permitsOut: out)
   }
 
   /// The lane is gone: its permits are the pool's again. It is in the table no more.
-  public func forget(_ lane: Lane) {
-    lock.pointee.enter()
-    defer { lock.pointee.leave() }
-    lane.state.pointee.limits.permits.dissolve()
-  }
-
-  private func forEachLane(_ body: (LaneLimits) -> Void) {
-    for lane in lanes { body(lane.state.pointee.limits) }
+  public func forget(_ limits: LaneLimits) {
+    ltp_system_mutex_lock(lock)
+    defer { ltp_system_mutex_unlock(lock) }
+    limits.permits.dissolve()
   }
 }

@@ -40,7 +40,7 @@ public struct Orientation {
   public static let transitionsMax = 4096
 
   public let line: UnsafeMutablePointer<SharedLine>
-  let slots: UnsafeMutablePointer<PolicySlot>
+  package let slots: UnsafeMutablePointer<PolicySlot>
   /// Transition e lies at e modulo transitionsMax, and is whole once its `filledEpochs` entry says e.
   let transitions: UnsafeMutablePointer<ltp_transition_record>
   let filledEpochs: UnsafeMutablePointer<Atomic<UInt32>>
@@ -50,9 +50,11 @@ public struct Orientation {
   /// Hellos answered, by all lanes that there have been.
   public let hellos: UnsafeMutablePointer<Atomic<UInt64>>
   public let controlMutex: UnsafeMutablePointer<ltp_system_mutex>
+  /// One thread is making a transition of what the followed page says; the others wait for it.
+  let followMutex: UnsafeMutablePointer<ltp_system_mutex>
   let follower: UnsafeMutablePointer<PageFollower>
   /// The word that lanes load with each decision.
-  let watched: UnsafeMutablePointer<Atomic<UInt64>>
+  package let watched: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// Zeroed memory that an orientation takes, in bytes.
   public static var memoryBytes: Int {
@@ -79,6 +81,8 @@ public struct Orientation {
     hellos.initialize(to: Atomic(0))
     controlMutex = (memory + 256).bindMemory(to: ltp_system_mutex.self, capacity: 1)
     ltp_system_mutex_init(controlMutex)
+    followMutex = (memory + 320).bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(followMutex)
     follower = (memory + 512).bindMemory(to: PageFollower.self, capacity: 1)
     follower.initialize(to: PageFollower(page: page))
     watched = page?.word ?? (memory + SharedLine.wordOffset).assumingMemoryBound(to: Atomic<UInt64>.self)
@@ -94,6 +98,11 @@ public struct Orientation {
       (slots + index).initialize(to: PolicySlot(tables: tables + index * PolicySlot.tableBytes))
     }
     line.pointee.word.store(word.rawValue, ordering: .releasing)
+  }
+
+  /// The line's `limits`, for whoever moves them.
+  public var limitsWord: UnsafeMutablePointer<Atomic<UInt64>> {
+    (UnsafeMutableRawPointer(line) + SharedLine.limitsOffset).assumingMemoryBound(to: Atomic<UInt64>.self)
   }
 
   public var current: OrientationWord {

@@ -2,12 +2,11 @@
 // The state table, every entry of it, against the protocol's words.
 
 import CLTP
-import LTPAdmission
 import LTPRecords
 import LTPTestSupport
 import Testing
 
-@testable import LTPObservation
+@testable import LTPOrientation
 
 @Suite("The state table", .guarded)
 struct StateTableTests {

@@ -17,6 +17,8 @@ public struct SharedLine: ~Copyable {
 
   /// Of `word`, which comes first.
   static let wordOffset = 0
+  /// Of `limits`, the fourth.
+  static let limitsOffset = 24
 
   public init() {}
 
