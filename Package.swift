@@ -65,12 +65,20 @@ let package = Package(
       name: "LTPTrace",
       dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPOrientation", "LTPAdmission", "LTPStorage"],
       swiftSettings: core),
+    // a core's life: options, memory, threads, handles, open to close
+    .target(
+      name: "LTPCore",
+      dependencies: [
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPOrientation", "LTPAdmission",
+        "LTPStorage", "LTPTrace",
+      ],
+      swiftSettings: core),
     // the C ABI: ltp.h's functions
     .target(
       name: "LTPLibrary",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation",
-        "LTPAdmission", "LTPClient", "LTPStorage", "LTPTrace",
+        "LTPAdmission", "LTPClient", "LTPStorage", "LTPTrace", "LTPCore",
       ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting

@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPClient
+import LTPCore
 
 @c @implementation
 public func ltp_throttle_options_init(

@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPCore
 import LTPRecords
 import LTPRules
 import LTPStorage
@@ -98,7 +99,12 @@ private func followed(_ path: UnsafePointer<CChar>, anyOwner: Bool) throws(OpenF
 public func ltp_core_close(
   _ core: OpaquePointer!, _ timeoutNanoseconds: UInt64, _ details: UnsafeMutablePointer<ltp_error>!
 ) -> Int32 {
-  Core.close(core, timeoutNanoseconds: timeoutNanoseconds, details: details)
+  do throws(CloseFault) {
+    try Core.close(core, timeoutNanoseconds: timeoutNanoseconds)
+    return report(details, LTP_OK)
+  } catch {
+    return report(details, fault: error)
+  }
 }
 
 @c @implementation

@@ -3,6 +3,7 @@
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
 
 public import CLTP
+import LTPCore
 import LTPFrames
 
 @c @implementation

@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPCore
 import LTPFrames
 import LTPLimits
 import LTPStorage

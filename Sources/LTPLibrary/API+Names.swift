@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPCore
 import LTPRecords
 
 private func cString(_ text: StaticString) -> UnsafePointer<CChar> {

@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPCore
 import LTPOrientation
 import LTPRecords
 import LTPRules

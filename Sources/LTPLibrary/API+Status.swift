@@ -5,6 +5,7 @@
 public import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPCore
 import LTPLimits
 import LTPOrientation
 import LTPRecords

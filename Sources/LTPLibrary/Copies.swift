@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPCore
 
 /// Calls `body` with a copy of the caller's policy.
 func withCopy<Details: ErrorDetails>(
@@ -24,14 +25,6 @@ func withPolicyMemory<Details: ErrorDetails>(
   guard let memory = ltp_system_map(bytes, 0) else { return Details.report(details, LTP_ERROR_NO_MEMORY) }
   defer { ltp_system_unmap(memory, bytes) }
   return body(memory.bindMemory(to: ltp_policy.self, capacity: 1))
-}
-
-/// A copy of what lies at `pointer`, which may be unaligned.
-func copied<Value>(_ pointer: UnsafeRawPointer, as type: Value.Type) -> Value {
-  withUnsafeTemporaryAllocation(of: Value.self, capacity: 1) { buffer in
-    ltp_system_copy(buffer.baseAddress!, pointer, MemoryLayout<Value>.size)
-    return buffer[0]
-  }
 }
 
 /// Calls `body` with a copy of as much of the caller's frame as any frame can have.

@@ -3,6 +3,7 @@
 
 import CLTP
 import LTPAdmission
+import LTPCore
 import LTPOrientation
 import LTPRecords
 

@@ -98,7 +98,7 @@ extension Core {
     ltp_system_events_close(&state.pointee.events)
   }
 
-  func endPolling() -> Int32 {
+  package func endPolling() -> Int32 {
     guard isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
     guard enterDriving(orTakingOver: false) else { return LTP_ERROR_IN_USE }
     defer { leaveDriving() }
@@ -108,7 +108,7 @@ extension Core {
     return state.pointee.progress.pointee.failure.load(ordering: .acquiring)
   }
 
-  func poll() -> Int32 {
+  package func poll() -> Int32 {
     guard isHostDriven else { return LTP_ERROR_NOT_HOST_DRIVEN }
     guard enterDriving(orTakingOver: false) else { return LTP_ERROR_IN_USE }
     defer { leaveDriving() }

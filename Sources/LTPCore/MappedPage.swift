@@ -4,12 +4,12 @@
 import CLTP
 import CLTPSystem
 import LTPAdmission
-import LTPOrientation
+package import LTPOrientation
 
-struct PageFault: Error {
-  let status: Int32
+package struct PageFault: Error {
+  package let status: Int32
   /// errno; 0: none.
-  let code: Int32
+  package let code: Int32
 
   init(_ status: Int32, code: Int32 = 0) {
     self.status = status
@@ -18,17 +18,17 @@ struct PageFault: Error {
 }
 
 /// A mapped page. Copies refer to the same mapping, which `release` ends.
-struct MappedPage {
+package struct MappedPage {
   private static let triesMax = 8
   private static let writableByOthers: UInt32 = 0o022
 
-  let page: OrientationPage
+  package let page: OrientationPage
   private let base: UnsafeMutableRawPointer
   /// Holds the publisher's lock; -1: a reader's.
   private let descriptor: Int32
 
   /// For reading. `anyOwner`: not only this user's and root's.
-  static func reading(_ path: UnsafePointer<CChar>, anyOwner: Bool) throws(PageFault) -> MappedPage {
+  package static func reading(_ path: UnsafePointer<CChar>, anyOwner: Bool) throws(PageFault) -> MappedPage {
     let descriptor = ltp_system_open_path(path, LTP_SYSTEM_READ_ONLY, 0)
     guard descriptor >= 0 else { throw PageFault(LTP_ERROR_PAGE_FILE, code: -descriptor) }
     defer { _ = ltp_system_close(descriptor) }
@@ -46,7 +46,7 @@ struct MappedPage {
   }
 
   /// For publishing, under the file's lock; made if it is missing.
-  static func publishing(_ path: UnsafePointer<CChar>) throws(PageFault) -> MappedPage {
+  package static func publishing(_ path: UnsafePointer<CChar>) throws(PageFault) -> MappedPage {
     for _ in 0..<triesMax {
       let descriptor = try openOrMake(path)
       do throws(PageFault) {
@@ -147,7 +147,7 @@ struct MappedPage {
     guard page.formatStatus == LTP_OK else { throw PageFault(page.formatStatus) }
   }
 
-  func release() {
+  package func release() {
     ltp_system_unmap(base, Int(LTP_PAGE_BYTES))
     guard descriptor >= 0 else { return }
     // At once, even if a child of the host's still has a copy of the descriptor.

@@ -3,16 +3,16 @@
 
 import CLTP
 import CLTPSystem
-import LTPAdmission
+package import LTPAdmission
 import LTPLimits
 import LTPOrientation
-import LTPStorage
+package import LTPStorage
 import LTPTrace
 import Synchronization
 
 extension Core {
   /// Returns the lane's gate, which has its handle.
-  func openLane() -> Result<Gate, OpenFault> {
+  package func openLane() -> Result<Gate, OpenFault> {
     guard !isClosing else { return .failure(OpenFault(LTP_ERROR_CLOSING, statusText(LTP_ERROR_CLOSING))) }
     let options = state.pointee.options
     let noMemory = OpenFault(LTP_ERROR_NO_MEMORY, "out of memory for the lane's ring")
@@ -48,7 +48,7 @@ extension Core {
   }
 
   /// Ends a lane: its owner's last call. The gate is claimed.
-  static func closeLane(_ lane: Lane, _ gate: Gate) {
+  package static func closeLane(_ lane: Lane, _ gate: Gate) {
     let core = Core(lane.state.pointee.owner)
     let progress = core.state.pointee.progress
     gate.hide()

@@ -6,8 +6,8 @@ import CLTPSystem
 import LTPAdmission
 
 /// A handle's gate: copies refer to the same one. It outlives the handle's memory.
-struct Gate {
-  enum Kind {
+package struct Gate {
+  package enum Kind {
     case lane, core, page
 
     fileprivate var number: Int32 {
@@ -34,8 +34,8 @@ struct Gate {
     pointer = memory.assumingMemoryBound(to: ltp_system_handle_head.self).pointee.gate
   }
 
-  var memory: UnsafeMutableRawPointer { ltp_system_gate_memory(pointer) }
-  var handle: OpaquePointer { OpaquePointer(ltp_system_gate_handle(pointer)) }
+  package var memory: UnsafeMutableRawPointer { ltp_system_gate_memory(pointer) }
+  package var handle: OpaquePointer { OpaquePointer(ltp_system_gate_handle(pointer)) }
 
   func open() { ltp_system_gate_open(pointer) }
 
@@ -45,16 +45,16 @@ struct Gate {
   // MARK: Calls
 
   /// Begins a call, which `leave` ends.
-  static func enter(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
+  package static func enter(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
     try found(kind, handle, ltp_system_gate_enter)
   }
 
-  func leave() { ltp_system_gate_leave(pointer) }
+  package func leave() { ltp_system_gate_leave(pointer) }
 
   // MARK: Closing
 
   /// Begins to close: one thread does at a time. Others may still enter.
-  static func claim(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
+  package static func claim(_ kind: Kind, _ handle: OpaquePointer?) throws(HandleFault) -> Gate {
     try found(kind, handle, ltp_system_gate_claim)
   }
 
@@ -69,7 +69,7 @@ struct Gate {
   /// Nobody enters any more.
   func shut() { ltp_system_gate_shut(pointer) }
   func reopen() { ltp_system_gate_reopen(pointer) }
-  var isShut: Bool { ltp_system_gate_is_shut(pointer) != 0 }
+  package var isShut: Bool { ltp_system_gate_is_shut(pointer) != 0 }
 
   /// Shuts the gate and takes the handle's mark away.
   func hide() {
@@ -96,7 +96,7 @@ struct Gate {
 }
 
 /// Why a handle cannot be used.
-enum HandleFault: Error {
+package enum HandleFault: Error {
   case bad
   case closing
   case inUse
@@ -109,31 +109,11 @@ enum HandleFault: Error {
     }
   }
 
-  var status: Int32 {
+  package var status: Int32 {
     switch self {
     case .bad: LTP_ERROR_BAD_HANDLE
     case .closing: LTP_ERROR_CLOSING
     case .inUse: LTP_ERROR_IN_USE
     }
   }
-}
-
-/// Calls `body` with the core of a handle, which stays open meanwhile, or returns the status that says why not.
-func withCore(_ handle: OpaquePointer?, _ body: (Core) -> Int32) -> Int32 {
-  let gate: Gate
-  do throws(HandleFault) { gate = try .enter(.core, handle) } catch { return error.status }
-  defer { gate.leave() }
-  return body(Core(gate))
-}
-
-/// The same where the caller wants to be told in words.
-func withCore<Details: ErrorDetails>(
-  _ handle: OpaquePointer?, _ details: UnsafeMutablePointer<Details>?, _ body: (Core) -> Int32
-) -> Int32 {
-  let gate: Gate
-  do throws(HandleFault) { gate = try .enter(.core, handle) } catch {
-    return Details.report(details, error.status)
-  }
-  defer { gate.leave() }
-  return body(Core(gate))
 }

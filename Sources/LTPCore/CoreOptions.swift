@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltp_core_options, checked: every range that the contract names, and the rule for structures that grow.
 
-import CLTP
+package import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPOrientation
@@ -9,26 +9,7 @@ import LTPRules
 import LTPStorage
 import LTPTrace
 
-/// A caller's mistake: a status and what to do about it.
-struct OptionFault: Error {
-  let status: Int32
-  let text: StaticString
-  /// The signal whose rule is to blame; LTP_SIGNAL_NONE: none is.
-  var signal: UInt8 = LTP_SIGNAL_NONE
-
-  init(_ text: StaticString) {
-    status = LTP_ERROR_OPTION_RANGE
-    self.text = text
-  }
-
-  init(status: Int32, signal: UInt8 = LTP_SIGNAL_NONE, _ text: StaticString) {
-    self.status = status
-    self.signal = signal
-    self.text = text
-  }
-}
-
-struct CoreOptions {
+package struct CoreOptions {
   var trace = TraceConfiguration()
   var storage: UInt32 = LTP_STORAGE_AUTO
   var laneBlocks = 16
@@ -37,14 +18,14 @@ struct CoreOptions {
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
   var isHostDriven = false
-  var followsAnyOwnersPage = false
+  package var followsAnyOwnersPage = false
   /// As the host gave them; a policy may bring others.
   var signalRules: ltp_signal_rules?
 
   /// What callers built against the first ltp.h pass: later fields are zero for them.
-  static var leastBytes: Int { 104 }
+  package static var leastBytes: Int { 104 }
 
-  static func defaults() -> ltp_core_options {
+  package static func defaults() -> ltp_core_options {
     var options = ltp_core_options()
     options.struct_size = UInt32(MemoryLayout<ltp_core_options>.size)
     options.storage = LTP_STORAGE_AUTO
@@ -59,7 +40,7 @@ struct CoreOptions {
     return options
   }
 
-  init(_ options: ltp_core_options) throws(OptionFault) {
+  package init(_ options: ltp_core_options) throws(OptionFault) {
     guard options.storage <= LTP_STORAGE_PWRITEV else {
       throw OptionFault("storage is not one of LTP_STORAGE_*")
     }
@@ -141,48 +122,5 @@ extension CoreOptions {
     guard !isFollowing else { return nil }
     let given = policy.hasSignals ? policy.pointee.signals : signalRules
     return given?.withWatchedPressure(clockInterval: clockIntervalNanoseconds)
-  }
-}
-
-/// A size that a structure of some version can have. Fields are whole words: a size in between is nobody's.
-private func isSize(_ size: Int, least: Int) -> Bool { size >= least && size <= 4096 && size % 8 == 0 }
-
-/// Writes a structure that starts with struct_size for a caller who knows `size` bytes of it: a later header has more
-/// fields, which are zeroed for it; an earlier one, down to `least`, fewer. Returns LTP_OK or what is wrong.
-func writeSized<Structure>(
-  _ value: Structure, to pointer: UnsafeMutablePointer<Structure>?, size: Int, least: Int
-) -> Int32 {
-  guard let pointer else { return LTP_ERROR_NULL_ARGUMENT }
-  guard isSize(size, least: least) else { return LTP_ERROR_STRUCT_SIZE }
-  let memory = UnsafeMutableRawPointer(pointer)
-  memory.initializeMemory(as: UInt8.self, repeating: 0, count: size)
-  withUnsafeBytes(of: value) { memory.copyMemory(from: $0.baseAddress!, byteCount: min(size, $0.count)) }
-  memory.storeBytes(of: UInt32(size), as: UInt32.self)
-  return LTP_OK
-}
-
-/// Reads a structure that starts with struct_size: too small is refused, only the known part is read, and what
-/// this library does not know must be zero. Each byte is read once but for struct_size, whose first reading counts.
-func readSized<Structure>(
-  _ pointer: UnsafePointer<Structure>, least: Int
-) throws(OptionFault) -> Structure {
-  let raw = UnsafeRawPointer(pointer)
-  let size = Int(copied(raw, as: UInt32.self))
-  let known = MemoryLayout<Structure>.size
-  guard isSize(size, least: least) else {
-    throw OptionFault(
-      status: LTP_ERROR_STRUCT_SIZE, "struct_size is not set; call the structure's init function")
-  }
-  for offset in min(known, size)..<size where copied(raw + offset, as: UInt8.self) != 0 {
-    throw OptionFault(
-      status: LTP_ERROR_STRUCT_SIZE, "a field that this library does not know is not zero; update the library"
-    )
-  }
-  return withUnsafeTemporaryAllocation(byteCount: known, alignment: 16) { buffer in
-    let base = buffer.baseAddress!
-    base.initializeMemory(as: UInt8.self, repeating: 0, count: known)
-    ltp_system_copy(base, raw, min(known, size))
-    base.storeBytes(of: UInt32(size), as: UInt32.self)
-    return base.load(as: Structure.self)
   }
 }

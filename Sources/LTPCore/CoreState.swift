@@ -5,65 +5,65 @@
 // of lanes, reads as zeros after close and in a child after fork, so that a stale handle is told by its mark (Gate.swift).
 
 import CLTP
-import CLTPSystem
-import LTPAdmission
-import LTPLimits
-import LTPOrientation
-import LTPStorage
-import LTPTrace
+package import CLTPSystem
+package import LTPAdmission
+package import LTPLimits
+package import LTPOrientation
+package import LTPStorage
+package import LTPTrace
 import Synchronization
 
-struct CoreState: ~Copyable {
+package struct CoreState: ~Copyable {
   /// Who is in a call with the core. Every function but a lane's passes it.
   let gate: Gate
-  let orientation: Orientation
-  let lanes: LaneTable
-  let texts: UnsafeMutablePointer<TextRegistry>
-  let progress: UnsafeMutablePointer<TraceProgress>
+  package let orientation: Orientation
+  package let lanes: LaneTable
+  package let texts: UnsafeMutablePointer<TextRegistry>
+  package let progress: UnsafeMutablePointer<TraceProgress>
   let writer: UnsafeMutablePointer<TraceWriter<SystemStorage>>
   /// Futex word: not 0 when the clock's thread is to end.
   let clockStop: UnsafeMutablePointer<Atomic<UInt32>>
   /// Counters of lanes that are closed. Guarded by the control mutex.
-  let closedCounters: UnsafeMutablePointer<UInt64>
+  package let closedCounters: UnsafeMutablePointer<UInt64>
   let staging: UnsafeMutableRawPointer
   let options: CoreOptions
-  let choice: StorageChoice
+  package let choice: StorageChoice
   /// Of this run alone: what tokens are made from.
   let coreKey: SipKey
-  let regulator: Regulator<LaneTable>
+  package let regulator: Regulator<LaneTable>
   /// Orients the core; nil: the host does, or a page.
-  let observer: Observer?
+  package let observer: Observer?
   /// What the core observes by itself, as the rules in force ask for. Of the thread that ticks.
   let system: UnsafeMutablePointer<SystemObserver>
   /// The page that the orientation follows.
   let page: MappedPage?
   /// Number of this run of the log.
-  let run: UInt32
+  package let run: UInt32
   /// Number of the newest policy. Guarded by the control mutex.
-  var policyGeneration: UInt32
+  package var policyGeneration: UInt32
   // Of host-driven cores only.
   /// 1: a thread drives the writer just now.
   let driving = Atomic<UInt32>(0)
   /// The thread that polls, which the ring belongs to; 0: nobody has polled yet.
   let pollingThread = Atomic<UInt64>(0)
-  var events = ltp_system_events(all: -1, timer: -1, raised: -1)
+  package var events = ltp_system_events(all: -1, timer: -1, raised: -1)
   var writerThread = ltp_system_thread()
   var clockThread = ltp_system_thread()
 }
 
 /// A handle: copies refer to the same core.
-struct Core {
-  let state: UnsafeMutablePointer<CoreState>
+package struct Core {
+  package let state: UnsafeMutablePointer<CoreState>
 
   /// The core that a call has entered, or that is being laid out.
-  init(_ gate: Gate) {
+  package init(_ gate: Gate) {
     state = (gate.memory + CoreMemory.stateOffset).assumingMemoryBound(to: CoreState.self)
   }
 
   /// Refers to a core that exists: `state`, as a pointer to anything.
-  init(_ pointer: UnsafeMutableRawPointer) { state = pointer.assumingMemoryBound(to: CoreState.self) }
+  package init(_ pointer: UnsafeMutableRawPointer) { state = pointer.assumingMemoryBound(to: CoreState.self) }
 
-  func withControlMutex<R>(_ body: () -> R) -> R {
+  package func withControlMutex<R>(_ body: () -> R) -> R {
     ltp_system_mutex_lock(state.pointee.orientation.controlMutex)
     defer { ltp_system_mutex_unlock(state.pointee.orientation.controlMutex) }
     return body()
@@ -71,7 +71,7 @@ struct Core {
 
   var isClosing: Bool { state.pointee.progress.pointee.stop.load(ordering: .acquiring) != 0 }
 
-  var isHostDriven: Bool { state.pointee.options.isHostDriven }
+  package var isHostDriven: Bool { state.pointee.options.isHostDriven }
 
   /// Wakes the writer's thread, or tells the host that it is wanted.
   func callWriter() {

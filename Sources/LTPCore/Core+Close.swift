@@ -9,21 +9,33 @@ import LTPStorage
 import LTPTrace
 import Synchronization
 
+/// Why a core is still there, or what was lost when it was closed.
+package struct CloseFault: Error {
+  package let status: Int32
+  /// The first block that is not durable; nil: the core is still there.
+  package let lostFrom: UInt64?
+  /// errno; 0: none.
+  package let code: Int32
+
+  init(_ status: Int32, lostFrom: UInt64? = nil, code: Int32 = 0) {
+    self.status = status
+    self.lostFrom = lostFrom
+    self.code = code
+  }
+}
+
 extension Core {
-  /// One thread at a time closes, and may be told that the core stays. LTP_OK once everything is durable and the core is
-  /// gone.
-  static func close(
-    _ handle: OpaquePointer?, timeoutNanoseconds: UInt64, details: UnsafeMutablePointer<ltp_error>?
-  ) -> Int32 {
+  /// Closes the core of a handle, one thread at a time. Nothing thrown: everything is durable, and the core is gone.
+  package static func close(_ handle: OpaquePointer?, timeoutNanoseconds: UInt64) throws(CloseFault) {
     let gate: Gate
-    do throws(HandleFault) { gate = try .claim(.core, handle) } catch { return report(details, error.status) }
+    do throws(HandleFault) { gate = try .claim(.core, handle) } catch { throw CloseFault(error.status) }
     let core = Core(gate)
     let hindrance = core.leaveAlone(timeoutNanoseconds: timeoutNanoseconds)
     guard hindrance == LTP_OK else {
       gate.unclaim()
-      return report(details, hindrance)
+      throw CloseFault(hindrance)
     }
-    return core.end(error: details)
+    try core.end()
   }
 
   /// Ends lanes and calls. From LTP_OK on, nobody but the core's own threads is in the core, and nobody comes in. Anything
@@ -64,8 +76,8 @@ extension Core {
     }
   }
 
-  /// Drains, and says what did not become durable. Nobody is in the core.
-  private func end(error: UnsafeMutablePointer<ltp_error>?) -> Int32 {
+  /// Drains and takes the core down; throws what did not become durable. Nobody is in the core.
+  private func end() throws(CloseFault) {
     let progress = state.pointee.progress
     stop(drain: true)
     let failure = progress.pointee.failure.load(ordering: .acquiring)
@@ -80,10 +92,7 @@ extension Core {
       if result == LTP_OK { result = LTP_ERROR_TRACE_IO }
     }
     takeDown(releasingPage: true)
-    guard result != LTP_OK else { return report(error, LTP_OK) }
-    return report(
-      error, result, code: code, block: durable,
-      text: "closed, but records from this block on are not durable")
+    if result != LTP_OK { throw CloseFault(result, lostFrom: durable, code: code) }
   }
 
   /// Gives everything back. The threads have ended.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening a core: storage, recovery, memory, policy, threads, in this order; undone in the reverse one (Core+Close.swift).
 
-import CLTP
+package import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPLimits
 import LTPOrientation
 import LTPRecords
 import LTPRules
-import LTPStorage
+package import LTPStorage
 import LTPTrace
 import Synchronization
 
@@ -17,7 +17,7 @@ extension Core {
 
   /// Opens the trace in `path` and starts the threads. `policy` has passed `PolicyCheck`. `page` belongs to the core
   /// once it is open. Returns the handle.
-  static func open(
+  package static func open(
     path: UnsafePointer<CChar>, options: CoreOptions, policy: UnsafePointer<ltp_policy>,
     following page: MappedPage?
   ) throws(OpenFault) -> OpaquePointer {
@@ -169,7 +169,7 @@ extension Core {
   }
 
   /// Sleeps until the writer has moved on from `signal`, or drives it, if that is this thread's to do.
-  func waitForWriter(signal: UInt32, timeoutNanoseconds: UInt64) {
+  package func waitForWriter(signal: UInt32, timeoutNanoseconds: UInt64) {
     let progress = state.pointee.progress
     if driveWhileWaiting() { return }
     progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
