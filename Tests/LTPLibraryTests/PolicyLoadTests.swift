@@ -46,13 +46,13 @@ import Testing
     request.session_id = 1
     var recorded = 0
     while !stop.isSet {
-      for _ in 0..<100 {
+      for _ in 0..<20 {
         request.frame_id += 1
         request.action_class = UInt16(request.frame_id % 60)
         let verdict = ltp_admit(lane, &request, MemoryLayout<ltp_route_request>.size)
         if verdict.reason != LTP_REASON_TRACE_BACKPRESSURE { recorded += 1 }
       }
-      usleep(10)
+      usleep(200)
     }
     _ = ltp_lane_close(lane)
     return recorded
