@@ -87,7 +87,7 @@ extension Lane {
     // Once: the caller's memory may change, and the record of the tenant shall be that of the decision.
     let tenantID = request.tenantID
     if isLetInByTable {
-      answer = limits.ask(
+      answer = limits.passGates(
         column: column, level: request.level, tenantID: tenantID, cost: request.cost, now: view.clock)
       if answer.gate != LTP_GATE_NONE {
         decision = rule.refused(byGate: answer.gate, sessionID: request.sessionID)

@@ -39,7 +39,7 @@ extension Lane {
       state.pointee.word = word.rawValue
       state.pointee.epoch = UInt64(word.epoch)
       state.pointee.watchedWord = state.pointee.orientation.isFollowing ? watched : word.rawValue
-      guard sayUnrecorded() else { return false }
+      guard appendUnrecorded() else { return false }
       // What was said may have filled the block, or gone over to the next one with its own time.
     } while state.pointee.cursor == state.pointee.end || state.pointee.blockNumber != number
     return true
@@ -59,7 +59,7 @@ extension Lane {
       let first = Int(word.state) * PolicyTable.classCount
       let hasShadow = slot.pointee.hasShadow.load(ordering: .acquiring) != 0
       let generation = slot.pointee.generation.load(ordering: .acquiring)
-      if generation != state.pointee.policyGeneration { state.pointee.limits.forgetRates() }
+      if generation != state.pointee.policyGeneration { state.pointee.limits.resetRates() }
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))
@@ -177,7 +177,7 @@ extension Lane {
   }
 
   /// Records what was denied without a record, a slot a reason. False: there is no room now.
-  private func sayUnrecorded() -> Bool {
+  private func appendUnrecorded() -> Bool {
     while let reason = state.pointee.unrecorded.first {
       var record = ltp_unrecorded_record()
       record.kind = LTP_RECORD_UNRECORDED

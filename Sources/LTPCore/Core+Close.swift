@@ -27,12 +27,12 @@ package struct CloseFault: Error {
 extension Core {
   /// Closes the core of a handle, one thread at a time. Nothing thrown: everything is durable, and the core is gone.
   package static func close(_ handle: OpaquePointer?, timeoutNanoseconds: UInt64) throws(CloseFault) {
-    let gate: Gate
-    do throws(HandleFault) { gate = try .claim(.core, handle) } catch { throw CloseFault(error.status) }
-    let core = Core(gate)
+    let latch: Latch
+    do throws(HandleFault) { latch = try .claim(.core, handle) } catch { throw CloseFault(error.status) }
+    let core = Core(latch)
     let hindrance = core.leaveAlone(timeoutNanoseconds: timeoutNanoseconds)
     guard hindrance == LTP_OK else {
-      gate.unclaim()
+      latch.unclaim()
       throw CloseFault(hindrance)
     }
     try core.end()
@@ -42,7 +42,7 @@ extension Core {
   /// else: the core is still there, and denies.
   private func leaveAlone(timeoutNanoseconds: UInt64) -> Int32 {
     guard !isHostDriven || !isPolledElsewhere else { return LTP_ERROR_IN_USE }
-    let (progress, gate) = (state.pointee.progress, state.pointee.gate)
+    let (progress, latch) = (state.pointee.progress, state.pointee.latch)
     progress.pointee.stop.store(1, ordering: .releasing)
     state.pointee.orientation.close()
     let deadline = ltp_system_monotonic_ns().addingReportingOverflow(timeoutNanoseconds)
@@ -54,10 +54,10 @@ extension Core {
         if !driveWhileWaiting() { ltp_system_sleep_ns(200_000) }
       }
       // Calls are short. One of them may just have opened a lane.
-      gate.shut()
-      gate.waitUntilEmpty()
+      latch.shut()
+      latch.waitUntilEmpty()
       if progress.pointee.openLanes.load(ordering: .acquiring) == 0 { break }
-      gate.reopen()
+      latch.reopen()
     } while true
     // Whoever waited for a closed lane's records finds that it is closed. Before the events go, which they raise.
     while !lanesAreEmpty {
@@ -71,7 +71,7 @@ extension Core {
   /// Nobody is in a call with a lane. Under the mutex: the writer gives lanes' memory back meanwhile.
   private var lanesAreEmpty: Bool {
     withControlMutex {
-      for lane in state.pointee.lanes where !Gate(of: lane.memory).isEmpty { return false }
+      for lane in state.pointee.lanes where !Latch(of: lane.memory).isEmpty { return false }
       return true
     }
   }
@@ -91,23 +91,23 @@ extension Core {
       result = progress.pointee.hindrance.load(ordering: .acquiring)
       if result == LTP_OK { result = LTP_ERROR_TRACE_IO }
     }
-    takeDown(releasingPage: true)
+    tearDown(releasingPage: true)
     if result != LTP_OK { throw CloseFault(result, lostFrom: durable, code: code) }
   }
 
   /// Gives everything back. The threads have ended.
-  func takeDown(releasingPage: Bool) {
+  func tearDown(releasingPage: Bool) {
     for index in 0..<LaneTable.lanesMax {
       if let lane = state.pointee.lanes.lane(index) { reclaim(lane, at: index) }
     }
     // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
     let writer = state.pointee.writer
     writer.pointee.closeFiles()
-    writer.pointee.giveBack()
+    writer.pointee.releaseMemory()
     writer.deinitialize(count: 1)
     writer.deallocate()
     ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.chain.stagingBytes)
     if releasingPage { state.pointee.page?.release() }
-    state.pointee.gate.give()
+    state.pointee.latch.discardMemory()
   }
 }

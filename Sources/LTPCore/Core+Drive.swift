@@ -52,7 +52,7 @@ extension Core {
     for index in 0..<LaneTable.lanesMax {
       guard let lane = state.pointee.lanes.lane(index), lane.isDismissed else { continue }
       // Somebody may still wait for its records, or release a permit: later, then.
-      if Gate(of: lane.memory).isEmpty { reclaim(lane, at: index) }
+      if Latch(of: lane.memory).isEmpty { reclaim(lane, at: index) }
     }
   }
 
@@ -83,7 +83,7 @@ extension Core {
     }
   }
 
-  /// Ends the writer's turns. The caller drives for good: `enterDrivingForGood`.
+  /// Ends the writer's turns. The caller drives for good: `enterDriving(orTakingOver: true)`.
   func stopHostDriven(drain: Bool) {
     state.pointee.progress.pointee.stop.store(drain ? 2 : 3, ordering: .releasing)
     let writer = state.pointee.writer

@@ -11,8 +11,8 @@ import LTPTrace
 import Synchronization
 
 extension Core {
-  /// Returns the lane's gate, which has its handle.
-  package func openLane() -> Result<Gate, OpenFault> {
+  /// Returns the lane's latch, which has its handle.
+  package func openLane() -> Result<Latch, OpenFault> {
     guard !isClosing else { return .failure(OpenFault(LTP_ERROR_CLOSING, statusText(LTP_ERROR_CLOSING))) }
     let options = state.pointee.options
     let noMemory = OpenFault(LTP_ERROR_NO_MEMORY, "out of memory for the lane's ring")
@@ -28,13 +28,13 @@ extension Core {
       guard let ring = ltp_system_map(ringBytes, LTP_SYSTEM_NOT_IN_CHILD | LTP_SYSTEM_RESIDENT) else {
         return .failure(noMemory)
       }
-      guard let gate = Gate(.lane, bytes: Lane.memoryBytes) else {
+      guard let latch = Latch(.lane, bytes: Lane.memoryBytes) else {
         ltp_system_unmap(ring, ringBytes)
         return .failure(noMemory)
       }
       state.pointee.progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
       let lane = Lane(
-        memory: gate.memory, ring: ring, orientation: state.pointee.orientation,
+        memory: latch.memory, ring: ring, orientation: state.pointee.orientation,
         limits: state.pointee.regulator.shared,
         configuration: LaneConfiguration(
           id: id, blockBytes: options.trace.chain.blockBytes, blockCount: options.laneBlocks,
@@ -42,20 +42,20 @@ extension Core {
           coreKey: state.pointee.coreKey), owner: state)
       state.pointee.lanes.enter(lane, at: index)
       state.pointee.progress.pointee.openLanes.add(1, ordering: .acquiringAndReleasing)
-      gate.open()
-      return .success(gate)
+      latch.open()
+      return .success(latch)
     }
   }
 
-  /// Ends a lane: its owner's last call. The gate is claimed.
-  package static func closeLane(_ lane: Lane, _ gate: Gate) {
+  /// Ends a lane: its owner's last call. The latch is claimed.
+  package static func closeLane(_ lane: Lane, _ latch: Latch) {
     let core = Core(lane.state.pointee.owner)
     let progress = core.state.pointee.progress
-    gate.hide()
+    latch.hide()
     lane.close()
     // Not only the writer: whoever waits for the lane's records in another thread looks whether it is still there.
     core.wakeWaiters()
-    core.callWriter()
+    core.wakeWriter()
     // Last: a core that waits for its lanes may be gone right after.
     progress.pointee.openLanes.subtract(1, ordering: .acquiringAndReleasing)
   }
@@ -74,11 +74,11 @@ extension Core {
       let unrecorded = lane.state.pointee.unrecordedTotal.load(ordering: .acquiring)
       state.pointee.progress.pointee.unrecorded.add(unrecorded, ordering: .acquiringAndReleasing)
       state.pointee.lanes.remove(index)
-      // The regulator may have found the lane just before: it is done with it once its lock is free.
-      state.pointee.regulator.forget(lane.state.pointee.limits)
+      // The regulator may have found the lane just before: it is done with it once its mutex is free.
+      state.pointee.regulator.remove(lane.state.pointee.limits)
       ltp_system_unmap(
         lane.state.pointee.ring, lane.state.pointee.blockBytes * lane.state.pointee.blockCount)
-      Gate(of: lane.memory).give()
+      Latch(of: lane.memory).discardMemory()
     }
   }
 }

@@ -31,28 +31,28 @@ extension Core {
       log.abandon(&storage)
       throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
     }
-    guard let gate = Gate(.core, bytes: CoreMemory.wholeBytes) else {
+    guard let latch = Latch(.core, bytes: CoreMemory.wholeBytes) else {
       log.abandon(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     guard let staging = ltp_system_map(options.trace.chain.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
-      gate.give()
+      latch.discardMemory()
       log.abandon(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     let core = layOut(
-      gate: gate, staging: staging, storage: storage, log: log, options: options, rules: rules,
+      latch: latch, staging: staging, storage: storage, log: log, options: options, rules: rules,
       runKey: .ofRun(
         secret: secret, random: random, logID: (log.chain.position.logID.low, log.chain.position.logID.high)),
       page: page)
     do throws(OpenFault) {
       try core.start(policy: policy, firstBlock: log.chain.position.blockIndex)
     } catch {
-      core.takeDown(releasingPage: false)
+      core.tearDown(releasingPage: false)
       throw error
     }
-    gate.open()
-    return gate.handle
+    latch.open()
+    return latch.handle
   }
 
   private static func openStorage(
@@ -83,10 +83,10 @@ extension Core {
   }
 
   private static func layOut(
-    gate: Gate, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage, log: RecoveredTrace,
+    latch: Latch, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage, log: RecoveredTrace,
     options: CoreOptions, rules: ltp_signal_rules?, runKey: SipKey, page: MappedPage?
   ) -> Core {
-    let memory = gate.memory
+    let memory = latch.memory
     let orientation = Orientation(
       memory: memory + CoreMemory.orientationOffset, resuming: OrientationWord(rawValue: log.word),
       numbers: log.numbers,
@@ -113,10 +113,10 @@ extension Core {
       to: TraceWriter(
         storage: storage, configuration: options.trace, log: log, progress: progress,
         orientation: orientation, lanes: lanes, texts: texts, staging: staging))
-    let core = Core(gate)
+    let core = Core(latch)
     core.state.initialize(
       to: CoreState(
-        gate: gate, orientation: orientation, lanes: lanes, texts: texts, progress: progress,
+        latch: latch, orientation: orientation, lanes: lanes, texts: texts, progress: progress,
         writer: writer, clockStop: clockStop,
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
@@ -173,7 +173,7 @@ extension Core {
     let progress = state.pointee.progress
     if driveWhileWaiting() { return }
     progress.pointee.waiters.add(1, ordering: .sequentiallyConsistent)
-    callWriter()
+    wakeWriter()
     FutexWord.wait(
       progress.pointee.durableSignal, expected: signal,
       // The thread that drives may stop doing so.

@@ -18,7 +18,7 @@ extension Core {
     while status == LTP_ERROR_BACKPRESSURE, ltp_system_monotonic_ns() < deadline {
       defer { status = load() }
       if driveWhileWaiting() { continue }
-      callWriter()
+      wakeWriter()
       ltp_system_sleep_ns(1_000_000)
     }
     return status

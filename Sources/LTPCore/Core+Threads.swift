@@ -33,7 +33,7 @@ extension Core {
 
   private func stopWriter(drain: Bool) {
     state.pointee.progress.pointee.stop.store(drain ? 2 : 3, ordering: .releasing)
-    callWriter()
+    wakeWriter()
     ltp_system_thread_join(&state.pointee.writerThread)
   }
 

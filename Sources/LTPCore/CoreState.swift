@@ -2,7 +2,7 @@
 // A core: the rooms of one admission core put together in memory, and its life from open to close.
 //
 // The handle that callers hold is the address of a core's memory with a generation in its low bits. That memory, and that
-// of lanes, reads as zeros after close and in a child after fork, so that a stale handle is told by its mark (Gate.swift).
+// of lanes, reads as zeros after close and in a child after fork, so that a stale handle is told by its mark (Latch.swift).
 
 import CLTP
 package import CLTPSystem
@@ -15,7 +15,7 @@ import Synchronization
 
 package struct CoreState: ~Copyable {
   /// Who is in a call with the core. Every function but a lane's passes it.
-  let gate: Gate
+  let latch: Latch
   package let orientation: Orientation
   package let lanes: LaneTable
   package let texts: UnsafeMutablePointer<TextRegistry>
@@ -56,8 +56,8 @@ package struct Core {
   package let state: UnsafeMutablePointer<CoreState>
 
   /// The core that a call has entered, or that is being laid out.
-  package init(_ gate: Gate) {
-    state = (gate.memory + CoreMemory.stateOffset).assumingMemoryBound(to: CoreState.self)
+  package init(_ latch: Latch) {
+    state = (latch.memory + CoreMemory.stateOffset).assumingMemoryBound(to: CoreState.self)
   }
 
   /// Refers to a core that exists: `state`, as a pointer to anything.
@@ -74,7 +74,7 @@ package struct Core {
   package var isHostDriven: Bool { state.pointee.options.isHostDriven }
 
   /// Wakes the writer's thread, or tells the host that it is wanted.
-  func callWriter() {
+  func wakeWriter() {
     if isHostDriven { return ltp_system_events_raise(&state.pointee.events) }
     state.pointee.progress.pointee.attention.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     FutexWord.wakeAll(state.pointee.progress.pointee.attention)

@@ -3,7 +3,6 @@
 
 import CLTP
 import CLTPSystem
-import LTPAdmission
 package import LTPOrientation
 
 package struct PageFault: Error {

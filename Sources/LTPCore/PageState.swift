@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A page's handle: the mapping, and its end. Who is in a call with it is the gate's to know (Gate.swift).
+// A page's handle: the mapping, and its end. Who is in a call with it is the latch's to know (Latch.swift).
 
 import CLTP
 import CLTPSystem
-import LTPAdmission
 import LTPOrientation
 
 /// Fixed while the handle lives, so that any thread may read it; what changes lies beside it (`Page`).
@@ -19,7 +18,7 @@ package struct PageState: ~Copyable {
 
 /// A handle: copies refer to the same page.
 package struct Page {
-  private let gate: Gate
+  private let latch: Latch
   package let state: UnsafeMutablePointer<PageState>
 
   /// Held while publishing.
@@ -28,24 +27,24 @@ package struct Page {
   package var publications: UnsafeMutablePointer<UInt64> { at(2048) }
 
   private func at<Value>(_ offset: Int) -> UnsafeMutablePointer<Value> {
-    (gate.memory + offset).assumingMemoryBound(to: Value.self)
+    (latch.memory + offset).assumingMemoryBound(to: Value.self)
   }
 
   package static func open(_ mapped: MappedPage, isPublisher: Bool, lease: UInt64) -> Page? {
-    guard let gate = Gate(.page, bytes: PageState.bytes) else { return nil }
-    let page = Page(gate)
+    guard let latch = Latch(.page, bytes: PageState.bytes) else { return nil }
+    let page = Page(latch)
     page.state.initialize(to: PageState(mapped: mapped, isPublisher: isPublisher, lease: lease))
     ltp_system_mutex_init(page.mutex)
-    gate.open()
+    latch.open()
     return page
   }
 
-  package init(_ gate: Gate) {
-    self.gate = gate
-    state = (gate.memory + PageState.offset).assumingMemoryBound(to: PageState.self)
+  package init(_ latch: Latch) {
+    self.latch = latch
+    state = (latch.memory + PageState.offset).assumingMemoryBound(to: PageState.self)
   }
 
-  package var handle: OpaquePointer { gate.handle }
+  package var handle: OpaquePointer { latch.handle }
 
   package func withMutex<R>(_ body: () -> R) -> R {
     ltp_system_mutex_lock(mutex)
@@ -59,13 +58,13 @@ package struct Page {
   }
 
   package static func close(_ handle: OpaquePointer?) -> Int32 {
-    let gate: Gate
-    do throws(HandleFault) { gate = try .claimEmpty(.page, handle) } catch {
+    let latch: Latch
+    do throws(HandleFault) { latch = try .claimEmpty(.page, handle) } catch {
       // Closing ends at once: for whoever comes second it has ended.
       return error == .closing ? LTP_ERROR_BAD_HANDLE : error.status
     }
-    Page(gate).state.pointee.mapped.release()
-    gate.give()
+    Page(latch).state.pointee.mapped.release()
+    latch.discardMemory()
     return LTP_OK
   }
 }

@@ -59,7 +59,7 @@ struct CompareSink: RecordSink {
       {
         undecided += 1
       } else {
-        take(recorded, compared, column: word.column, context)
+        apply(recorded, compared, column: word.column, context)
       }
       if word.hasFollowers { break }
     }
@@ -78,14 +78,14 @@ struct CompareSink: RecordSink {
       } else {
         // The shadow's limits were not run: what a limit refused, it is taken to refuse as well.
         let isByLimit = word.gate != LTP_GATE_NONE && word.shadow.isExecute
-        take(recorded, isByLimit ? recorded : word.shadow, column: word.column, context)
+        apply(recorded, isByLimit ? recorded : word.shadow, column: word.column, context)
       }
       if word.hasFollowers { break }
     }
     return slot - from
   }
 
-  private mutating func take(
+  private mutating func apply(
     _ recorded: Outcome, _ compared: Outcome, column: Int, _ context: borrowing RecordContext
   ) {
     executedRecorded += recorded.isExecute ? 1 : 0

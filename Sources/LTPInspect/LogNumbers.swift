@@ -51,9 +51,9 @@ public struct LogNumbers: Equatable, Sendable {
         // Read once more: a writer, or somebody else, may have changed it in between.
         do throws(BlockFault) { try header.checkShape() } catch { return }
         guard header.sizeBytes == size else { return }
-        header.forEachControlRecord { kind, record, _ in used.take(kind, record) }
+        header.forEachControlRecord { kind, record, _ in used.include(kind, record) }
       } else {
-        used.take(laneID: header.laneID)
+        used.include(laneID: header.laneID)
       }
       offset += UInt64(size)
     }

@@ -6,7 +6,7 @@ import CLTP
 import LTPRecords
 
 extension LogState {
-  func takeTransition(_ record: UnsafePointer<ltp_transition_record>, _ place: Place) {
+  func applyTransition(_ record: UnsafePointer<ltp_transition_record>, _ place: Place) {
     let before = OrientationWord(rawValue: record.pointee.word_before)
     let after = OrientationWord(rawValue: record.pointee.word_after)
     let generation = record.pointee.policy_generation
@@ -117,7 +117,7 @@ extension LogState {
     }
   }
 
-  func takePolicy(_ record: UnsafePointer<ltp_policy_record>, _ place: Place) {
+  func applyPolicy(_ record: UnsafePointer<ltp_policy_record>, _ place: Place) {
     let generation = record.pointee.policy_generation
     let isShadow = record.isShadow
     let slot = record.slot

@@ -157,7 +157,7 @@ final class LogState {
 
   // MARK: Segment, run and text records
 
-  func takeSegment(_ record: UnsafePointer<ltp_segment_record>, _ place: Place) {
+  func applySegment(_ record: UnsafePointer<ltp_segment_record>, _ place: Place) {
     let word = OrientationWord(rawValue: record.pointee.orientation_word)
     let generation = record.pointee.policy_generation
     let number = UInt64(record.pointee.run)
@@ -198,7 +198,7 @@ final class LogState {
     run = RunTotals(number: number, isFromSegment: true)
   }
 
-  func takeOpened(_ record: UnsafePointer<ltp_opened_record>, _ place: Place) {
+  func applyOpened(_ record: UnsafePointer<ltp_opened_record>, _ place: Place) {
     let number = UInt64(record.pointee.run)
     let firstLane = record.pointee.next_lane_id
     let cutBytes = record.pointee.cut_bytes
@@ -225,19 +225,19 @@ final class LogState {
     lanes.beginRun()
   }
 
-  func takeSealed(_ record: UnsafePointer<ltp_sealed_record>, _ place: Place, isLastOfBlock: Bool) {
+  func applySealed(_ record: UnsafePointer<ltp_sealed_record>, _ place: Place, isLastOfBlock: Bool) {
     segment.isSealed = true
     if !isLastOfBlock {
       findings.add(.record, at: place, "records follow the SEALED record in its block")
     }
     let isWhole = segment.blocks < UInt64.max / 2
-    summary.takeSealed(record, place, isWhole: isWhole)
+    summary.applySealed(record, place, isWhole: isWhole)
     guard isWhole else { return }
     compare(record.pointee.block_count, segment.blocks, "blocks in this segment", place)
     compare(record.pointee.decision_count, segment.decisions, "decisions in this segment", place)
   }
 
-  func takeClosed(_ record: UnsafePointer<ltp_closed_record>, _ place: Place) {
+  func applyClosed(_ record: UnsafePointer<ltp_closed_record>, _ place: Place) {
     if run.isClosed { findings.add(.record, at: place, "the run is closed a second time") }
     run.isClosed = true
     totals.isClosed = true
@@ -256,7 +256,7 @@ final class LogState {
     findings.add(.count, at: place, "the record says \(said) \(what), and there are \(seen)")
   }
 
-  func takeText(_ record: UnsafePointer<ltp_text_record>, _ place: Place) {
+  func applyText(_ record: UnsafePointer<ltp_text_record>, _ place: Place) {
     let id = record.pointee.text_id
     guard let text = text(inField: record.text) else {
       findings.add(.record, at: place, "the text is not ended by zeros")

@@ -25,8 +25,8 @@ final class SummaryCheck {
   }
 
   deinit {
-    counted.giveBack()
-    said.giveBack()
+    counted.releaseMemory()
+    said.releaseMemory()
   }
 
   func beginSegment() {
@@ -44,7 +44,7 @@ final class SummaryCheck {
 
   // MARK: COUNTS
 
-  func takeCounts(_ record: UnsafePointer<ltp_counts_record>, _ place: Place) {
+  func applyCounts(_ record: UnsafePointer<ltp_counts_record>, _ place: Place) {
     let used = Int(record.pointee.entry_count)
     guard used >= 1, used <= Int(LTP_COUNTS_ENTRIES) else {
       findings.add(
@@ -60,11 +60,11 @@ final class SummaryCheck {
     isPending = true
     isOver = used < Int(LTP_COUNTS_ENTRIES)
     for index in 0..<Int(LTP_COUNTS_ENTRIES) {
-      take(record.entry(index), number: index + 1, isUsed: index < used, place)
+      apply(record.entry(index), number: index + 1, isUsed: index < used, place)
     }
   }
 
-  private func take(
+  private func apply(
     _ entry: UnsafePointer<ltp_counts_entry>, number: Int, isUsed: Bool, _ place: Place
   ) {
     let value = entry.pointee
@@ -113,7 +113,7 @@ final class SummaryCheck {
   // MARK: SEALED
 
   /// Compares the summary with the records. `isWhole`: all of the segment's blocks came by.
-  func takeSealed(_ record: UnsafePointer<ltp_sealed_record>, _ place: Place, isWhole: Bool) {
+  func applySealed(_ record: UnsafePointer<ltp_sealed_record>, _ place: Place, isWhole: Bool) {
     defer { forget() }
     let sealed = record.pointee
     if sealed.counts_entries != UInt32(said.entryCount) {

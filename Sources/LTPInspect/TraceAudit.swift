@@ -51,10 +51,10 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
         noteTimes(record.decision.pointee.time_us, last.pointee.time_us, context)
         decisions += UInt64(taken)
         slot += taken
-        takeFollowers(of: last, body, &slot, count, context)
+        readFollowers(of: last, body, &slot, count, context)
         continue
       }
-      guard takeLaneRecord(record, slot, &context) else { break }
+      guard applyLaneRecord(record, slot, &context) else { break }
       slot += 1
     }
     log.totals.decisions += decisions
@@ -68,7 +68,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   }
 
   /// The records that a decision's inputs announce, in the same block and in this order.
-  private mutating func takeFollowers(
+  private mutating func readFollowers(
     of decision: UnsafePointer<ltp_decision_record>, _ body: UnsafeRawPointer, _ slot: inout Int,
     _ count: Int, _ context: borrowing RecordContext
   ) {
@@ -114,7 +114,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   }
 
   /// False when what follows cannot be made out.
-  private mutating func takeLaneRecord(
+  private mutating func applyLaneRecord(
     _ record: RecordView, _ slot: Int, _ context: inout RecordContext
   ) -> Bool {
     guard let kind = record.kind else {
@@ -180,14 +180,14 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
   // MARK: The control lane
 
   /// Texts first: a transition's evidence may name one that its block says later.
-  private func takeTexts(_ header: BlockHeader, _ context: RecordContext) {
+  private func applyTexts(_ header: BlockHeader, _ context: RecordContext) {
     header.forEachControlRecord { kind, record, slot in
-      if kind == .text { log.takeText(record.text, context.place(slot: slot)) }
+      if kind == .text { log.applyText(record.text, context.place(slot: slot)) }
     }
   }
 
   private mutating func walkControl(_ header: BlockHeader, _ context: RecordContext) {
-    takeTexts(header, context)
+    applyTexts(header, context)
     let (body, count) = (header.body, header.slotCount)
     var slot = 0
     while slot < count {
@@ -210,25 +210,25 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       checkReserved(kind, record, slot, context)
       log.noteTime(context.unixNanoseconds(record.control.pointee.time_us))
       if kind != .counts, kind != .sealed { log.summary.endCounts(place) }
-      takeControlRecord(kind, record, place, isLastOfBlock: slot + slots == count)
+      applyControlRecord(kind, record, place, isLastOfBlock: slot + slots == count)
       sink.record(kind, record, slot: slot, context: context, log: log)
       slot += slots
     }
     log.summary.endCounts(context.place(slot: slot - 1))
   }
 
-  private func takeControlRecord(
+  private func applyControlRecord(
     _ kind: RecordKind, _ record: RecordView, _ place: Place, isLastOfBlock: Bool
   ) {
     switch kind {
-    case .opened: log.takeOpened(record.opened, place)
-    case .segment: log.takeSegment(record.segment, place)
-    case .transition: log.takeTransition(record.transition, place)
-    case .policy: log.takePolicy(record.policy, place)
-    case .text: break  // `takeTexts` has
-    case .sealed: log.takeSealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
-    case .counts: log.summary.takeCounts(record.counts, place)
-    case .closed: log.takeClosed(record.closed, place)
+    case .opened: log.applyOpened(record.opened, place)
+    case .segment: log.applySegment(record.segment, place)
+    case .transition: log.applyTransition(record.transition, place)
+    case .policy: log.applyPolicy(record.policy, place)
+    case .text: break  // `applyTexts` has
+    case .sealed: log.applySealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
+    case .counts: log.summary.applyCounts(record.counts, place)
+    case .closed: log.applyClosed(record.closed, place)
     // `walkControl` has refused them.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
     }

@@ -116,7 +116,7 @@ struct WindowVisitor: BlockVisitor {
   // MARK: The control lane
 
   private mutating func walkControl(_ header: BlockHeader, _ context: RecordContext) {
-    let end = header.forEachControlRecord { kind, record, slot in take(kind, record, slot, context) }
+    let end = header.forEachControlRecord { kind, record, slot in apply(kind, record, slot, context) }
     guard end == header.slotCount else {
       log.findings.add(
         .record, at: context.place(slot: end), "the control record cannot be made out; run verify")
@@ -125,15 +125,15 @@ struct WindowVisitor: BlockVisitor {
     log.summary.endCounts(context.place(slot: end - 1))
   }
 
-  private mutating func take(
+  private mutating func apply(
     _ kind: RecordKind, _ record: RecordView, _ slot: Int, _ context: RecordContext
   ) {
     let place = context.place(slot: slot)
     switch kind {
-    case .text: log.takeText(record.text, place)
+    case .text: log.applyText(record.text, place)
     case .opened: log.totals.runs += 1
     case .policy:
-      log.takePolicy(record.policy, place)
+      log.applyPolicy(record.policy, place)
       names.record(kind, record, slot: slot, context: context, log: log)
     case .transition:
       guard !record.transition.isRepeated, window.contains(context.transitionTime(record.transition)) else {
@@ -141,14 +141,14 @@ struct WindowVisitor: BlockVisitor {
       }
       transitionCount += 1
       names.record(kind, record, slot: slot, context: context, log: log)
-    case .counts: log.summary.takeCounts(record.counts, place)
-    case .sealed: takeSealed(record.sealed, place)
+    case .counts: log.summary.applyCounts(record.counts, place)
+    case .sealed: applySealed(record.sealed, place)
     case .segment, .closed: break
     case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time: break
     }
   }
 
-  private mutating func takeSealed(_ sealed: UnsafePointer<ltp_sealed_record>, _ place: Place) {
+  private mutating func applySealed(_ sealed: UnsafePointer<ltp_sealed_record>, _ place: Place) {
     isSealed = true
     if plan == .summary {
       var sum: UInt64 = 0
@@ -167,7 +167,7 @@ struct WindowVisitor: BlockVisitor {
       log.findings.add(
         .segment, at: place, "the file's last block tells other times than the segment's SEALED record")
     }
-    log.summary.takeSealed(sealed, place, isWhole: false)
+    log.summary.applySealed(sealed, place, isWhole: false)
   }
 
   // MARK: What it comes to
@@ -216,7 +216,7 @@ extension Inspector {
     let directory = try TraceDirectory(path)
     directory.note(in: findings)
     guard let counts = SegmentCounts() else { throw InspectFailure("no memory for the counts") }
-    defer { counts.giveBack() }
+    defer { counts.releaseMemory() }
     var visitor = WindowVisitor(
       window, log: LogState(findings: findings), tail: usesSummaries ? SegmentTail(directory) : nil,
       transitionsMax: min(max(0, transitionsMax), Self.transitionsMax), counts: counts)

@@ -29,16 +29,16 @@ private func live(_ handle: OpaquePointer?) -> Lane? {
 
 /// Calls `body` with the lane of a handle, for a call that any thread may make: the lane's memory, and the core, stay
 /// meanwhile, though the lane may be closed.
-private func withLane(_ handle: OpaquePointer?, _ body: (Lane, Gate) -> Int32) -> Int32 {
+private func withLane(_ handle: OpaquePointer?, _ body: (Lane, Latch) -> Int32) -> Int32 {
   // To a lane's caller, one that is being closed is closed.
-  guard let gate = try? Gate.enter(.lane, handle) else { return LTP_ERROR_BAD_HANDLE }
-  defer { gate.leave() }
-  return body(Lane(gate), gate)
+  guard let latch = try? Latch.enter(.lane, handle) else { return LTP_ERROR_BAD_HANDLE }
+  defer { latch.leave() }
+  return body(Lane(latch), latch)
 }
 
 extension Lane {
-  fileprivate init(_ gate: Gate) {
-    self.init((gate.memory + Self.stateOffset).assumingMemoryBound(to: LaneState.self))
+  fileprivate init(_ latch: Latch) {
+    self.init((latch.memory + Self.stateOffset).assumingMemoryBound(to: LaneState.self))
   }
 }
 
@@ -102,8 +102,8 @@ public func ltp_lane_open(
   lane.pointee = nil
   return withCore(core, details) { core in
     switch core.openLane() {
-    case .success(let gate):
-      lane.pointee = gate.handle
+    case .success(let latch):
+      lane.pointee = latch.handle
       return report(details, LTP_OK)
     case .failure(let fault): return report(details, fault: fault)
     }
@@ -112,12 +112,12 @@ public func ltp_lane_open(
 
 @c @implementation
 public func ltp_lane_close(_ lane: OpaquePointer!) -> Int32 {
-  guard let gate = try? Gate.claim(.lane, lane) else { return LTP_ERROR_BAD_HANDLE }
-  let lane = Lane(gate)
+  guard let latch = try? Latch.claim(.lane, lane) else { return LTP_ERROR_BAD_HANDLE }
+  let lane = Lane(latch)
   #if DEBUG
     lane.enterAlone()
   #endif
-  Core.closeLane(lane, gate)
+  Core.closeLane(lane, latch)
   return LTP_OK
 }
 
@@ -182,7 +182,7 @@ public func ltp_lane_wait_durable(
 }
 
 private func waitDurable(
-  _ lane: Lane, _ gate: Gate, sequence: UInt64, timeoutNanoseconds: UInt64
+  _ lane: Lane, _ latch: Latch, sequence: UInt64, timeoutNanoseconds: UInt64
 ) -> Int32 {
   guard sequence <= lane.state.pointee.published.load(ordering: .acquiring) else {
     return LTP_ERROR_SEQUENCE_AHEAD
@@ -194,7 +194,7 @@ private func waitDurable(
     let signal = progress.pointee.durableSignal.pointee.load(ordering: .sequentiallyConsistent)
     if lane.state.pointee.durable.load(ordering: .acquiring) >= sequence { return LTP_OK }
     // The core may be waiting for us.
-    guard !gate.isShut else { return LTP_ERROR_BAD_HANDLE }
+    guard !latch.isShut else { return LTP_ERROR_BAD_HANDLE }
     let failure = progress.pointee.failure.load(ordering: .acquiring)
     guard failure == LTP_OK else { return failure }
     let waited = ltp_system_monotonic_ns() &- started

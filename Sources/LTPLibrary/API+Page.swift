@@ -101,7 +101,7 @@ public func ltp_page_renew(_ page: OpaquePointer!) -> Int32 {
       // What another process published is not this one's to vouch for.
       guard page.publications.pointee > 0 else { return LTP_ERROR_PAGE_UNPUBLISHED }
       if shared.renew(lease: page.state.pointee.lease, now: ltp_system_monotonic_ns()) {
-        shared.noteChange()
+        shared.countChange()
         page.wakeWaiters()
       }
       return LTP_OK

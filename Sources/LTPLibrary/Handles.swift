@@ -6,27 +6,27 @@ import LTPCore
 
 /// Calls `body` with the core of a handle, which stays open meanwhile, or returns the status that says why not.
 func withCore(_ handle: OpaquePointer?, _ body: (Core) -> Int32) -> Int32 {
-  let gate: Gate
-  do throws(HandleFault) { gate = try .enter(.core, handle) } catch { return error.status }
-  defer { gate.leave() }
-  return body(Core(gate))
+  let latch: Latch
+  do throws(HandleFault) { latch = try .enter(.core, handle) } catch { return error.status }
+  defer { latch.leave() }
+  return body(Core(latch))
 }
 
 /// The same where the caller wants to be told in words.
 func withCore<Details: ErrorDetails>(
   _ handle: OpaquePointer?, _ details: UnsafeMutablePointer<Details>?, _ body: (Core) -> Int32
 ) -> Int32 {
-  let gate: Gate
-  do throws(HandleFault) { gate = try .enter(.core, handle) } catch {
+  let latch: Latch
+  do throws(HandleFault) { latch = try .enter(.core, handle) } catch {
     return Details.report(details, error.status)
   }
-  defer { gate.leave() }
-  return body(Core(gate))
+  defer { latch.leave() }
+  return body(Core(latch))
 }
 
 /// Calls `body` with the page of a handle, which stays open meanwhile.
 func withPage(_ handle: OpaquePointer?, _ body: (Page) -> Int32) -> Int32 {
-  guard let gate = try? Gate.enter(.page, handle) else { return LTP_ERROR_BAD_HANDLE }
-  defer { gate.leave() }
-  return body(Page(gate))
+  guard let latch = try? Latch.enter(.page, handle) else { return LTP_ERROR_BAD_HANDLE }
+  defer { latch.leave() }
+  return body(Page(latch))
 }

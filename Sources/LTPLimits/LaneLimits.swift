@@ -115,7 +115,7 @@ public struct LaneLimits {
   // MARK: The lane's thread
 
   /// Whether a request passes on what the lane has leased already; if so, that is spent, and the request counted. False says
-  /// nothing: `ask`. `execute`: 1 where the table lets it in, else 0, and then only a shadow policy holds it up.
+  /// nothing: `passGates`. `execute`: 1 where the table lets it in, else 0, and then only a shadow policy holds it up.
   ///
   /// Branches only where nearly all go the same way: which class comes next, and what the table says, is anyone's guess.
   @inlinable
@@ -139,7 +139,7 @@ public struct LaneLimits {
   }
 
   /// Another policy is in force: what was leased and refused under the last one is void. `setClass` for each follows.
-  public func forgetRates() { rates.forget() }
+  public func resetRates() { rates.reset() }
 
   /// Void: leases that have ended at `now`, the time that the lane's decisions have from here on.
   @inlinable
@@ -162,7 +162,7 @@ public struct LaneLimits {
   }
 
   /// Asks each gate in turn. What was taken before a refusal is given back.
-  public func ask(
+  public func passGates(
     column: Int, level: UInt16, tenantID: UInt32, cost: UInt32, now: UInt64
   ) -> GateAnswer {
     let gates = classes[column].gates
@@ -171,34 +171,34 @@ public struct LaneLimits {
     let tenant = RateTable.tenantIndex &+ Self.place(ofTenant: tenantID)
     let asksTenant = gates.contains(.tenantRate) && tenantID != 0
     if gates.contains(.classRate) {
-      let again = rates.take(column, cost: units, now: now)
+      let again = rates.consume(column, cost: units, now: now)
       if again > 0 { return GateAnswer(gate: LTP_GATE_CLASS_RATE, askAgain: again) }
     }
     var answer = GateAnswer()
     if asksTenant {
-      let again = rates.take(tenant, cost: units, now: now)
+      let again = rates.consume(tenant, cost: units, now: now)
       if again > 0 { answer = GateAnswer(gate: LTP_GATE_TENANT_RATE, askAgain: again) }
     }
     if answer.gate == LTP_GATE_NONE, gates.contains(.totalRate) {
-      let again = rates.take(RateTable.totalIndex, cost: units, now: now)
+      let again = rates.consume(RateTable.totalIndex, cost: units, now: now)
       if again > 0 { answer = GateAnswer(gate: LTP_GATE_TOTAL_RATE, askAgain: again) }
     }
     if answer.gate == LTP_GATE_NONE, gates.contains(.recoveringRate) {
-      let again = rates.take(RateTable.rampIndex, cost: units, now: now)
+      let again = rates.consume(RateTable.rampIndex, cost: units, now: now)
       if again > 0 { answer = GateAnswer(gate: LTP_GATE_RECOVERING_RATE, askAgain: again) }
     }
     if answer.gate == LTP_GATE_NONE, gates.contains(.concurrency) {
-      answer.permit = permits.take(now: now)
+      answer.permit = permits.acquire(now: now)
       if answer.permit == 0 { answer.gate = LTP_GATE_CONCURRENCY }
     }
     guard answer.gate != LTP_GATE_NONE else { return answer }
-    if gates.contains(.classRate) { rates.giveBack(column, cost: units) }
-    if asksTenant, answer.gate > LTP_GATE_TENANT_RATE { rates.giveBack(tenant, cost: units) }
+    if gates.contains(.classRate) { rates.refund(column, cost: units) }
+    if asksTenant, answer.gate > LTP_GATE_TENANT_RATE { rates.refund(tenant, cost: units) }
     if gates.contains(.totalRate), answer.gate > LTP_GATE_TOTAL_RATE {
-      rates.giveBack(RateTable.totalIndex, cost: units)
+      rates.refund(RateTable.totalIndex, cost: units)
     }
     if gates.contains(.recoveringRate), answer.gate > LTP_GATE_RECOVERING_RATE {
-      rates.giveBack(RateTable.rampIndex, cost: units)
+      rates.refund(RateTable.rampIndex, cost: units)
     }
     return answer
   }
@@ -228,7 +228,7 @@ public struct LaneLimits {
 
   /// Adds what has come since the last call, by priority and in all. `offered`: what the table lets in, for what it refuses
   /// anyway needs no shedding, and would only stand in the way of what does.
-  public func takeCounts(offered: UnsafeMutablePointer<UInt64>, into total: inout LaneCounts) {
+  public func collectCounts(offered: UnsafeMutablePointer<UInt64>, into total: inout LaneCounts) {
     total.refused += new(Self.refusedIndex)
     var byGates: UInt64 = 0
     for gate in 1..<Int(LTP_GATE_COUNT) {

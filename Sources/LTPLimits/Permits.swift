@@ -31,12 +31,12 @@ public struct PermitPool {
   /// The limit was lowered, and not enough has come back yet.
   var isInDebt: Bool { free.pointee.load(ordering: .relaxed) < 0 }
 
-  public func give(_ count: Int64) {
+  public func release(_ count: Int64) {
     if count != 0 { free.pointee.add(count, ordering: .acquiringAndReleasing) }
   }
 
   /// Up to a chunk of permits.
-  func take() -> Int64 {
+  func acquire() -> Int64 {
     while true {
       let left = free.pointee.load(ordering: .relaxed)
       guard left > 0 else { return 0 }
@@ -95,10 +95,10 @@ public struct LanePermits {
   // MARK: The lane's thread
 
   /// A permit, or 0: none is to be had now.
-  public func take(now: UInt64) -> UInt32 {
-    guard takeFromStock() || restock() else { return 0 }
+  public func acquire(now: UInt64) -> UInt32 {
+    guard acquireFromStock() || restock() else { return 0 }
     guard let place = freePlace() else {
-      pool.give(1)
+      pool.release(1)
       return 0
     }
     let before = places[place].load(ordering: .relaxed)
@@ -116,7 +116,7 @@ public struct LanePermits {
     UInt32((generation &+ salt) & Self.generationMask)
   }
 
-  private func takeFromStock() -> Bool {
+  private func acquireFromStock() -> Bool {
     while true {
       let left = stock.pointee.load(ordering: .relaxed)
       guard left > 0 else { return false }
@@ -132,8 +132,8 @@ public struct LanePermits {
     let back =
       returned.pointee.load(ordering: .relaxed) > 0 ? returned.pointee.exchange(0, ordering: .acquiring) : 0
     let kept = pool.isInDebt ? 0 : min(back, pool.chunkSize)
-    pool.give(back - kept)
-    let got = kept > 0 ? kept : pool.take()
+    pool.release(back - kept)
+    let got = kept > 0 ? kept : pool.acquire()
     guard got > 0 else { return false }
     stock.pointee.add(got - 1, ordering: .releasing)
     return true
@@ -164,12 +164,12 @@ public struct LanePermits {
       expected: word, desired: word & ~Self.out, ordering: .acquiringAndReleasing)
     guard won else { return false }
     let since = (now / 1000 &- word) & Self.timeMask
-    note(outcome, latency: latency ?? since &* 1000)
+    addSample(outcome, latency: latency ?? since &* 1000)
     returned.pointee.add(1, ordering: .acquiringAndReleasing)
     return true
   }
 
-  private func note(_ outcome: UInt8, latency: UInt64) {
+  private func addSample(_ outcome: UInt8, latency: UInt64) {
     switch outcome {
     case LTP_OUTCOME_SUCCESS:
       counts[0].wrappingAdd(1, ordering: .relaxed)
@@ -185,11 +185,11 @@ public struct LanePermits {
   /// Puts what has come back into the pool, so that idle lanes hold nothing up.
   public func sweep() {
     guard returned.pointee.load(ordering: .relaxed) > 0 else { return }
-    pool.give(returned.pointee.exchange(0, ordering: .acquiring))
+    pool.release(returned.pointee.exchange(0, ordering: .acquiring))
   }
 
   /// Puts what the lane has in stock into the pool: others need it, or the limit is lower now.
-  public func collectStock() { pool.give(stock.pointee.exchange(0, ordering: .acquiring)) }
+  public func collectStock() { pool.release(stock.pointee.exchange(0, ordering: .acquiring)) }
 
   /// Takes back what has been out for longer than `ttl`, in nanoseconds. Returns how many.
   public func expire(ttl: UInt64, now: UInt64) -> UInt64 {
@@ -210,7 +210,7 @@ public struct LanePermits {
     return expired
   }
 
-  public func takeSamples(into samples: inout PermitSamples) {
+  public func collectSamples(into samples: inout PermitSamples) {
     samples.count += counts[0].exchange(0, ordering: .relaxed)
     samples.latencySumNanoseconds &+= counts[1].exchange(0, ordering: .relaxed)
     samples.droppedCount += counts[2].exchange(0, ordering: .relaxed)

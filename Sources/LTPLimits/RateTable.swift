@@ -118,22 +118,22 @@ public struct LaneRates {
   /// Spends `cost` units. Returns 0, or when they may be had.
   @inlinable
   @inline(__always)
-  public func take(_ index: Int, cost: UInt64, now: UInt64) -> UInt64 {
+  public func consume(_ index: Int, cost: UInt64, now: UInt64) -> UInt64 {
     let entry = words + index &* 4
     if entry[0] >= cost, now < entry[1] {
       entry[0] &-= cost
       return 0
     }
-    return takeFromLease(entry, index, cost: cost, now: now)
+    return leaseAndConsume(entry, index, cost: cost, now: now)
   }
 
   /// Gives units back that were taken for nothing: another limiter refused.
   @inlinable
   @inline(__always)
-  public func giveBack(_ index: Int, cost: UInt64) { words[index &* 4] &+= cost }
+  public func refund(_ index: Int, cost: UInt64) { words[index &* 4] &+= cost }
 
   /// Nothing is leased, and nothing refused: other rates are in force.
-  func forget() { for place in 0..<RateTable.count * 4 { words[place] = 0 } }
+  func reset() { for place in 0..<RateTable.count * 4 { words[place] = 0 } }
 
   // MARK: Spent without a look at the time
 
@@ -163,7 +163,7 @@ public struct LaneRates {
 
   @inline(never)
   @usableFromInline
-  func takeFromLease(
+  func leaseAndConsume(
     _ entry: UnsafeMutablePointer<UInt64>, _ index: Int, cost: UInt64, now: UInt64
   ) -> UInt64 {
     if now < entry[2], cost >= entry[3] { return entry[2] }

@@ -33,7 +33,7 @@ struct Regulation {
   }
 }
 
-/// Of whoever holds the lock.
+/// Of whoever holds the mutex.
 struct RegulatorState: ~Copyable {
   var regulation: Regulation
   var windowEnd: UInt64 = 0
@@ -61,7 +61,7 @@ public protocol LimitedLanes {
 
 /// A handle: copies refer to the same regulator, whose memory the core owns.
 public struct Regulator<Lanes: LimitedLanes> {
-  private let lock: UnsafeMutablePointer<ltp_system_mutex>
+  private let mutex: UnsafeMutablePointer<ltp_system_mutex>
   private let expired: UnsafeMutablePointer<Atomic<UInt64>>
   private let state: UnsafeMutablePointer<RegulatorState>
   private let offered: OfferedHistogram
@@ -81,8 +81,8 @@ public struct Regulator<Lanes: LimitedLanes> {
   public init(
     memory: UnsafeMutableRawPointer, word: UnsafeMutablePointer<Atomic<UInt64>>, lanes: Lanes, tick: UInt64
   ) {
-    lock = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
-    ltp_system_mutex_init(lock)
+    mutex = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(mutex)
     expired = (memory + Self.expiredOffset).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
     state = (memory + Self.stateOffset).bindMemory(to: RegulatorState.self, capacity: 1)
     state.initialize(to: RegulatorState(regulation: Regulation(ltp_policy_limits())))
@@ -94,8 +94,8 @@ public struct Regulator<Lanes: LimitedLanes> {
 
   /// Takes over a policy's limits. Limits that have not changed go on from where they are.
   public func configure(_ policy: UnsafePointer<ltp_policy>, now: UInt64) {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     let limits = policy.pointee.limits
     for actionClass in 0..<PolicyTable.classCount {
       shared.rates.set(actionClass, policy.classRate(actionClass))
@@ -114,7 +114,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     resize(to: next.concurrency?.value ?? 0)
     if limits.recovering.per_second == 0 { state.pointee.recoveringSince = 0 }
     if state.pointee.recoveringSince == 0 { setRamp(at: 0) }
-    say(now: now)
+    publish(now: now)
   }
 
   private static func hasSameConcurrency(_ one: ltp_policy_limits, _ other: ltp_policy_limits) -> Bool {
@@ -132,9 +132,9 @@ public struct Regulator<Lanes: LimitedLanes> {
   /// Moves on to `now`, while the service is in `serviceState`. `signal`: the value of the signal that shedding follows, if one was pushed
   /// of late.
   public func step(now: UInt64, serviceState: UInt8, signal: (UInt8) -> Int64?) {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
-    followRamp(serviceState: serviceState, now: now)
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
+    advanceRamp(serviceState: serviceState, now: now)
     let state = state
     guard state.pointee.regulation.isAnythingMoving else { return }
     if state.pointee.regulation.concurrency != nil { lanes.forEachLimits { $0.permits.sweep() } }
@@ -143,7 +143,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     // Not from the window's end: after a pause there is one window, not many.
     state.pointee.windowEnd = now &+ state.pointee.regulation.window
     regulate(serviceState: serviceState, now: now, signal: signal)
-    say(now: now)
+    publish(now: now)
   }
 
   private func regulate(serviceState: UInt8, now: UInt64, signal: (UInt8) -> Int64?) {
@@ -151,7 +151,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     let limits = state.pointee.regulation.limits
     var counts = LaneCounts()
     offered.beginWindow()
-    lanes.forEachLimits { $0.takeCounts(offered: offered.window, into: &counts) }
+    lanes.forEachLimits { $0.collectCounts(offered: offered.window, into: &counts) }
     offered.endWindow()
     regulateConcurrency(counts, now: now)
     // Of what shedding lets pass, the limits behind it shall still refuse one in five: with nothing to refuse they would run
@@ -165,7 +165,7 @@ public struct Regulator<Lanes: LimitedLanes> {
       state.pointee.regulation.shed?.update(
         offered: offered, passingCount: passing, isOverloaded: isOverloaded)
     } else {
-      state.pointee.regulation.shed?.forget()
+      state.pointee.regulation.shed?.reset()
     }
     state.pointee.isWindowSpoilt = !canLearn(in: serviceState)
     state.pointee.regulation.retry.update(admitted: counts.admitted, refused: counts.refused)
@@ -193,7 +193,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     var expiredCount: UInt64 = 0
     lanes.forEachLimits {
       expiredCount += $0.permits.expire(ttl: ttl, now: now)
-      $0.permits.takeSamples(into: &samples)
+      $0.permits.collectSamples(into: &samples)
       inflight += $0.permits.outCount()
     }
     if expiredCount > 0 { expired.pointee.add(expiredCount, ordering: .relaxed) }
@@ -213,7 +213,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     let state = state
     // What lanes have in stock counts against the limit: they must not sit on it when it falls.
     if Int64(limit) < state.pointee.permits { lanes.forEachLimits { $0.permits.collectStock() } }
-    shared.pool.give(Int64(limit) - state.pointee.permits)
+    shared.pool.release(Int64(limit) - state.pointee.permits)
     state.pointee.permits = Int64(limit)
     var laneCount = 0
     lanes.forEachLimits { _ in laneCount += 1 }
@@ -221,7 +221,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     shared.pool.setChunk(Int64(limit / (8 * max(laneCount, 1))))
   }
 
-  private func followRamp(serviceState: UInt8, now: UInt64) {
+  private func advanceRamp(serviceState: UInt8, now: UInt64) {
     guard state.pointee.regulation.limits.recovering.per_second > 0 else { return }
     let state = state
     guard serviceState == LTP_STATE_RECOVERING else {
@@ -244,7 +244,7 @@ public struct Regulator<Lanes: LimitedLanes> {
     shared.rates.setRamp(permille: permille)
   }
 
-  private func say(now: UInt64) {
+  private func publish(now: UInt64) {
     let word = LimitsWord(
       shedLevel: state.pointee.regulation.shed?.level ?? 0,
       retryFloorMilliseconds: state.pointee.regulation.retry.milliseconds,
@@ -255,8 +255,8 @@ public struct Regulator<Lanes: LimitedLanes> {
 
   /// What the limits are just now. Any thread.
   public func read() -> RegulatorReading {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     var out = 0
     lanes.forEachLimits { out += $0.permits.outCount() }
     return RegulatorReading(
@@ -265,9 +265,9 @@ public struct Regulator<Lanes: LimitedLanes> {
   }
 
   /// The lane is gone: its permits are the pool's again. It is in the table no more.
-  public func forget(_ limits: LaneLimits) {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+  public func remove(_ limits: LaneLimits) {
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     limits.permits.dissolve()
   }
 }

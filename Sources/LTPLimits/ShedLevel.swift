@@ -92,7 +92,7 @@ public struct ShedLevel {
   }
 
   /// What was learnt is void: all is let in until the load is known anew.
-  public mutating func forget() { (admitted, recent, level) = (nil, nil, 0) }
+  public mutating func reset() { (admitted, recent, level) = (nil, nil, 0) }
 
   /// The level from which on `admitting` requests fit. Cohorts are users by hash, so within a priority they are even.
   private static func cursor(_ offered: OfferedHistogram, admitting admitted: Double) -> UInt16 {

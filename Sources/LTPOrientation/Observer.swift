@@ -8,7 +8,7 @@ public import LTPRecords
 import LTPRules
 import Synchronization
 
-/// Of whoever holds the lock.
+/// Of whoever holds the mutex.
 struct ObserverState: ~Copyable {
   var machine: StateMachine
   /// An operator holds the state.
@@ -19,7 +19,7 @@ struct ObserverState: ~Copyable {
 public struct Observer {
   private let state: UnsafeMutablePointer<ObserverState>
   /// A thread is stepping, forcing or releasing.
-  private let lock: UnsafeMutablePointer<ltp_system_mutex>
+  private let mutex: UnsafeMutablePointer<ltp_system_mutex>
   /// Of the rules in force, for who reads the system: LTP_OBSERVE_*, and how often in nanoseconds.
   private let observed: UnsafeMutablePointer<Atomic<UInt64>>
   private let board: SignalBoard
@@ -35,42 +35,42 @@ public struct Observer {
     memory: UnsafeMutableRawPointer, rules: ltp_signal_rules, orientation: Orientation, now: UInt64
   ) {
     self.orientation = orientation
-    lock = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
-    ltp_system_mutex_init(lock)
+    mutex = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(mutex)
     state = (memory + Self.stateOffset).bindMemory(to: ObserverState.self, capacity: 1)
     state.initialize(to: ObserverState(machine: StateMachine(rules: rules, now: now)))
     observed = (memory + Self.observedOffset).bindMemory(to: Atomic<UInt64>.self, capacity: 2)
     board = SignalBoard(memory: memory + Self.boardOffset)
-    sayObserved(rules)
+    storeObserved(rules)
   }
 
   /// Takes over other rules, which have passed their check, unless `publish`, which puts their policy in force, fails. No
   /// transition comes in between. Returns what `publish` returned: LTP_OK or why not.
   public func adopt(_ rules: ltp_signal_rules, now: UInt64, publishing publish: () -> Int32) -> Int32 {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     let status = publish()
     guard status == LTP_OK else { return status }
     for signal in 1..<SignalBoard.count
     where ltp_signal_rules.isFed(signal, by: observedFlags)
       && !ltp_signal_rules.isFed(signal, by: rules.flags)
     {
-      board.forget(signal)
+      board.clear(signal)
     }
     let state = state
     state.pointee.machine.adopt(rules, now: now)
-    sayObserved(rules)
+    storeObserved(rules)
     return LTP_OK
   }
 
   /// What the core has read itself. Nothing when the rules in force do not ask for it any more.
   func feed(_ signal: UInt8, _ value: Int64, now: UInt64) {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     if ltp_signal_rules.isFed(Int(signal), by: observedFlags) { board.push(signal, value, now: now) }
   }
 
-  private func sayObserved(_ rules: ltp_signal_rules) {
+  private func storeObserved(_ rules: ltp_signal_rules) {
     observed[0].store(UInt64(rules.flags), ordering: .relaxed)
     observed[1].store(rules.observe_interval_ns, ordering: .relaxed)
   }
@@ -92,12 +92,12 @@ public struct Observer {
 
   /// Makes the transition that is due, if one is. Any thread; waits for one that is here already.
   public func step(now: UInt64) {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     let state = state
     for signal in 1..<SignalBoard.count {
       let last = board.last(signal)
-      state.pointee.machine.take(signal, value: last.value, time: last.time)
+      state.pointee.machine.observe(signal, value: last.value, time: last.time)
     }
     let current = orientation.current.state
     guard current < LTP_STATE_COUNT, let finding = state.pointee.machine.step(state: current, now: now),
@@ -123,8 +123,8 @@ public struct Observer {
   public func force(
     now: UInt64, _ body: () throws(PublishRefusal) -> OrientationWord
   ) throws(PublishRefusal) -> OrientationWord {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     let word = try body()
     state.pointee.isForced = true
     let state = state
@@ -134,8 +134,8 @@ public struct Observer {
 
   /// Nothing when nothing is forced.
   public func release(now: UInt64) throws(PublishRefusal) -> OrientationWord {
-    ltp_system_mutex_lock(lock)
-    defer { ltp_system_mutex_unlock(lock) }
+    ltp_system_mutex_lock(mutex)
+    defer { ltp_system_mutex_unlock(mutex) }
     let current = orientation.current
     guard state.pointee.isForced else { return current }
     let text: StaticString = "released"

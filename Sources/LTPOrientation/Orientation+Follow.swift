@@ -35,7 +35,7 @@ extension Orientation {
     guard let page = follower.pointee.page, !isUpToDate(page, now: now, isClock: isClock) else { return }
     ltp_system_mutex_lock(followMutex)
     defer { ltp_system_mutex_unlock(followMutex) }
-    if !isUpToDate(page, now: now, isClock: isClock) { take(page.read(now: now), now: now) }
+    if !isUpToDate(page, now: now, isClock: isClock) { adopt(page.read(now: now), now: now) }
   }
 
   private func isUpToDate(_ page: OrientationPage, now: UInt64, isClock: Bool) -> Bool {
@@ -46,7 +46,7 @@ extension Orientation {
   }
 
   /// Publishes what the page says. Refused: the next look tries again, and the core is UNKNOWN or closed meanwhile.
-  private func take(_ reading: PageContent, now: UInt64) {
+  private func adopt(_ reading: PageContent, now: UInt64) {
     let wasHeld = follower.pointee.isHeld.load(ordering: .relaxed) == 1
     do throws(PublishRefusal) {
       if reading.isHeld {
@@ -111,7 +111,7 @@ extension Orientation {
 
   /// Lanes that watch a page's word do not load the core's own with each decision: a change of that, which is a policy,
   /// a lease's end, or the core's own end, reaches them by the clock.
-  func noteChange() {
+  func nudgeLanes() {
     if isFollowing { line.pointee.nudge() }
   }
 }

@@ -146,7 +146,7 @@ public struct Orientation {
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
-      noteChange()
+      nudgeLanes()
       fill(
         before: before, after: after, reason: change.reason, generation: generation,
         evidence: evidence, evidenceCount: evidenceCount, text: text, now: now)
@@ -198,7 +198,7 @@ public struct Orientation {
       let after = OrientationWord(rawValue: before.rawValue | UInt64(OrientationWord.closed))
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
-      if won { return noteChange() }
+      if won { return nudgeLanes() }
     }
   }
 
@@ -251,7 +251,7 @@ public struct Orientation {
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
       isPublished = true
-      noteChange()
+      nudgeLanes()
       fill(
         before: before, after: after, reason: change.reason, generation: generation, evidence: nil,
         evidenceCount: 0, text: nil, now: now)

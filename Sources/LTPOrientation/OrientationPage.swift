@@ -110,7 +110,7 @@ public struct OrientationPage {
   }
 
   /// To be followed by waking whoever sleeps on `changes`.
-  public func noteChange() {
+  public func countChange() {
     changes.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.wrappingAdd(
       1, ordering: .sequentiallyConsistent)
   }
@@ -178,13 +178,13 @@ public struct OrientationPage {
     entry.lease_ns = lease
     copyFacts(evidence: evidence, count: evidenceCount, to: &entry.evidence)
     copyText(text, to: &entry.text)
-    put(entry, at: entryOffset(next), word: next.rawValue)
+    store(entry, at: entryOffset(next), word: next.rawValue)
     word.pointee.store(next.rawValue, ordering: .releasing)
-    noteChange()
+    countChange()
     return next
   }
 
-  private func put(_ entry: ltp_page_entry, at offset: Int, word published: UInt64) {
+  private func store(_ entry: ltp_page_entry, at offset: Int, word published: UInt64) {
     word(at: offset).pointee.store(0, ordering: .relaxed)
     withUnsafeBytes(of: entry) { bytes in
       for place in stride(from: 8, to: Self.entryBytes, by: 8) {

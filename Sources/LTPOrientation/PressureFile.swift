@@ -28,7 +28,7 @@ public struct PressureFile: ~Copyable {
   }
 
   /// The next reading is the first one.
-  mutating func forget() { lastTime = 0 }
+  mutating func reset() { lastTime = 0 }
 
   /// Microseconds since boot in which something waited; nil: the file is not there, or not what it should be.
   func total() -> UInt64? { SystemText.read(path, Self.total) }

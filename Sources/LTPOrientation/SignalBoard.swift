@@ -34,7 +34,7 @@ struct SignalBoard {
   }
 
   /// As if it had never been pushed.
-  func forget(_ signal: Int) { cells[signal].time.store(0, ordering: .releasing) }
+  func clear(_ signal: Int) { cells[signal].time.store(0, ordering: .releasing) }
 
   func last(_ signal: Int) -> (value: Int64, time: UInt64) {
     let time = cells[signal].time.load(ordering: .acquiring)

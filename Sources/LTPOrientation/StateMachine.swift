@@ -85,7 +85,7 @@ public struct StateMachine: ~Copyable {
   }
 
   /// What a signal's value is now, and when that was pushed (0: never). Before `step`.
-  public mutating func take(_ signal: Int, value: Int64, time: UInt64) {
+  public mutating func observe(_ signal: Int, value: Int64, time: UInt64) {
     filters[signal].value = value
     filters[signal].time = time
     if filters[signal].seen > 0, rules.rule(signal).condition != LTP_CONDITION_NONE { hasObserved = true }
@@ -94,7 +94,7 @@ public struct StateMachine: ~Copyable {
   /// Takes the time on, which never goes back, and says what `state` should become; nil: it stays.
   public mutating func step(state: UInt8, now time: UInt64) -> Finding? {
     now = max(now, time)
-    for signal in 1..<SignalBoard.count { turn(signal) }
+    for signal in 1..<SignalBoard.count { updateFilter(signal) }
     var condition = worst()
     if condition == .clear {
       clearSince = clearSince ?? now
@@ -121,7 +121,7 @@ public struct StateMachine: ~Copyable {
 
   // MARK: Signals
 
-  private mutating func turn(_ signal: Int) {
+  private mutating func updateFilter(_ signal: Int) {
     let rule = rules.rule(signal)
     guard rule.condition != LTP_CONDITION_NONE, filters[signal].time > 0 else { return }
     let value = filters[signal].value

@@ -17,15 +17,15 @@ public struct SystemObserver: ~Copyable {
 
   public init() {}
 
-  private mutating func follow(_ newFlags: UInt32) {
+  private mutating func adopt(_ newFlags: UInt32) {
     guard newFlags != flags else { return }
     flags = newFlags
     if readsMemoryLimit { memoryLimit = MemoryLimit() }
     // Of the time in which nobody looked nothing is said.
     lastTime = 0
-    processor.forget()
-    memory.forget()
-    disk.forget()
+    processor.reset()
+    memory.reset()
+    disk.reset()
   }
 
   private var readsPressure: Bool { flags & LTP_OBSERVE_PRESSURE != 0 }
@@ -34,7 +34,7 @@ public struct SystemObserver: ~Copyable {
   /// Whether all that `flags` (LTP_OBSERVE_*) ask for can be read here.
   public static func canRead(_ flags: UInt32) -> Bool {
     var observer = SystemObserver()
-    observer.follow(flags)
+    observer.adopt(flags)
     let hasPressure =
       observer.processor.total() != nil && observer.memory.total() != nil && observer.disk.total() != nil
     return (!observer.readsPressure || hasPressure)
@@ -52,7 +52,7 @@ public struct SystemObserver: ~Copyable {
   public mutating func observe(into observer: Observer, now: UInt64, hellos: UInt64) {
     guard lastObserved == 0 || now >= lastObserved &+ observer.observeInterval else { return }
     lastObserved = now
-    follow(observer.observedFlags)
+    adopt(observer.observedFlags)
     if readsPressure {
       if let value = processor.read(now: now) { observer.feed(processor.signal, value, now: now) }
       if let value = disk.read(now: now) { observer.feed(disk.signal, value, now: now) }

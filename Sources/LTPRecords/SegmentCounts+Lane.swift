@@ -62,7 +62,7 @@ extension SegmentCounts {
   private func step(_ slot: UnsafeRawPointer, _ walk: inout Walk, isOdd: Bool) {
     let bits = slot.load(as: UInt64.self) & Self.kindMask | walk.stateBits
     let place = recent + place(of: bits)
-    if place.pointee.bits != bits { guard meet(slot, bits, &walk) else { return } }
+    if place.pointee.bits != bits { guard beginKind(slot, bits, &walk) else { return } }
     let time = slot.load(fromByteOffset: LTP_AT_decision_record_time_us, as: UInt32.self)
     walk.first = min(walk.first, time)
     walk.last = max(walk.last, time)
@@ -76,7 +76,7 @@ extension SegmentCounts {
 
   /// A slot that is not like what its place holds. True: it is a decision, and the place is its kind's now.
   @inline(never)
-  private func meet(_ slot: UnsafeRawPointer, _ bits: UInt64, _ walk: inout Walk) -> Bool {
+  private func beginKind(_ slot: UnsafeRawPointer, _ bits: UInt64, _ walk: inout Walk) -> Bool {
     let record = RecordView(slot)
     switch record.kind {
     case .decision:

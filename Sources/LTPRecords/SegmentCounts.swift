@@ -12,7 +12,7 @@
 package import CLTP
 import CLTPSystem
 
-/// A handle: copies of it mean the same counts. Whoever made it ends it with `giveBack`.
+/// A handle: copies of it mean the same counts. Whoever made it ends it with `releaseMemory`.
 package struct SegmentCounts {
   /// So many entries fit in one block of the greatest size, before its SEALED record.
   package static var entriesMax: Int { recordsMax * Int(LTP_COUNTS_ENTRIES) }
@@ -64,7 +64,7 @@ package struct SegmentCounts {
     entries = (memory + Self.entriesOffset).bindMemory(to: ltp_counts_entry.self, capacity: Self.entriesMax)
   }
 
-  package func giveBack() { ltp_system_unmap(memory, Self.memoryBytes) }
+  package func releaseMemory() { ltp_system_unmap(memory, Self.memoryBytes) }
 
   package var entryCount: Int { totals.pointee.entryCount }
   package var decisionCount: UInt64 { totals.pointee.decisions }

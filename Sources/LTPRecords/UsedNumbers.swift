@@ -13,9 +13,9 @@ package struct UsedNumbers: Equatable, Sendable {
   package init() {}
 
   /// A lane of this id has a block.
-  package mutating func take(laneID: UInt32) { nextLaneID = max(nextLaneID, laneID &+ 1) }
+  package mutating func include(laneID: UInt32) { nextLaneID = max(nextLaneID, laneID &+ 1) }
 
-  package mutating func take(_ kind: RecordKind, _ record: RecordView) {
+  package mutating func include(_ kind: RecordKind, _ record: RecordView) {
     switch kind {
     case .opened:
       run = max(run, record.opened.pointee.run)

@@ -114,8 +114,8 @@ public struct Chain: ~Copyable {
 
   // MARK: Staging
 
-  public mutating func takeStaging() -> Int? { staging.take() }
-  public mutating func giveStaging(_ index: Int) { staging.give(index) }
+  public mutating func acquireStaging() -> Int? { staging.acquire() }
+  public mutating func releaseStaging(_ index: Int) { staging.release(index) }
   public func stagingMemory(_ index: Int) -> UnsafeMutableRawPointer { staging.memory(index) }
 
   // MARK: Appending
@@ -179,7 +179,7 @@ public struct Chain: ~Copyable {
   }
 
   private mutating func refuse(_ content: BlockContent, _ fault: StorageFault) {
-    if content.staging >= 0 { staging.give(content.staging) }
+    if content.staging >= 0 { staging.release(content.staging) }
     fail(fault)
   }
 
@@ -256,7 +256,7 @@ public struct Chain: ~Copyable {
     while let completion = queue.next(for: configuration.owner) {
       let token = OperationToken(rawValue: completion.token)
       guard failure == nil else {
-        letGo(token)
+        settleAfterFailure(token)
         continue
       }
       hasProgressed = true
@@ -279,12 +279,12 @@ public struct Chain: ~Copyable {
   }
 
   /// After the end: only that the device is done with the memory counts.
-  private mutating func letGo(_ token: OperationToken) {
+  private mutating func settleAfterFailure(_ token: OperationToken) {
     guard let purpose = token.purpose else { return }
     if purpose == .block {
       inFlight.block(of: token)?.pointee.isComplete = true
     } else {
-      segments.forgetOperation(purpose)
+      segments.endOperation(purpose)
     }
   }
 
@@ -308,7 +308,7 @@ public struct Chain: ~Copyable {
   public mutating func nextDurable() -> DurableBlock? {
     guard inFlight.count > 0, inFlight[0].pointee.index < durableBlocks else { return nil }
     let block = inFlight.removeFirst()
-    if block.staging >= 0 { staging.give(block.staging) }
+    if block.staging >= 0 { staging.release(block.staging) }
     return DurableBlock(
       index: block.index, bytes: block.bytes, reference: block.reference, endSequence: block.endSequence)
   }
@@ -326,7 +326,7 @@ public struct Chain: ~Copyable {
     while inFlight.areUnderWay || segments.isBusy, rounds < 1000, queue.failure == nil {
       queue.reap(waitNanoseconds: 10_000_000)
       while let completion = queue.next(for: configuration.owner) {
-        letGo(OperationToken(rawValue: completion.token))
+        settleAfterFailure(OperationToken(rawValue: completion.token))
       }
       rounds += 1
     }

@@ -11,7 +11,7 @@ public protocol BlockReader {
   /// The blocks that follow are of another segment. `isLast`: of the one in which the log may go on.
   mutating func beginSegment(isLast: Bool)
   /// Takes a whole block that is in its place. True: it says that its segment is full.
-  mutating func take(_ header: BlockHeader) -> Bool
+  mutating func read(_ header: BlockHeader) -> Bool
 }
 
 struct SegmentScan {
@@ -55,7 +55,7 @@ struct SegmentScan {
         return
       }
       claimedBlocks = max(claimedBlocks, header.durableBlocks)
-      isSealed = reader.take(header)
+      isSealed = reader.read(header)
       blocks += 1
       offset += UInt64(header.sizeBytes)
       if isSealed { return }

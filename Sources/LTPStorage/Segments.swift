@@ -176,7 +176,7 @@ struct Segments: ~Copyable {
   }
 
   /// After the end: only that the device is done with the memory counts.
-  mutating func forgetOperation(_ purpose: OperationToken.Purpose) {
+  mutating func endOperation(_ purpose: OperationToken.Purpose) {
     switch purpose {
     case .zeros: zeroWriteIsBusy = false
     case .segmentSync: syncIsBusy = false

@@ -24,13 +24,13 @@ struct StagingPool {
 
   func memory(_ index: Int) -> UnsafeMutableRawPointer { base + index * bufferBytes }
 
-  mutating func take() -> Int? {
+  mutating func acquire() -> Int? {
     guard freeCount > 0 else { return nil }
     freeCount -= 1
     return free[freeCount]
   }
 
-  mutating func give(_ index: Int) {
+  mutating func release(_ index: Int) {
     precondition(freeCount < count, "a staging buffer is given back twice")
     free[freeCount] = index
     freeCount += 1

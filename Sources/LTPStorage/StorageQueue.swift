@@ -41,14 +41,14 @@ private struct Mailbox {
   var first = 0
   var count = 0
 
-  mutating func put(_ completion: StorageCompletion) -> Bool {
+  mutating func append(_ completion: StorageCompletion) -> Bool {
     guard count < completions.count else { return false }
     completions[(first + count) % completions.count] = completion
     count += 1
     return true
   }
 
-  mutating func take() -> StorageCompletion? {
+  mutating func removeFirst() -> StorageCompletion? {
     guard count > 0 else { return nil }
     let completion = completions[first]
     first = (first + 1) % completions.count
@@ -107,7 +107,7 @@ public struct StorageQueue<Device: StorageDevice & ~Copyable>: ~Copyable {
   private mutating func deliver(_ completion: StorageCompletion) throws(StorageFault) {
     let owner = Int(OperationToken(rawValue: completion.token).owner)
     guard owner < Self.ownersMax else { return }
-    guard mailboxes[owner].put(completion) else {
+    guard mailboxes[owner].append(completion) else {
       assertionFailure("an owner has more operations under way than its mailbox has places")
       // A completion that is lost would be waited for without end.
       throw StorageFault(.write, code: LTP_SYSTEM_EIO)
@@ -116,5 +116,5 @@ public struct StorageQueue<Device: StorageDevice & ~Copyable>: ~Copyable {
 
   /// The owner's next completion; nil: there is none now. Every owner goes on asking, also after it has failed, because
   /// nobody waits for the device while a completion lies in a mailbox.
-  public mutating func next(for owner: UInt8) -> StorageCompletion? { mailboxes[Int(owner)].take() }
+  public mutating func next(for owner: UInt8) -> StorageCompletion? { mailboxes[Int(owner)].removeFirst() }
 }

@@ -273,7 +273,7 @@ public struct SystemStorage: StorageDevice, ~Copyable {
   public mutating func complete(
     into completions: UnsafeMutablePointer<StorageCompletion>, capacity: Int, waitNanoseconds: UInt64
   ) throws(StorageFault) -> Int {
-    if finishedCount > 0 { return takeFinished(into: completions, capacity: capacity) }
+    if finishedCount > 0 { return collectFinished(into: completions, capacity: capacity) }
     guard let ring = ringForWrites else { return 0 }
     try submit(ring)
     var count = reap(ring, into: completions, capacity: capacity)
@@ -321,7 +321,7 @@ public struct SystemStorage: StorageDevice, ~Copyable {
     }
   }
 
-  private mutating func takeFinished(
+  private mutating func collectFinished(
     into completions: UnsafeMutablePointer<StorageCompletion>, capacity: Int
   ) -> Int {
     let count = min(capacity, finishedCount)

@@ -32,12 +32,12 @@ public struct RecoveredTrace {
     do throws(OpenFault) {
       chain = try ChainRecovery.open(&device, configuration: configuration.chain, into: &facts)
     } catch {
-      counts.giveBack()
+      counts.releaseMemory()
       throw error
     }
     let used = facts.used
     guard used.run < UInt32.max, used.policyGeneration < UInt32.max else {
-      counts.giveBack()
+      counts.releaseMemory()
       chain.close(&device)
       throw OpenFault(
         LTP_ERROR_EXHAUSTED, "the log has no number left for another run or policy; start a new trace")
@@ -53,7 +53,7 @@ public struct RecoveredTrace {
   /// Closes its files and gives its memory back: no writer goes on with it.
   package func abandon<Device: StorageDevice & ~Copyable>(_ device: inout Device) {
     chain.close(&device)
-    counts.giveBack()
+    counts.releaseMemory()
   }
 }
 
@@ -81,31 +81,31 @@ struct TraceFacts: BlockReader {
     isSealed = false
   }
 
-  mutating func take(_ header: BlockHeader) -> Bool {
+  mutating func read(_ header: BlockHeader) -> Bool {
     if isLast { counts.add(header) }
     if header.laneID == UInt32(LTP_CONTROL_LANE) {
       controlSequence = header.firstSequence + UInt64(header.slotCount)
-      takeControlBlock(header)
+      readControlBlock(header)
     } else {
-      used.take(laneID: header.laneID)
+      used.include(laneID: header.laneID)
     }
     return isSealed
   }
 
-  private mutating func takeControlBlock(_ header: BlockHeader) {
+  private mutating func readControlBlock(_ header: BlockHeader) {
     var slot = 0
     while slot < header.slotCount {
       let record = RecordView(header.body, slot: slot)
       let slotCount = Int(record.control.pointee.slot_count)
       // The hash says that this library wrote it; still, never read past the body.
       guard slotCount > 0, slot + slotCount <= header.slotCount else { return }
-      if let kind = record.kind, kind.slotCount == slotCount { takeControl(kind, record) }
+      if let kind = record.kind, kind.slotCount == slotCount { readControl(kind, record) }
       slot += slotCount
     }
   }
 
-  private mutating func takeControl(_ kind: RecordKind, _ record: RecordView) {
-    used.take(kind, record)
+  private mutating func readControl(_ kind: RecordKind, _ record: RecordView) {
+    used.include(kind, record)
     switch kind {
     case .segment:
       let segment = record.segment.pointee

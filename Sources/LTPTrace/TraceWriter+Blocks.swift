@@ -15,13 +15,13 @@ extension TraceWriter where Device: ~Copyable {
     let index = chain.position.blockIndex
     chain.append(memory, content, &queue)
     if chain.position.blockIndex > index {
-      // While the device writes it. Its memory may be a lane's again after `tell`.
+      // While the device writes it. Its memory may be a lane's again after `publishProgress`.
       let before = counts.decisionCount
       counts.add(BlockHeader(memory))
       runDecisions += counts.decisionCount - before
     }
     progress.pointee.decisions.store(runDecisions, ordering: .relaxed)
-    tell()
+    publishProgress()
   }
 
   /// Whether a block of so many slots can be appended now, and the summary after it. If not, what it takes has been set going.
@@ -41,17 +41,17 @@ extension TraceWriter where Device: ~Copyable {
 
   // MARK: Segments
 
-  /// There is a current segment that takes blocks, and its preamble is said.
+  /// There is a current segment that takes blocks, and its preamble is appended.
   mutating func ensureSegment() -> Bool {
     if chain.beginSegment(&queue) {
       control.preamble = Preamble()
       counts.removeAll()
     }
-    tell()
-    return chain.isOpen && !hasFailed && sayPreamble()
+    publishProgress()
+    return chain.isOpen && !hasFailed && appendPreamble()
   }
 
-  /// Says the summary of a full segment. What comes then waits until all of the segment is durable.
+  /// Appends the summary of a full segment. What comes then waits until all of the segment is durable.
   private mutating func sealSegment() {
     guard control.preamble.isDone else { return }
     // One segment after another would be begun, and nothing taken. The ranges of the options leave room for a block.
@@ -60,17 +60,17 @@ extension TraceWriter where Device: ~Copyable {
     let slotCount = counts.writeSummary(blockCount: chain.segmentBlocks + 1)
     let block = ControlBlock(staging: -1, slotCount: slotCount, baseMonotonic: now, baseUnix: nowUnix)
     chain.appendLast(counts.block, control.content(of: block), &queue)
-    tell()
+    publishProgress()
   }
 
-  // MARK: Telling
+  // MARK: Progress
 
   /// Tells lanes, waiters and the status what the chain has come to.
-  mutating func tell() {
+  mutating func publishProgress() {
     progress.pointee.sealedBlocks.store(chain.position.blockIndex, ordering: .relaxed)
     progress.pointee.segmentIndex.store(chain.position.segmentIndex, ordering: .relaxed)
-    if let fault = chain.failure { return tellFailure(fault) }
-    tellHindrance()
+    if let fault = chain.failure { return publishFailure(fault) }
+    publishHindrance()
     guard progress.pointee.durableBlocks.load(ordering: .relaxed) < chain.durableBlocks else { return }
     progress.pointee.durableBlocks.store(chain.durableBlocks, ordering: .releasing)
     while let block = chain.nextDurable() { acknowledge(block) }
@@ -88,7 +88,7 @@ extension TraceWriter where Device: ~Copyable {
 
   /// Why the next segment cannot be had just now: when the current one is full, the lanes' rings fill up and admission
   /// fails closed.
-  private func tellHindrance() {
+  private func publishHindrance() {
     guard let fault = chain.hindrance else {
       return progress.pointee.hindrance.store(LTP_OK, ordering: .relaxed)
     }
@@ -110,11 +110,11 @@ extension TraceWriter where Device: ~Copyable {
   /// No record may be accepted any more.
   mutating func fail(_ fault: StorageFault) {
     chain.fail(fault)
-    tellFailure(fault)
+    publishFailure(fault)
   }
 
   /// Lanes deny from their next decision on, waiters are told.
-  private func tellFailure(_ fault: StorageFault) {
+  private func publishFailure(_ fault: StorageFault) {
     guard !hasFailed else { return }
     progress.pointee.failureCode.store(fault.code, ordering: .relaxed)
     progress.pointee.failure.store(Self.status(of: fault), ordering: .releasing)

@@ -18,8 +18,8 @@ struct ControlBlock {
   var baseUnix: UInt64 = 0
 }
 
-/// What control records have said in this run, and where the log left off.
-struct Said {
+/// What control records of this run say, and where the log left off.
+struct ControlFacts {
   var opened = false
   /// The highest number that any policy has.
   var generation: UInt32
@@ -32,10 +32,10 @@ struct Said {
   var numbers: EpochNumbers
 }
 
-/// How much of a segment's preamble has been said.
+/// How much of a segment's preamble has been gathered.
 struct Preamble {
   var isDone = false
-  var saidSegment = false
+  var segmentIsGathered = false
   var policySlots = 0
   var texts = 0
   /// Of the segment, once it is done.
@@ -45,7 +45,7 @@ struct Preamble {
 /// The two blocks of control records that can be gathered at a time.
 enum Gathering: Int { case control, preamble }
 
-/// The control lane: what is being gathered for it, and what it has said.
+/// The control lane: what is being gathered for it, and what it says.
 ///
 /// Invariants
 ///   - A gathered block has a staging buffer exactly when it holds a slot, because one that is sealed without a slot ends
@@ -56,21 +56,21 @@ struct ControlLane {
   var sequence: UInt64
   private var blocks = InlineArray<2, ControlBlock>(repeating: ControlBlock())
   var preamble = Preamble()
-  /// By gathering: the generation whose policy has been said, and not yet the shadow beside it; 0: none.
+  /// By gathering: the generation whose policy has been gathered, and not yet the shadow beside it; 0: none.
   var pairsBegun = InlineArray<2, UInt32>(repeating: 0)
   /// What control records say, with those that are still being gathered ...
-  var said: Said
+  var gathered: ControlFacts
   /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
-  var sealed: Said
+  var sealed: ControlFacts
   var closedIsGathered = false
-  var saidClosed = false
+  var closedIsSealed = false
 
   init(_ log: RecoveredTrace) {
     sequence = log.controlSequence
-    said = Said(
+    gathered = ControlFacts(
       generation: log.policyGeneration, word: log.word, wordGeneration: log.wordGeneration,
       numbers: log.numbers)
-    sealed = said
+    sealed = gathered
     preamble.isDone = log.chain.offset > 0
   }
 
@@ -101,10 +101,10 @@ struct ControlLane {
     for index in 0..<blocks.count where (blocks[index].staging >= 0) != (blocks[index].slotCount > 0) {
       return "control lane: a gathered block without a slot, or slots without a block"
     }
-    if sealed.texts > said.texts || sealed.generation > said.generation {
-      return "control lane: sealed blocks say more than was said"
+    if sealed.texts > gathered.texts || sealed.generation > gathered.generation {
+      return "control lane: sealed blocks hold more than was gathered"
     }
-    if saidClosed, !closedIsGathered { return "control lane: an end that was not said" }
+    if closedIsSealed, !closedIsGathered { return "control lane: an end that was not gathered" }
     return nil
   }
 }
@@ -120,7 +120,7 @@ extension TraceWriter where Device: ~Copyable {
       guard flushControl(gathering) else { return nil }
     }
     if control[gathering].staging < 0 {
-      guard let staging = chain.takeStaging() else { return nil }
+      guard let staging = chain.acquireStaging() else { return nil }
       control[gathering] = ControlBlock(
         staging: staging, slotCount: 0, baseMonotonic: now, baseUnix: nowUnix)
     }
@@ -131,7 +131,7 @@ extension TraceWriter where Device: ~Copyable {
   }
 
   /// Takes back the slots that `place` gave last.
-  private mutating func takeBack(_ slotCount: Int, in gathering: Gathering) {
+  private mutating func removeLast(_ slotCount: Int, in gathering: Gathering) {
     control[gathering].slotCount -= slotCount
     assert(control[gathering].slotCount >= 0, "more is taken back than was given")
     dropIfEmpty(gathering)
@@ -140,11 +140,11 @@ extension TraceWriter where Device: ~Copyable {
   private mutating func dropIfEmpty(_ gathering: Gathering) {
     let block = control[gathering]
     guard block.staging >= 0, block.slotCount == 0 else { return }
-    chain.giveStaging(block.staging)
+    chain.releaseStaging(block.staging)
     control[gathering] = ControlBlock()
   }
 
-  mutating func say<Record>(_ record: Record, in gathering: Gathering) -> Bool {
+  mutating func gather<Record>(_ record: Record, in gathering: Gathering) -> Bool {
     guard let memory = place(MemoryLayout<Record>.size / Int(LTP_SLOT_BYTES), in: gathering) else {
       return false
     }
@@ -160,7 +160,7 @@ extension TraceWriter where Device: ~Copyable {
     guard hasRoom(slotCount: block.slotCount, isLanes: false) else { return false }
     control[gathering] = ControlBlock()
     appendBlock(chain.stagingMemory(block.staging), control.content(of: block))
-    if gathering == .control { control.sealed = control.said }
+    if gathering == .control { control.sealed = control.gathered }
     return !hasFailed
   }
 
@@ -168,31 +168,32 @@ extension TraceWriter where Device: ~Copyable {
 
   /// Gathers every transition up to the current word. False: one is still being filled in, or there is no room.
   mutating func drainTransitions() -> Bool {
-    if !control.said.opened {
-      guard sayOpened() else { return false }
-      control.said.opened = true
+    if !control.gathered.opened {
+      guard gatherOpened() else { return false }
+      control.gathered.opened = true
     }
     let target = orientation.numbers(of: orientation.current).epoch
     while orientation.drainedEpoch < target {
       guard let record = orientation.nextTransition() else { return false }
       let generation = record.pointee.policy_generation
-      if generation > control.said.generation || control.pairsBegun[Gathering.control.rawValue] == generation
+      if generation > control.gathered.generation
+        || control.pairsBegun[Gathering.control.rawValue] == generation
       {
         let slot = OrientationWord(rawValue: record.pointee.word_after).policySlot
-        guard sayPolicies(slot: slot, in: .control) else { return false }
-        control.said.generation = generation
+        guard gatherPolicies(slot: slot, in: .control) else { return false }
+        control.gathered.generation = generation
       }
-      guard say(record.pointee, in: .control) else { return false }
-      control.said.word = record.pointee.word_after
-      control.said.wordGeneration = generation
-      control.said.numbers = record.numbers
-      orientation.markDrained(control.said.numbers)
+      guard gather(record.pointee, in: .control) else { return false }
+      control.gathered.word = record.pointee.word_after
+      control.gathered.wordGeneration = generation
+      control.gathered.numbers = record.numbers
+      orientation.markDrained(control.gathered.numbers)
       progressed = true
     }
     return true
   }
 
-  private mutating func sayOpened() -> Bool {
+  private mutating func gatherOpened() -> Bool {
     var record = ltp_opened_record()
     record.header = ltp_control_header(.opened)
     record.run = log.run
@@ -201,28 +202,30 @@ extension TraceWriter where Device: ~Copyable {
     record.cut_segment = log.chain.cutSegment
     record.cut_offset = log.chain.cutOffset
     record.cut_bytes = log.chain.cutBytes
-    return say(record, in: .control)
+    return gather(record, in: .control)
   }
 
-  /// The slot's policy, and the one that decides beside it. Each is said once, though there may be no room for the
+  /// The slot's policy, and the one that decides beside it. Each is gathered once, though there may be no room for the
   /// second one now: with one block in flight there is none before the first one's block is durable.
-  private mutating func sayPolicies(slot: UInt8, in gathering: Gathering) -> Bool {
+  private mutating func gatherPolicies(slot: UInt8, in gathering: Gathering) -> Bool {
     let generation = orientation.policySlot(slot).pointee.generation.load(ordering: .acquiring)
     if control.pairsBegun[gathering.rawValue] != generation {
-      guard sayPolicy(slot: slot, generation: generation, isShadow: false, in: gathering) else {
+      guard gatherPolicy(slot: slot, generation: generation, isShadow: false, in: gathering) else {
         return false
       }
       control.pairsBegun[gathering.rawValue] = generation
       // Its shadow may come in a later segment, whose preamble must repeat it then.
-      if gathering == .control { control.said.generation = max(control.said.generation, generation) }
+      if gathering == .control { control.gathered.generation = max(control.gathered.generation, generation) }
     }
-    guard sayPolicy(slot: slot, generation: generation, isShadow: true, in: gathering) else { return false }
+    guard gatherPolicy(slot: slot, generation: generation, isShadow: true, in: gathering) else {
+      return false
+    }
     control.pairsBegun[gathering.rawValue] = 0
     return true
   }
 
-  /// Says nothing when the slot holds another generation by now, or no shadow.
-  private mutating func sayPolicy(
+  /// Gathers nothing when the slot holds another generation by now, or no shadow.
+  private mutating func gatherPolicy(
     slot: UInt8, generation: UInt32, isShadow: Bool, in gathering: Gathering
   ) -> Bool {
     // Before a place is made for it, because that may seal the block before and begin one. And again when it is copied,
@@ -231,7 +234,7 @@ extension TraceWriter where Device: ~Copyable {
     guard let memory = place(RecordKind.policy.slotCount, in: gathering) else { return false }
     let record = memory.assumingMemoryBound(to: ltp_policy_record.self)
     guard copyPolicy(slot: slot, generation: generation, isShadow: isShadow, to: record) else {
-      takeBack(RecordKind.policy.slotCount, in: gathering)
+      removeLast(RecordKind.policy.slotCount, in: gathering)
       return true
     }
     guard record.seal() else {
@@ -263,7 +266,7 @@ extension TraceWriter where Device: ~Copyable {
     return true
   }
 
-  private mutating func sayText(id: Int, in gathering: Gathering) -> Bool {
+  private mutating func gatherText(id: Int, in gathering: Gathering) -> Bool {
     var record = ltp_text_record()
     record.header = ltp_control_header(.text)
     record.text_id = UInt32(id)
@@ -275,34 +278,34 @@ extension TraceWriter where Device: ~Copyable {
         index += 1
       }
     }
-    return say(record, in: gathering)
+    return gather(record, in: gathering)
   }
 
   /// Gathers texts interned since the last call.
-  mutating func sayTexts() -> Bool {
+  mutating func gatherTexts() -> Bool {
     let count = texts.pointee.count
-    while control.said.texts < count {
-      guard sayText(id: control.said.texts + 1, in: .control) else { return false }
-      control.said.texts += 1
+    while control.gathered.texts < count {
+      guard gatherText(id: control.gathered.texts + 1, in: .control) else { return false }
+      control.gathered.texts += 1
     }
     return true
   }
 
   // MARK: Preamble
 
-  /// Says what makes a segment readable by itself: its own record, the orientation, policies and texts.
-  mutating func sayPreamble() -> Bool {
+  /// Gathers what makes a segment readable by itself: its own record, the orientation, policies and texts.
+  mutating func appendPreamble() -> Bool {
     guard !control.preamble.isDone else { return true }
-    guard sayPreambleRecords(in: .preamble), flushControl(.preamble) else { return false }
+    guard gatherPreambleRecords(in: .preamble), flushControl(.preamble) else { return false }
     control.preamble.isDone = true
     control.preamble.blocks = chain.segmentBlocks
     return true
   }
 
-  private mutating func sayPreambleRecords(in gathering: Gathering) -> Bool {
-    if !control.preamble.saidSegment {
-      guard saySegment(in: gathering) else { return false }
-      control.preamble.saidSegment = true
+  private mutating func gatherPreambleRecords(in gathering: Gathering) -> Bool {
+    if !control.preamble.segmentIsGathered {
+      guard gatherSegment(in: gathering) else { return false }
+      control.preamble.segmentIsGathered = true
     }
     // Before the first transition there is nothing to repeat: the log's start says it all by itself.
     while control.sealed.opened, control.preamble.policySlots < PolicySlot.count {
@@ -312,22 +315,22 @@ extension TraceWriter where Device: ~Copyable {
         let index = UInt8(control.preamble.policySlots)
         // Of older ones, only what is in force, or about to be: the smallest segments have no room for four shadows.
         let isCurrent = OrientationWord(rawValue: control.sealed.word).policySlot == index
-        let isSaid =
+        let isGathered =
           isCurrent || generation > control.sealed.wordGeneration
-          ? sayPolicies(slot: index, in: gathering)
-          : sayPolicy(slot: index, generation: generation, isShadow: false, in: gathering)
-        guard isSaid else { return false }
+          ? gatherPolicies(slot: index, in: gathering)
+          : gatherPolicy(slot: index, generation: generation, isShadow: false, in: gathering)
+        guard isGathered else { return false }
       }
       control.preamble.policySlots += 1
     }
     while control.preamble.texts < control.sealed.texts {
-      guard sayText(id: control.preamble.texts + 1, in: gathering) else { return false }
+      guard gatherText(id: control.preamble.texts + 1, in: gathering) else { return false }
       control.preamble.texts += 1
     }
     return true
   }
 
-  private mutating func saySegment(in gathering: Gathering) -> Bool {
+  private mutating func gatherSegment(in gathering: Gathering) -> Bool {
     var record = ltp_segment_record()
     record.header = ltp_control_header(.segment)
     record.run = log.run
@@ -338,23 +341,23 @@ extension TraceWriter where Device: ~Copyable {
     record.epoch = control.sealed.numbers.epoch
     record.continuity_epoch = control.sealed.numbers.continuityEpoch
     record.block_bytes = UInt32(configuration.chain.blockBytes)
-    guard say(record, in: gathering) else { return false }
+    guard gather(record, in: gathering) else { return false }
     guard control.sealed.opened else { return true }
     let drained = OrientationWord(rawValue: control.sealed.word)
     guard var transition = orientation.transition(epoch: drained.epoch) else { return true }
     transition.flags = LTP_TRANSITION_REPEATED
-    return say(transition, in: gathering)
+    return gather(transition, in: gathering)
   }
 
   // MARK: The end
 
-  mutating func sayClosed() -> Bool {
+  mutating func gatherClosed() -> Bool {
     guard !control.closedIsGathered else { return true }
     var record = ltp_closed_record()
     record.header = ltp_control_header(.closed)
     record.decision_count = runDecisions
     record.unrecorded_count = progress.pointee.unrecorded.load(ordering: .acquiring)
-    guard say(record, in: .control) else { return false }
+    guard gather(record, in: .control) else { return false }
     control.closedIsGathered = true
     return true
   }

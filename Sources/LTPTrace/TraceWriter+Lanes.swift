@@ -15,12 +15,12 @@ extension TraceWriter where Device: ~Copyable {
   mutating func readHeads() {
     for index in 0..<LaneTable.lanesMax {
       guard let lane = lanes.lane(index), !lane.isDismissed else { continue }
-      if !cursors[index].isKnown { meet(lane, at: index) }
+      if !cursors[index].isKnown { beginCursor(lane, at: index) }
       cursors[index].head = lane.state.pointee.published.load(ordering: .acquiring)
     }
   }
 
-  private mutating func meet(_ lane: Lane, at index: Int) {
+  private mutating func beginCursor(_ lane: Lane, at index: Int) {
     cursors[index] = LaneCursor()
     cursors[index].isKnown = true
     cursors[index].isRegistered = queue.device.register(
@@ -29,40 +29,40 @@ extension TraceWriter where Device: ~Copyable {
   }
 
   /// True: everything that was due has been sealed.
-  mutating func takeLanes(flush: Bool) -> Bool {
-    var tookAll = true
+  mutating func drainLanes(flush: Bool) -> Bool {
+    var drainedAll = true
     for index in 0..<LaneTable.lanesMax {
       guard cursors[index].isKnown, let lane = lanes.lane(index) else { continue }
-      tookAll = take(lane, at: index, flush: flush) && tookAll
+      drainedAll = drain(lane, at: index, flush: flush) && drainedAll
       if hasFailed { return false }
       dismissIfClosed(lane, at: index)
     }
-    return tookAll
+    return drainedAll
   }
 
   /// Seals the lane's slots up to its head. False: no room, or a block is left over.
-  private mutating func take(_ lane: Lane, at index: Int, flush: Bool) -> Bool {
+  private mutating func drain(_ lane: Lane, at index: Int, flush: Bool) -> Bool {
     let slotsPerBlock = lane.state.pointee.slotsPerBlock
-    while cursors[index].taken < cursors[index].head {
-      let taken = cursors[index].taken
-      let blockStart = taken / slotsPerBlock * slotsPerBlock
+    while cursors[index].drained < cursors[index].head {
+      let drained = cursors[index].drained
+      let blockStart = drained / slotsPerBlock * slotsPerBlock
       let isFull = cursors[index].head >= blockStart + slotsPerBlock
       let isDue =
-        flush || now &- cursors[index].takenAt >= configuration.commitIntervalNanoseconds
+        flush || now &- cursors[index].drainedAt >= configuration.commitIntervalNanoseconds
         || lane.isClosing
       guard isFull || isDue else { return true }
       let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
-      let slotCount = Int(end - taken)
+      let slotCount = Int(end - drained)
       // Another lane may have gone over to a new segment just now: its preamble comes first.
       guard control.preamble.isDone, hasRoom(slotCount: slotCount, isLanes: true) else { return false }
-      if taken == blockStart && isFull {
+      if drained == blockStart && isFull {
         sealInPlace(lane, at: index, slotCount: slotCount)
       } else {
         guard sealCopy(lane, at: index, slotCount: slotCount) else { return false }
       }
       if hasFailed { return false }
-      cursors[index].taken = end
-      cursors[index].takenAt = now
+      cursors[index].drained = end
+      cursors[index].drainedAt = now
     }
     return true
   }
@@ -74,10 +74,10 @@ extension TraceWriter where Device: ~Copyable {
   }
 
   private mutating func sealInPlace(_ lane: Lane, at index: Int, slotCount: Int) {
-    let block = ringBlock(lane, sequence: cursors[index].taken)
+    let block = ringBlock(lane, sequence: cursors[index].drained)
     let started = BlockHeader(block)
     var content = BlockContent(
-      laneID: lane.state.pointee.id, firstSequence: cursors[index].taken, slotCount: slotCount,
+      laneID: lane.state.pointee.id, firstSequence: cursors[index].drained, slotCount: slotCount,
       baseMonotonicNanoseconds: started.baseMonotonicNanoseconds,
       baseUnixNanoseconds: started.baseUnixNanoseconds)
     content.orientationWord = started.orientationWord
@@ -88,9 +88,9 @@ extension TraceWriter where Device: ~Copyable {
   }
 
   private mutating func sealCopy(_ lane: Lane, at index: Int, slotCount: Int) -> Bool {
-    guard let staging = chain.takeStaging() else { return false }
-    let block = ringBlock(lane, sequence: cursors[index].taken)
-    let offset = Int(cursors[index].taken % lane.state.pointee.slotsPerBlock)
+    guard let staging = chain.acquireStaging() else { return false }
+    let block = ringBlock(lane, sequence: cursors[index].drained)
+    let offset = Int(cursors[index].drained % lane.state.pointee.slotsPerBlock)
     if offset == 0 {
       let started = BlockHeader(block)
       cursors[index].word = started.orientationWord
@@ -103,9 +103,9 @@ extension TraceWriter where Device: ~Copyable {
     let copy = chain.stagingMemory(staging)
     (copy + Int(LTP_BLOCK_HEADER_BYTES)).copyMemory(
       from: slots, byteCount: slotCount * Int(LTP_SLOT_BYTES))
-    follow(slots, count: slotCount, at: index)
+    advanceCursor(over: slots, count: slotCount, at: index)
     var content = BlockContent(
-      laneID: lane.state.pointee.id, firstSequence: before.taken, slotCount: slotCount,
+      laneID: lane.state.pointee.id, firstSequence: before.drained, slotCount: slotCount,
       baseMonotonicNanoseconds: before.baseMonotonic, baseUnixNanoseconds: before.baseUnix)
     content.orientationWord = before.word
     content.limitsWord = before.limitsWord
@@ -116,7 +116,7 @@ extension TraceWriter where Device: ~Copyable {
   }
 
   /// Keeps the cursor's word and time base up with the slots that are passed over.
-  private mutating func follow(_ slots: UnsafeRawPointer, count: Int, at index: Int) {
+  private mutating func advanceCursor(over slots: UnsafeRawPointer, count: Int, at index: Int) {
     for slot in 0..<count {
       let record = RecordView(slots, slot: slot)
       switch record.kind {

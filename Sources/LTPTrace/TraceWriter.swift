@@ -18,10 +18,10 @@ import Synchronization
 
 /// The writer's place in one lane.
 struct LaneCursor {
-  var taken: UInt64 = 0
+  var drained: UInt64 = 0
   var head: UInt64 = 0
   var durable: UInt64 = 0
-  var takenAt: UInt64 = 0
+  var drainedAt: UInt64 = 0
   var isRegistered = false
   var isKnown = false
   // What the next slot's record counts from, if it is not the first of a ring block.
@@ -33,15 +33,15 @@ struct LaneCursor {
   /// nil: all is as it must be; else what is not.
   func checkInvariants(_ lane: Lane) -> StaticString? {
     let ringSlots = lane.state.pointee.slotsPerBlock * UInt64(lane.state.pointee.blockCount)
-    if durable > taken { return "cursor: more is durable than was taken" }
-    if taken > head { return "cursor: more was taken than is there" }
+    if durable > drained { return "cursor: more is durable than was drained" }
+    if drained > head { return "cursor: more was drained than is there" }
     return head - durable > ringSlots ? "cursor: the ring was used again before it was durable" : nil
   }
 }
 
 /// What a call of `step` did, for the thread that decides how long to sleep.
 public struct StepResult {
-  /// Something was taken, started or acknowledged.
+  /// Something was drained, started or acknowledged.
   public var progressed: Bool
   /// Operations are under way.
   public var isWaiting: Bool
@@ -63,7 +63,7 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   var runDecisions: UInt64 = 0
   /// Of the current segment, for its summary.
   let counts: SegmentCounts
-  /// Everything that was handed over is durable, and the run's end is said.
+  /// Everything that was handed over is durable, and the run's end is appended.
   public private(set) var isFinished = false
 
   var now: UInt64 = 0
@@ -95,7 +95,7 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
 
   /// Gives the writer's memory back; nothing else may be called after it. Not a deinit: Swift 6.3 destroys the
   /// fields of a generic noncopyable structure behind a pointer without running it.
-  public mutating func giveBack() { counts.giveBack() }
+  public mutating func releaseMemory() { counts.releaseMemory() }
 
   /// The calling thread is the one that steps from now on.
   public mutating func attachToThread() {
@@ -126,7 +126,7 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   private mutating func reap(waitNanoseconds: UInt64) {
     queue.reap(waitNanoseconds: waitNanoseconds)
     chain.settle(now: now, &queue)
-    tell()
+    publishProgress()
   }
 
   /// Seals what lanes and publishers have handed over, in order, as far as there is room.
@@ -134,28 +134,28 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
     guard ensureSegment() else { return }
     let flush = progress.pointee.flushWanted.exchange(0, ordering: .acquiring) != 0
     readHeads()
-    guard drainTransitions(), sayTexts(), flushControl(.control) else {
+    guard drainTransitions(), gatherTexts(), flushControl(.control) else {
       if flush { progress.pointee.flushWanted.store(1, ordering: .relaxed) }
       return
     }
-    if !takeLanes(flush: flush), flush { progress.pointee.flushWanted.store(1, ordering: .relaxed) }
+    if !drainLanes(flush: flush), flush { progress.pointee.flushWanted.store(1, ordering: .relaxed) }
   }
 
   // MARK: The end
 
-  /// Says that the run ends in order. False: something is still on its way; call `step` and try again.
+  /// Appends the run's end. False: something is still on its way; call `step` and try again.
   public mutating func finish() -> Bool {
     guard !hasFailed, chain.isSettled else { return false }
-    if !control.saidClosed {
-      guard ensureSegment(), drainTransitions(), sayTexts(), sayClosed(), flushControl(.control) else {
+    if !control.closedIsSealed {
+      guard ensureSegment(), drainTransitions(), gatherTexts(), gatherClosed(), flushControl(.control) else {
         return false
       }
-      control.saidClosed = true
+      control.closedIsSealed = true
       return false
     }
     isFinished = true
     chain.finish(&queue)
-    tell()
+    publishProgress()
     return true
   }
 

@@ -41,7 +41,7 @@ extension LaneHarness {
         limits.rates.set(actionClass, $0.classRate(actionClass))
       }
     }
-    limits.pool.give(permits)
+    limits.pool.release(permits)
   }
 
   /// What the regulator would say, with the next tick.
@@ -246,7 +246,7 @@ struct LimitedLaneTests {
     let offered = UnsafeMutablePointer<UInt64>.allocate(capacity: 256)
     defer { offered.deallocate() }
     offered.initialize(repeating: 0, count: 256)
-    lane.state.pointee.limits.takeCounts(offered: offered, into: &total)
+    lane.state.pointee.limits.collectCounts(offered: offered, into: &total)
     return (Array(UnsafeBufferPointer(start: offered, count: 256)), total)
   }
 

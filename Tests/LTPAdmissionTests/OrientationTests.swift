@@ -11,6 +11,14 @@ import Testing
 @testable import LTPRules
 
 @Suite(.guarded) struct OrientationTests {
+  @Test func whatTheRegulatorWritesIsWhatLanesRead() {
+    let harness = LaneHarness()
+    withExtendedLifetime(harness) {
+      harness.orientation.limitsWord.pointee.store(0x1234, ordering: .relaxed)
+      #expect(harness.orientation.line.pointee.limits.load(ordering: .relaxed) == 0x1234)
+    }
+  }
+
   @Test func concurrentPublishersLoseNoTransition() {
     let harness = LaneHarness()
     harness.drain()

@@ -23,7 +23,7 @@ private final class PermitScene: @unchecked Sendable {
     memory = .allocate(byteCount: bytes, alignment: 64)
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
     pool = PermitPool(memory: memory)
-    pool.give(permits)
+    pool.release(permits)
     pool.setChunk(chunk)
     for lane in 0..<count {
       lanes.append(
@@ -47,7 +47,7 @@ struct PermitTests {
           let lane = scene.lanes[index]
           var held: [UInt32] = []
           for round in 0..<20_000 {
-            let permit = lane.take(now: UInt64(round) * 1000)
+            let permit = lane.acquire(now: UInt64(round) * 1000)
             if permit != 0 {
               let now = scene.out.add(1, ordering: .sequentiallyConsistent).newValue
               scene.most.max(now, ordering: .sequentiallyConsistent)
@@ -75,14 +75,14 @@ struct PermitTests {
       lane.collectStock()
     }
     var again = 0
-    while scene.lanes[0].take(now: 0) != 0 { again += 1 }
+    while scene.lanes[0].acquire(now: 0) != 0 { again += 1 }
     #expect(again == 16)
   }
 
   @Test("a permit is released once, by its number")
   func isReleasedOnce() {
     let scene = PermitScene(lanes: 2, permits: 2)
-    let first = scene.lanes[0].take(now: 1000)
+    let first = scene.lanes[0].acquire(now: 1000)
     #expect(first != 0)
     #expect(!scene.lanes[1].release(first, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 1000))
     #expect(scene.lanes[0].release(first, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 1000))
@@ -91,7 +91,7 @@ struct PermitTests {
     #expect(!scene.lanes[0].release(.max, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 1000))
     // The same place, another generation.
     for _ in 0..<10_000 {
-      let next = scene.lanes[0].take(now: 1000)
+      let next = scene.lanes[0].acquire(now: 1000)
       #expect(next != 0 && next != first)
       #expect(!scene.lanes[0].release(first, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 1000))
       #expect(scene.lanes[0].release(next, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 1000))
@@ -102,43 +102,45 @@ struct PermitTests {
   func expires() {
     let scene = PermitScene(lanes: 1, permits: 1)
     let lane = scene.lanes[0]
-    let leaked = lane.take(now: second)
-    #expect(lane.take(now: second) == 0)
+    let leaked = lane.acquire(now: second)
+    #expect(lane.acquire(now: second) == 0)
     #expect(lane.expire(ttl: second, now: 2 * second) == 0)
     #expect(lane.expire(ttl: second, now: 2 * second + 2000) == 1)
-    #expect(lane.take(now: 3 * second) != 0)
+    #expect(lane.acquire(now: 3 * second) != 0)
     #expect(!lane.release(leaked, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 3 * second))
     var samples = PermitSamples()
-    lane.takeSamples(into: &samples)
+    lane.collectSamples(into: &samples)
     #expect(samples.droppedCount == 1 && samples.count == 0)
   }
 
   @Test("a lower limit takes hold as permits come back; a lane that ends gives up all it had")
   func shrinksAndDissolves() {
     let scene = PermitScene(lanes: 2, permits: 4)
-    let held = (0..<4).map { _ in scene.lanes[0].take(now: 0) }
+    let held = (0..<4).map { _ in scene.lanes[0].acquire(now: 0) }
     #expect(!held.contains(0))
-    scene.pool.give(-3)
+    scene.pool.release(-3)
     for permit in held.prefix(3) {
       #expect(scene.lanes[0].release(permit, outcome: LTP_OUTCOME_IGNORED, latency: nil, now: 0))
     }
     scene.lanes[0].sweep()
-    #expect(scene.lanes[1].take(now: 0) == 0, "one is out, and one is the limit")
+    #expect(scene.lanes[1].acquire(now: 0) == 0, "one is out, and one is the limit")
     scene.lanes[0].dissolve()
-    #expect(scene.lanes[1].take(now: 0) != 0)
-    #expect(scene.lanes[1].take(now: 0) == 0)
+    #expect(scene.lanes[1].acquire(now: 0) != 0)
+    #expect(scene.lanes[1].acquire(now: 0) == 0)
   }
 
   @Test("latency is what the caller says, or what the core's clock saw")
   func samples() {
     let scene = PermitScene(lanes: 1, permits: 4)
     let lane = scene.lanes[0]
-    let (one, two, three) = (lane.take(now: 5_000_000), lane.take(now: 5_000_000), lane.take(now: 5_000_000))
+    let (one, two, three) = (
+      lane.acquire(now: 5_000_000), lane.acquire(now: 5_000_000), lane.acquire(now: 5_000_000)
+    )
     #expect(lane.release(one, outcome: LTP_OUTCOME_SUCCESS, latency: 700, now: 9_000_000))
     #expect(lane.release(two, outcome: LTP_OUTCOME_SUCCESS, latency: nil, now: 9_000_000))
     #expect(lane.release(three, outcome: LTP_OUTCOME_IGNORED, latency: 1 << 60, now: 9_000_000))
     var samples = PermitSamples()
-    lane.takeSamples(into: &samples)
+    lane.collectSamples(into: &samples)
     #expect(samples.count == 2 && samples.latencySumNanoseconds == 4_000_700 && samples.droppedCount == 0)
   }
 
@@ -147,11 +149,11 @@ struct PermitTests {
     let scene = PermitScene(lanes: 1, permits: 1)
     let lane = scene.lanes[0]
     for _ in 0..<1000 {
-      #expect(lane.release(lane.take(now: 0), outcome: LTP_OUTCOME_SUCCESS, latency: .max, now: 0))
+      #expect(lane.release(lane.acquire(now: 0), outcome: LTP_OUTCOME_SUCCESS, latency: .max, now: 0))
     }
     var samples = PermitSamples()
     samples.latencySumNanoseconds = .max
-    lane.takeSamples(into: &samples)
+    lane.collectSamples(into: &samples)
     #expect(samples.count == 1000 && samples.latencySumNanoseconds == 60_000_000_000 &* 1000 &- 1)
   }
 
@@ -160,12 +162,12 @@ struct PermitTests {
     let scene = PermitScene(lanes: 1, permits: 100, chunk: 12)
     let lane = scene.lanes[0]
     var out: [UInt32] = []
-    while case let permit = lane.take(now: 0), permit != 0 { out.append(permit) }
+    while case let permit = lane.acquire(now: 0), permit != 0 { out.append(permit) }
     #expect(out.count == 100)
-    scene.pool.give(-90)
+    scene.pool.release(-90)
     for _ in 0..<200 {
       #expect(lane.release(out.removeFirst(), outcome: LTP_OUTCOME_SUCCESS, latency: 1, now: 0))
-      let permit = lane.take(now: 0)
+      let permit = lane.acquire(now: 0)
       if permit != 0 { out.append(permit) }
       if out.count == 10 { break }
     }
@@ -175,9 +177,9 @@ struct PermitTests {
   @Test("what a silent lane holds can be collected")
   func collects() {
     let scene = PermitScene(lanes: 2, permits: 100, chunk: 100)
-    #expect(scene.lanes[0].take(now: 0) != 0)
-    #expect(scene.lanes[1].take(now: 0) == 0, "the other lane has all of them")
+    #expect(scene.lanes[0].acquire(now: 0) != 0)
+    #expect(scene.lanes[1].acquire(now: 0) == 0, "the other lane has all of them")
     scene.lanes[0].collectStock()
-    #expect(scene.lanes[1].take(now: 0) != 0)
+    #expect(scene.lanes[1].acquire(now: 0) != 0)
   }
 }

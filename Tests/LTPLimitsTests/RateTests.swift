@@ -39,7 +39,7 @@ struct RateTests {
     for tick in 1...2000 {
       for _ in 0..<40 {
         let lane = scene.lanes[Int.random(in: 0..<laneCount, using: &random)]
-        if lane.take(0, cost: 1, now: UInt64(tick) * 1_000_000 + second) == 0 { admitted += 1 }
+        if lane.consume(0, cost: 1, now: UInt64(tick) * 1_000_000 + second) == 0 { admitted += 1 }
       }
     }
     // What a lane has leased is charged already, so no lane adds anything to it.
@@ -51,12 +51,12 @@ struct RateTests {
   func isExactWhenLow() {
     let scene = RateScene(lanes: 2)
     scene.table.set(7, ltp_rate(per_second: 10, burst: 1))
-    #expect(scene.lanes[0].take(7, cost: 1, now: second) == 0)
-    let again = scene.lanes[1].take(7, cost: 1, now: second)
+    #expect(scene.lanes[0].consume(7, cost: 1, now: second) == 0)
+    let again = scene.lanes[1].consume(7, cost: 1, now: second)
     #expect(again == second + second / 10)
-    #expect(scene.lanes[1].take(7, cost: 1, now: again - 1) == again)
-    #expect(scene.lanes[1].take(7, cost: 1, now: again) == 0)
-    #expect(scene.lanes[0].take(7, cost: 1, now: again) > again)
+    #expect(scene.lanes[1].consume(7, cost: 1, now: again - 1) == again)
+    #expect(scene.lanes[1].consume(7, cost: 1, now: again) == 0)
+    #expect(scene.lanes[0].consume(7, cost: 1, now: again) > again)
   }
 
   @Test("costs weigh, and a costly request that must wait holds up no cheap one")
@@ -64,10 +64,10 @@ struct RateTests {
     let scene = RateScene(lanes: 1)
     scene.table.set(3, ltp_rate(per_second: 1000, burst: 100))
     let lane = scene.lanes[0]
-    #expect(lane.take(3, cost: 90, now: second) == 0)
-    #expect(lane.take(3, cost: 90, now: second) > second)
-    #expect(lane.take(3, cost: 1, now: second) == 0)
-    #expect(lane.take(3, cost: 1000, now: second + second) > second + second, "more than the burst: never")
+    #expect(lane.consume(3, cost: 90, now: second) == 0)
+    #expect(lane.consume(3, cost: 90, now: second) > second)
+    #expect(lane.consume(3, cost: 1, now: second) == 0)
+    #expect(lane.consume(3, cost: 1000, now: second + second) > second + second, "more than the burst: never")
   }
 
   @Test("what was taken for nothing comes back, and an old lease is void")
@@ -75,14 +75,14 @@ struct RateTests {
     let scene = RateScene(lanes: 1)
     scene.table.set(3, ltp_rate(per_second: 1000, burst: 1))
     let lane = scene.lanes[0]
-    #expect(lane.take(3, cost: 1, now: second) == 0)
-    lane.giveBack(3, cost: 1)
-    #expect(lane.take(3, cost: 1, now: second) == 0)
-    lane.giveBack(3, cost: 1)
+    #expect(lane.consume(3, cost: 1, now: second) == 0)
+    lane.refund(3, cost: 1)
+    #expect(lane.consume(3, cost: 1, now: second) == 0)
+    lane.refund(3, cost: 1)
     // Long after, the unit that was given back adds nothing to what the rate allows.
     let later = second + 10 * second
     var admitted = 0
-    for _ in 0..<50 where lane.take(3, cost: 1, now: later) == 0 { admitted += 1 }
+    for _ in 0..<50 where lane.consume(3, cost: 1, now: later) == 0 { admitted += 1 }
     // Two ticks' worth: the clock is no finer.
     #expect(admitted == 2)
   }
@@ -92,12 +92,12 @@ struct RateTests {
     let scene = RateScene(lanes: 1)
     let rate = ltp_rate(per_second: 1, burst: 1)
     scene.table.set(3, rate)
-    #expect(scene.lanes[0].take(3, cost: 1, now: second) == 0)
-    let again = scene.lanes[0].take(3, cost: 1, now: second)
+    #expect(scene.lanes[0].consume(3, cost: 1, now: second) == 0)
+    let again = scene.lanes[0].consume(3, cost: 1, now: second)
     scene.table.set(3, rate)
-    #expect(scene.lanes[0].take(3, cost: 1, now: second + 1000) == again)
+    #expect(scene.lanes[0].consume(3, cost: 1, now: second + 1000) == again)
     scene.table.set(3, ltp_rate(per_second: 0, burst: 0))
-    #expect(scene.lanes[0].take(3, cost: 1, now: again) == 0)
+    #expect(scene.lanes[0].consume(3, cost: 1, now: again) == 0)
   }
 
   @Test(
@@ -113,7 +113,7 @@ struct RateTests {
       for tick in 0..<1000 {
         scene.table.setRamp(permille: 10 + UInt64(min(elapsed * 1000 + tick, 10_000)) * 99 / 1000)
         let now = second + UInt64(elapsed * 1000 + tick) * 1_000_000
-        for _ in 0..<5 where scene.lanes[0].take(ramp, cost: 1, now: now) == 0 { admitted += 1 }
+        for _ in 0..<5 where scene.lanes[0].consume(ramp, cost: 1, now: now) == 0 { admitted += 1 }
       }
       let middle = min(1000, 10 + (Double(elapsed) + 0.5) * 99)
       // The burst is worth so many seconds of the rate at the time, and no more.

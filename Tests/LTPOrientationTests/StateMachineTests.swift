@@ -42,7 +42,7 @@ struct Driven: ~Copyable {
   @discardableResult
   mutating func step(after nanoseconds: UInt64 = 0) -> Finding? {
     now += nanoseconds
-    for (signal, last) in values { machine.take(signal, value: last.value, time: last.time) }
+    for (signal, last) in values { machine.observe(signal, value: last.value, time: last.time) }
     guard let finding = machine.step(state: state, now: now) else { return nil }
     transitions.append((now, state, finding.to, finding.reason))
     state = finding.to

@@ -128,7 +128,7 @@ struct SegmentCountsTests {
   func random(_ seed: UInt64) throws {
     var random = SplitMix64(seed: TestSeed.value(seed))
     let counts = try #require(SegmentCounts())
-    defer { counts.giveBack() }
+    defer { counts.releaseMemory() }
     for segment in 0..<3 {
       var ledger = Ledger()
       let variety = [2, 4, 128][random.below(3)]
@@ -190,7 +190,7 @@ struct SegmentCountsTests {
   @Test("a client that sends every class there is makes 129 entries of them")
   func classes() throws {
     let counts = try #require(SegmentCounts())
-    defer { counts.giveBack() }
+    defer { counts.releaseMemory() }
     for part in 0..<8 {
       var slots: [UInt8] = []
       for actionClass in part * 8192..<(part + 1) * 8192 {
@@ -207,7 +207,7 @@ struct SegmentCountsTests {
   @Test("more kinds than entries are refused, and nothing is written past the entries")
   func overfull() throws {
     let counts = try #require(SegmentCounts())
-    defer { counts.giveBack() }
+    defer { counts.releaseMemory() }
     var added = 0
     for state in UInt8(0)..<16 {
       for gate in UInt8(0)..<16 {
@@ -240,7 +240,7 @@ struct SegmentCountsTests {
   @Test("a control record that runs past its block, or is none, ends the count of its block")
   func malformed() throws {
     let counts = try #require(SegmentCounts())
-    defer { counts.giveBack() }
+    defer { counts.releaseMemory() }
     let whole = Records.transition(
       from: word(1, epoch: 1), to: word(2, epoch: 2), reason: LTP_SIGNAL_OPERATOR, generation: 1)
     Block(lane: 0, Array(whole[..<128])).count(in: counts)

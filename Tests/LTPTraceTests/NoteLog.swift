@@ -33,7 +33,7 @@ private struct NoteReader: BlockReader {
 
   mutating func beginSegment(isLast: Bool) {}
 
-  mutating func take(_ header: BlockHeader) -> Bool {
+  mutating func read(_ header: BlockHeader) -> Bool {
     guard header.laneID == 1 else { return true }
     for slot in 0..<header.slotCount {
       let words = SlotBytes(header.body + slot * Int(LTP_SLOT_BYTES)).words
@@ -135,7 +135,7 @@ final class NoteLog {
   private func append<Device: StorageDevice & ~Copyable>(
     lane: UInt32, slotCount: Int, at now: UInt64, _ queue: inout StorageQueue<Device>, isLast: Bool
   ) -> Bool {
-    guard let buffer = chain.takeStaging() else { return false }
+    guard let buffer = chain.acquireStaging() else { return false }
     let memory = chain.stagingMemory(buffer)
     for slot in 0..<slotCount {
       let words = noteWords(isLast ? 0 : sealed + UInt64(slot))

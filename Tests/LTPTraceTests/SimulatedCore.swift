@@ -112,7 +112,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   }
 
   deinit {
-    writer.pointee.giveBack()
+    writer.pointee.releaseMemory()
     writer.deinitialize(count: 1)
     writer.deallocate()
     for lane in openLanes { free(lane) }

@@ -88,12 +88,12 @@ size_t ltp_system_copy_text(char *to, const char *from, size_t capacity);
 #define LTP_SYSTEM_HANDLE_GENERATIONS 4095
 
 /* Who is in a call with a handle, and whether it is being closed. Outlives the handle's memory. */
-typedef struct ltp_system_gate ltp_system_gate;
+typedef struct ltp_system_latch ltp_system_latch;
 
 /* The first bytes of a handle's memory. */
 typedef struct ltp_system_handle_head {
   uint64_t mark; /* ltp_system_handle_mark() while the handle is good, else 0 */
-  ltp_system_gate *gate;
+  ltp_system_latch *latch;
 } ltp_system_handle_head;
 
 /* Not an address, and another one for each handle and kind. A lane's is the cheapest: each decision compares it. */
@@ -101,30 +101,30 @@ static inline uint64_t ltp_system_handle_mark(int kind, uint64_t handle) {
   return ~handle ^ (uint64_t)kind << 56;
 }
 
-/* Zeroed memory under a new handle, which is good from ltp_system_gate_open() on. NULL when there is no memory. All handles of
+/* Zeroed memory under a new handle, which is good from ltp_system_latch_open() on. NULL when there is no memory. All handles of
  * a kind have as many bytes. */
-ltp_system_gate *ltp_system_gate_take(int kind, size_t bytes);
-void *ltp_system_gate_memory(const ltp_system_gate *gate);
-void *ltp_system_gate_handle(const ltp_system_gate *gate);
-void ltp_system_gate_open(ltp_system_gate *gate);
+ltp_system_latch *ltp_system_latch_take_memory(int kind, size_t bytes);
+void *ltp_system_latch_memory(const ltp_system_latch *latch);
+void *ltp_system_latch_handle(const ltp_system_latch *latch);
+void ltp_system_latch_open(ltp_system_latch *latch);
 /* Begins a call. -EBADF: not a good handle of this kind. -ESHUTDOWN: it is being closed. */
-int ltp_system_gate_enter(int kind, const void *handle, ltp_system_gate **gate);
-void ltp_system_gate_leave(ltp_system_gate *gate);
+int ltp_system_latch_enter(int kind, const void *handle, ltp_system_latch **latch);
+void ltp_system_latch_leave(ltp_system_latch *latch);
 /* Begins to close; others may still enter. -EBADF, or -ESHUTDOWN: another thread closes. */
-int ltp_system_gate_claim(int kind, const void *handle, ltp_system_gate **gate);
-/* The same where nobody is in a call, and shuts the gate. -EBUSY: somebody is. */
-int ltp_system_gate_claim_empty(int kind, const void *handle, ltp_system_gate **gate);
-void ltp_system_gate_unclaim(ltp_system_gate *gate); /* closes no more; the gate is open */
-void ltp_system_gate_shut(ltp_system_gate *gate);    /* nobody enters any more */
-void ltp_system_gate_reopen(ltp_system_gate *gate);
-int ltp_system_gate_is_shut(const ltp_system_gate *gate);
-uint32_t ltp_system_gate_users(const ltp_system_gate *gate);
-/* Waits for users of a shut gate to leave, for at most this long. */
-void ltp_system_gate_wait(ltp_system_gate *gate, uint64_t timeout_ns);
-/* The mark is gone: the handle is told without a look at the gate. */
-void ltp_system_gate_hide(ltp_system_gate *gate);
+int ltp_system_latch_claim(int kind, const void *handle, ltp_system_latch **latch);
+/* The same where nobody is in a call, and shuts the latch. -EBUSY: somebody is. */
+int ltp_system_latch_claim_empty(int kind, const void *handle, ltp_system_latch **latch);
+void ltp_system_latch_unclaim(ltp_system_latch *latch); /* closes no more; the latch is open */
+void ltp_system_latch_shut(ltp_system_latch *latch);    /* nobody enters any more */
+void ltp_system_latch_reopen(ltp_system_latch *latch);
+int ltp_system_latch_is_shut(const ltp_system_latch *latch);
+uint32_t ltp_system_latch_users(const ltp_system_latch *latch);
+/* Waits for users of a shut latch to leave, for at most this long. */
+void ltp_system_latch_wait(ltp_system_latch *latch, uint64_t timeout_ns);
+/* The mark is gone: the handle is told without a look at the latch. */
+void ltp_system_latch_hide(ltp_system_latch *latch);
 /* Discards the memory and lets it be used again. Nobody is in a call. */
-void ltp_system_gate_give(ltp_system_gate *gate);
+void ltp_system_latch_discard_memory(ltp_system_latch *latch);
 
 /* ---- threads ---- */
 typedef struct ltp_system_thread {
