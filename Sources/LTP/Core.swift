@@ -9,7 +9,7 @@ public final class Core: Sendable {
   let waiters: DurabilityWaiters
   private let isClosed = Atomic<Bool>(false)
   /// One close at a time.
-  private let closing = Mutex(())
+  private let closing = Guarded(())
 
   /// The handle while the core is open.
   var live: OpaquePointer {

@@ -5,7 +5,6 @@
 import CLTP
 import CLTPSystem
 import Dispatch
-import Synchronization
 
 /// What a lane had decided at one moment. Keeps the lane open.
 public struct DurabilityMark: Sendable {
@@ -51,7 +50,7 @@ final class DurabilityWaiters: Sendable {
     var hasEnded = false
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let work = DispatchSemaphore(value: 0)
   private static let lookInterval: UInt64 = 20_000_000
 
