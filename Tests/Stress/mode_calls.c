@@ -203,6 +203,8 @@ int stress_calls(const char *directory, unsigned seconds) {
   printf("     %llu calls; %llu cores, %llu lanes, %llu pages opened; %llu executed, %llu permits released\n",
          (unsigned long long)calls, (unsigned long long)cores, (unsigned long long)lanes,
          (unsigned long long)pages, (unsigned long long)executed, (unsigned long long)released);
-  if (executed == 0 || released == 0 || lanes == 0 || pages == 0) stress_found("nothing much was done");
+  /* Under a sanitizer there is a permit to release once a second or so. */
+  int is_long = seconds >= 30;
+  if (executed == 0 || lanes == 0 || pages == 0 || (is_long && released == 0)) stress_found("nothing much was done");
   return stress_findings() != 0;
 }
