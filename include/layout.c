@@ -6,11 +6,8 @@
 #include "ltp_trace.h"
 #include "ltp_layout.h"
 
-/* RouteRequestView.mustBeZero reads a word and half a word. */
-LTP_STATIC_ASSERT(LTP_AT_route_request_incarnation == LTP_AT_route_request_intent_epoch + 4, request_unused_word);
-LTP_STATIC_ASSERT(LTP_END_route_request_incarnation == LTP_AT_route_request_intent_epoch + 8, request_unused_word_end);
-LTP_STATIC_ASSERT(LTP_AT_route_request_reserved == LTP_AT_route_request_domain + 1, request_unused_half);
-LTP_STATIC_ASSERT(LTP_END_route_request_reserved == LTP_AT_route_request_domain + 4, request_unused_half_end);
+/* RouteRequestView.mustBeZero reads half a word. */
+LTP_STATIC_ASSERT(LTP_END_route_request_reserved == LTP_AT_route_request_reserved + 4, request_reserved_half);
 
 /* A record tells its kind before anyone knows which structure it is: Sources/LTPRecords/RecordView.swift. */
 #define LTP_KIND_FIRST(record) LTP_STATIC_ASSERT(offsetof(ltp_##record, kind) == 0, record##_kind)
@@ -36,13 +33,15 @@ LTP_HEADER_FIRST(closed_record);
  * Sources/LTPRecords/DecisionWord.swift. Each field of a word lies in it whole. */
 LTP_STATIC_ASSERT(LTP_END_decision_record_outcome <= 8, decision_record_outcome_in_first_word);
 LTP_STATIC_ASSERT(LTP_END_decision_record_inputs <= 8, decision_record_inputs_in_first_word);
-/* Class, priority and cohort are copied from the request as they lie side by side. */
-LTP_STATIC_ASSERT(LTP_AT_decision_record_action_class == 4 && LTP_AT_decision_record_priority == 6 &&
-                    LTP_AT_decision_record_cohort == 7 && LTP_END_decision_record_cohort == 8,
-                  decision_record_class_priority_cohort);
-LTP_STATIC_ASSERT(LTP_AT_route_request_priority == LTP_AT_route_request_action_class + 2 &&
+/* Class, domain, priority and cohort are copied from the request as they lie side by side. */
+LTP_STATIC_ASSERT(LTP_AT_decision_record_action_class == 4 && LTP_AT_decision_record_domain == 5 &&
+                    LTP_AT_decision_record_priority == 6 && LTP_AT_decision_record_cohort == 7 &&
+                    LTP_END_decision_record_cohort == 8,
+                  decision_record_attributes);
+LTP_STATIC_ASSERT(LTP_AT_route_request_domain == LTP_AT_route_request_action_class + 1 &&
+                    LTP_AT_route_request_priority == LTP_AT_route_request_action_class + 2 &&
                     LTP_AT_route_request_cohort == LTP_AT_route_request_action_class + 3,
-                  request_class_priority_cohort);
+                  request_attributes);
 /* The second word is the time with, in its upper half as in a verdict's lower word, retry_after. */
 LTP_STATIC_ASSERT(LTP_AT_decision_record_time_us % 8 == 0, decision_record_second_word);
 LTP_STATIC_ASSERT(LTP_AT_decision_record_retry_and_shadow - LTP_AT_decision_record_time_us ==
@@ -54,7 +53,7 @@ LTP_STATIC_ASSERT(LTP_AT_decision_record_session_id % 8 == 0, decision_record_se
 
 /* What decisions are counted by is one word of 8 bytes: Sources/LTPRecords/SegmentCounts.swift. */
 LTP_STATIC_ASSERT(LTP_AT_counts_entry_action_class == 8, counts_entry_second_word);
-LTP_STATIC_ASSERT(LTP_END_counts_entry_state <= 16 && LTP_END_counts_entry_outcome <= 16 && LTP_END_counts_entry_gate <= 16,
+LTP_STATIC_ASSERT(LTP_AT_counts_entry_domain == 9 && LTP_END_counts_entry_state <= 16 && LTP_END_counts_entry_outcome <= 16 && LTP_END_counts_entry_gate <= 16,
                   counts_entry_key_in_second_word);
 
 /* A verdict is two words of 8 bytes: Sources/LTPAdmission/Verdict.swift. */

@@ -173,7 +173,10 @@ typedef struct ltp_error {
 #define LTP_REASON_MALFORMED_FRAME ((uint8_t)17)
 #define LTP_REASON_UNKNOWN_ACTION_CLASS ((uint8_t)18)
 #define LTP_REASON_ALREADY_REPLAYED ((uint8_t)19)
-#define LTP_REASON_COUNT 20
+#define LTP_REASON_STALE_INTENT ((uint8_t)20)      /* made before an outage, whatever token it carries now */
+#define LTP_REASON_CONTINUITY_FORGED ((uint8_t)21) /* a token that no epoch of this run granted */
+#define LTP_REASON_OTHER_INCARNATION ((uint8_t)22) /* not of the session's life that the connection is bound to */
+#define LTP_REASON_COUNT 23
 
 /* Why the orientation changed: 1 to LTP_OBSERVATION_MAX are observations, the core's own are numbered from LTP_SIGNAL_OWN_FIRST
  * on. A new one of either changes no size and no number of another. */
@@ -246,19 +249,23 @@ typedef struct ltp_frame_header {
 
 /* In frames and verdicts an epoch is the low 32 bits of its number, which has 64 in the trace and in ltp_status. */
 
-/* A session shakes hands, and gets a continuity token for the current continuity epoch. */
+#define LTP_DOMAIN_COUNT 256 /* continuity domains: a gateway, a venue, a shard; each has an epoch of its own */
+
+/* A session shakes hands: a new life of it begins, with an incarnation, and a continuity token that holds for this session,
+ * this incarnation and this domain in the domain's current continuity epoch. The same hello again (session, domain, nonce) is
+ * the same life. */
 typedef struct ltp_hello {
   ltp_frame_header header;
   uint64_t frame_id;
   uint64_t session_id;       /* not 0 */
   uint64_t continuity_token; /* 0 when asking */
-  uint64_t client_nonce;     /* the client's own; the answer repeats it */
-  uint32_t continuity_epoch; /* 0 when asking */
-  uint32_t incarnation;      /* of the session; 0 when asking, and in this version of the core */
+  uint64_t client_nonce;     /* not 0: random, and another one for each life of the session; the answer repeats it */
+  uint32_t continuity_epoch; /* of the domain; 0 when asking */
+  uint32_t incarnation;      /* of the session; 0 when asking, else not */
   uint32_t node_id;          /* text id, 0 for none */
   uint32_t heartbeat_interval_ms;
-  uint8_t domain;            /* continuity domain; 0 in this version of the core */
-  uint8_t version_min;       /* protocol versions spoken, inclusive */
+  uint8_t domain;            /* continuity domain: the host says which */
+  uint8_t version_min;       /* protocol versions spoken, inclusive; LTP_PROTOCOL_VERSION must be among them */
   uint8_t version_max;
   uint8_t reserved[5];
 } ltp_hello;
@@ -331,15 +338,15 @@ typedef struct ltp_route_request {
   uint64_t session_id;
   uint64_t continuity_token;
   uint64_t deadline_ns;  /* monotonic; 0 without LTP_REQUEST_HAS_DEADLINE */
-  uint32_t intent_epoch; /* the continuity epoch in which the intent was made; 0 in this version of the core */
-  uint32_t incarnation;  /* of the session; 0 in this version of the core */
-  uint16_t action_class;
+  uint32_t intent_epoch; /* the domain's continuity epoch in which the intent was made, not that in which it is sent */
+  uint32_t incarnation;  /* of the session, as its hello's answer said; 0 without a token */
+  uint8_t action_class;
+  uint8_t domain;   /* continuity domain, as in the hello */
   uint8_t priority; /* 0 is shed first, 255 last */
   uint8_t cohort;   /* of the user, for fair shedding inside one priority */
   uint32_t tenant_id;
   uint32_t cost; /* in the host's unit; 0 counts as 1 */
-  uint8_t domain; /* continuity domain; 0 in this version of the core */
-  uint8_t reserved[3];
+  uint8_t reserved[4];
 } ltp_route_request;
 
 #define LTP_GOAL_PREFER_ON_PREMISES ((uint32_t)1)
@@ -524,13 +531,13 @@ int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 #define LTP_POLICY_VERSION 2
 #define LTP_CLASS_COUNT 128 /* action classes, 0 to 127; a class with an empty name does not exist */
 #define LTP_CLASS_NAME_BYTES 28
-#define LTP_CLASS_NONE ((uint16_t)0xFFFF) /* in records of frames whose class could not be read */
+#define LTP_CLASS_NONE ((uint8_t)0xFF) /* in records of frames whose class could not be read */
 
 /* Attributes of an action class. */
 #define LTP_CLASS_CRITICAL ((uint32_t)1)            /* never EXECUTEd while FAILED */
 #define LTP_CLASS_MUTATING ((uint32_t)2)            /* changes state that outlives the request */
-#define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the current continuity epoch; while RECOVERING
-                                                       every class does */
+#define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the domain's current continuity epoch, and an
+                                                       intent that was made in it; while RECOVERING every class does */
 #define LTP_CLASS_DEFERRABLE ((uint32_t)8)          /* a rule may answer DEFER */
 #define LTP_CLASS_RECOVERY ((uint32_t)16)           /* ping, status, handshake, emergency stop */
 #define LTP_CLASS_EXEMPT ((uint32_t)32)             /* no priority threshold applies, and no limit but its own rate */
@@ -906,6 +913,27 @@ int32_t ltp_lane_close(ltp_lane *lane);
  * are read where they lie, more than once: they must not change during the call. */
 ltp_verdict ltp_admit(ltp_lane *lane, const void *frame, size_t available);
 
+/* What a host keeps for each connection, in its own object: the life of the session that speaks there. Zeroed, it is bound to
+ * none. The core keeps no table of sessions. */
+typedef struct ltp_connection {
+  uint64_t session_id;
+  uint64_t client_nonce;
+  uint32_t incarnation;
+  uint32_t continuity_epoch; /* in which it began */
+  uint8_t domain;
+  uint8_t reserved[7];
+} ltp_connection;
+
+LTP_STATIC_ASSERT(sizeof(ltp_connection) == 32, connection_size);
+
+/* Binds the connection to the life that a hello's answer began: to be called with what ltp_hello_answer() wrote. Frames of
+ * the life before are refused from here on. */
+int32_t ltp_connection_bind(ltp_connection *connection, const ltp_hello *answer);
+/* ltp_admit() for a request that came over this connection. One whose session, incarnation and domain are not the connection's is
+ * denied with LTP_REASON_OTHER_INCARNATION, whatever its class; so is any while the connection is bound to none. */
+ltp_verdict ltp_admit_from(
+  ltp_lane *lane, const ltp_connection *connection, const void *frame, size_t available);
+
 /* Decides count requests, frame i at frames + i * stride (stride >= 64), into verdicts[0 .. count-1]. Each
  * sees the orientation current at its turn; the clock is read once. Returns how many say EXECUTE. */
 size_t ltp_admit_batch(
@@ -919,9 +947,10 @@ size_t ltp_admit_batch(
  * took, which moves the limit; 0: since the verdict, by the core's clock (clock_interval_ns). */
 int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uint64_t latency_ns);
 
-/* Answers a hello: writes the answering frame with the session's continuity token, and records it. A session
- * may shake hands in every state; ltp_hello never admits an action. LTP_ERROR_BACKPRESSURE: the trace cannot take its
- * record now; that is counted with the decisions denied without a record. */
+/* Answers a hello: writes the answering frame with the session's incarnation and continuity token, and records it. A session
+ * may shake hands in every state; ltp_hello never admits an action. LTP_ERROR_FRAME_VERSION: it speaks no version that this
+ * library does. LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; that is counted with the decisions denied without a
+ * record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
 
 /* Writes the route_response that tells this verdict to the sender of this request. */

@@ -100,14 +100,16 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_INPUT_MALFORMED ((uint16_t)16)
 #define LTP_INPUT_REPLAY ((uint16_t)32) /* a LTP_RECORD_REPLAY slot follows ... */
 #define LTP_INPUT_TENANT ((uint16_t)64) /* ... and after it, or alone, a LTP_RECORD_TENANT slot */
+#define LTP_INPUT_OTHER_INCARNATION ((uint16_t)512) /* not of the life that its connection is bound to */
 #define LTP_INPUT_GATE_SHIFT 12 /* the upper four bits: LTP_GATE_*, the limit that refused what the table would EXECUTE */
-#define LTP_INPUTS_ALL ((uint16_t)0xF07F)
+#define LTP_INPUTS_ALL ((uint16_t)0xF27F)
 
 /* Whether the request proved that its session shook hands since the last outage. Bit 0 alone says that it did. */
 #define LTP_CONTINUITY_NOT_ASKED ((uint16_t)0) /* the rule did not ask */
 #define LTP_CONTINUITY_VALID ((uint16_t)1)
-#define LTP_CONTINUITY_STALE ((uint16_t)2)   /* of an epoch before; not told apart from INVALID yet */
-#define LTP_CONTINUITY_INVALID ((uint16_t)4) /* no token, or none that was granted to this session */
+#define LTP_CONTINUITY_STALE ((uint16_t)2)  /* the token is good; the intent was made in an epoch before */
+#define LTP_CONTINUITY_NONE ((uint16_t)4)   /* no token, or that of an epoch before */
+#define LTP_CONTINUITY_FORGED ((uint16_t)6) /* a token that no epoch of this run granted */
 
 /* Numbers up to 15. */
 #define LTP_GATE_NONE ((uint8_t)0)
@@ -123,7 +125,8 @@ typedef struct ltp_decision_record {
   uint8_t kind; /* LTP_RECORD_DECISION */
   uint8_t outcome; /* LTP_OUTCOME_* */
   uint16_t inputs; /* LTP_INPUT_* */
-  uint16_t action_class;
+  uint8_t action_class;
+  uint8_t domain;
   uint8_t priority;
   uint8_t cohort;
   uint32_t time_us; /* since the block's base */
@@ -174,10 +177,11 @@ typedef struct ltp_tenant_record {
 
 typedef struct ltp_hello_record {
   uint8_t kind; /* LTP_RECORD_HELLO */
-  uint8_t reserved[3];
-  uint32_t continuity_epoch;
+  uint8_t domain;
+  uint16_t node_id; /* 0 when the frame's is no text id (LTP_TEXT_COUNT_MAX) */
+  uint32_t continuity_epoch; /* of the domain */
   uint32_t time_us;
-  uint32_t node_id;
+  uint32_t incarnation; /* that begins */
   uint64_t frame_id;
   uint64_t session_id;
 } ltp_hello_record;
@@ -260,14 +264,15 @@ typedef struct ltp_text_record {
   char text[LTP_TEXT_BYTES_MAX + 1];
 } ltp_text_record;
 
-/* Every class that no policy can name, LTP_CLASS_COUNT to 0xFFFE, counts as this one: a client chooses the classes that it
+/* Every class that no policy can name, LTP_CLASS_COUNT to 0xFE, counts as this one: a client chooses the classes that it
  * sends, and must not make the summary longer with each of them. */
-#define LTP_COUNTS_CLASS_UNKNOWN ((uint16_t)0xFFFE)
+#define LTP_COUNTS_CLASS_UNKNOWN ((uint8_t)0xFE)
 
 /* So many decisions of the segment were alike in all of these. */
 typedef struct ltp_counts_entry {
   uint64_t count;        /* at least 1; 0 in an entry that is not used, which is all zeros */
-  uint16_t action_class; /* below LTP_CLASS_COUNT, or LTP_COUNTS_CLASS_UNKNOWN, or LTP_CLASS_NONE */
+  uint8_t action_class;  /* below LTP_CLASS_COUNT, or LTP_COUNTS_CLASS_UNKNOWN, or LTP_CLASS_NONE */
+  uint8_t domain;
   uint8_t state;         /* LTP_STATE_*: of the word that the lane decided under */
   uint8_t outcome;       /* LTP_OUTCOME_* */
   uint8_t gate;          /* LTP_GATE_*: the limit that refused */
@@ -277,7 +282,7 @@ typedef struct ltp_counts_entry {
 #define LTP_COUNTS_ENTRIES 15
 
 /* A full segment's last block holds as many of these as its entries need, then SEALED. No two entries of a segment are alike
- * in class, state, outcome and gate; only the last record has entries that are not used, and they come last. */
+ * in class, domain, state, outcome and gate; only the last record has entries that are not used, and they come last. */
 typedef struct ltp_counts_record {
   ltp_control_header header;
   uint32_t entry_count; /* used: 1 to LTP_COUNTS_ENTRIES */

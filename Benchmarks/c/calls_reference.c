@@ -28,7 +28,7 @@ static int compare(reference_lane *lane, const ltp_route_request *frames, const 
   for (uint32_t index = 0; index < WORKLOAD_FRAMES; index++) {
     ltp_route_request theirs = own[index], ours = frames[index];
     /* Every fourth token is wrong, every eighth deadline long over. */
-    if (index % 4 == 0) theirs.continuity_token ^= 1, ours.continuity_token ^= 1;
+    if (index % 4 == 0) theirs.continuity_token ^= 1ull << 63, ours.continuity_token ^= 1ull << 63;
     if (index % 8 == 0) {
       theirs.header.flags = ours.header.flags = LTP_REQUEST_HAS_DEADLINE;
       theirs.deadline_ns = ours.deadline_ns = index % 16 == 0 ? 1 : UINT64_MAX;
@@ -60,7 +60,8 @@ int main(int count, char **arguments) {
   reference_lane *lane = reference_open(LTP_STATE_HEALTHY);
   ltp_route_request *frames = workload_frames(NULL);
   for (uint32_t index = 0; index < WORKLOAD_FRAMES; index++)
-    frames[index].continuity_token = reference_token(lane, frames[index].session_id);
+    frames[index].incarnation = index + 1, frames[index].intent_epoch = reference_epoch(lane),
+    frames[index].continuity_token = reference_token(lane, frames[index].session_id, index + 1);
   int status = 0;
   if (strcmp(arguments[1], "compare") == 0) {
     status = compare(lane, frames, arguments[2]);

@@ -35,8 +35,9 @@ struct reference_lane {
   uint64_t live;
   uint8_t *cursor, *end;
   shared_line *line;
-  uint64_t word, clock, key[2];
-  uint32_t time_us, generation;
+  uint64_t word, clock;
+  _Alignas(16) uint8_t round_keys[11][16], mask[16];
+  uint32_t time_us, generation, epoch;
   uint64_t *counters;
   uint8_t *ring;
   uint64_t block;
@@ -47,33 +48,49 @@ struct reference_lane {
   pthread_t hasher;
 };
 
-#define ROTATE(value, bits) ((value) << (bits) | (value) >> (64 - (bits)))
-#define ROUND                                                                             \
-  v0 += v1, v2 += v3, v1 = ROTATE(v1, 13) ^ v0, v3 = ROTATE(v3, 16) ^ v2, v0 = ROTATE(v0, 32); \
-  v2 += v1, v0 += v3, v1 = ROTATE(v1, 17) ^ v2, v3 = ROTATE(v3, 21) ^ v0, v2 = ROTATE(v2, 32)
+/* The token is 56 bits of one AES-128 block, and the epoch's low byte; see Sources/LTPAdmission/Continuity.swift. */
+#if defined(__x86_64__)
+#include <wmmintrin.h>
+#define WITH_AES __attribute__((target("aes,sse2")))
 
-/* SipHash-2-4 of eight bytes; 0 is no token. */
-static inline uint64_t token(const uint64_t key[2], uint64_t word) {
-  uint64_t v0 = key[0] ^ 0x736f6d6570736575u, v1 = key[1] ^ 0x646f72616e646f6du;
-  uint64_t v2 = key[0] ^ 0x6c7967656e657261u, v3 = key[1] ^ 0x7465646279746573u;
-  v3 ^= word;
-  ROUND;
-  ROUND;
-  v0 ^= word;
-  v3 ^= (uint64_t)8 << 56;
-  ROUND;
-  ROUND;
-  v0 ^= (uint64_t)8 << 56;
-  v2 ^= 0xFF;
-  ROUND;
-  ROUND;
-  ROUND;
-  ROUND;
-  uint64_t hash = v0 ^ v1 ^ v2 ^ v3;
-  return hash == 0 ? 1 : hash;
+WITH_AES static void expand_key(reference_lane *lane) {
+  __m128i key = _mm_set_epi64x(11, 7), *to = (__m128i *)lane->round_keys;
+  to[0] = key;
+#define ROUND_KEY(index, constant)                                             \
+  do {                                                                         \
+    __m128i word = _mm_shuffle_epi32(_mm_aeskeygenassist_si128(key, constant), 0xFF); \
+    key = _mm_xor_si128(key, _mm_slli_si128(key, 4));                          \
+    key = _mm_xor_si128(key, _mm_slli_si128(key, 8));                          \
+    to[index] = key = _mm_xor_si128(key, word);                                \
+  } while (0)
+  ROUND_KEY(1, 1);
+  ROUND_KEY(2, 2);
+  ROUND_KEY(3, 4);
+  ROUND_KEY(4, 8);
+  ROUND_KEY(5, 16);
+  ROUND_KEY(6, 32);
+  ROUND_KEY(7, 64);
+  ROUND_KEY(8, 128);
+  ROUND_KEY(9, 27);
+  ROUND_KEY(10, 54);
 }
 
-uint64_t reference_token(const reference_lane *lane, uint64_t session_id) { return token(lane->key, session_id); }
+WITH_AES static uint64_t token(const reference_lane *lane, uint64_t session, uint32_t incarnation) {
+  const __m128i *round = (const __m128i *)lane->round_keys;
+  __m128i block = _mm_xor_si128(_mm_set_epi64x(incarnation, (long long)session), *(const __m128i *)lane->mask);
+  block = _mm_xor_si128(block, round[0]);
+  for (int index = 1; index < 10; index++) block = _mm_aesenc_si128(block, round[index]);
+  return (uint64_t)_mm_cvtsi128_si64(_mm_aesenclast_si128(block, round[10])) << 8 | (lane->epoch & 0xFF);
+}
+#else
+#error "the reference is written for x86-64"
+#endif
+
+uint64_t reference_token(const reference_lane *lane, uint64_t session_id, uint32_t incarnation) {
+  return token(lane, session_id, incarnation);
+}
+
+uint32_t reference_epoch(const reference_lane *lane) { return lane->epoch; }
 
 static int next_block(reference_lane *lane) {
   while (lane->block - atomic_load_explicit(&lane->released, memory_order_acquire) >= BLOCK_COUNT) {
@@ -101,13 +118,13 @@ ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t avai
   if (frame == NULL || available < sizeof request) return verdict;
   memcpy(&request, frame, sizeof request);
   uint32_t unused;
-  memcpy(&unused, &request.domain, sizeof unused); /* domain and reserved */
+  memcpy(&unused, request.reserved, sizeof unused);
   int has_deadline = (request.header.flags & LTP_REQUEST_HAS_DEADLINE) != 0;
   /* Replays and goals go another way in the library too; the benchmark sends none. */
   if (request.header.magic != LTP_FRAME_MAGIC || request.header.version != LTP_PROTOCOL_VERSION ||
       request.header.type != LTP_FRAME_ROUTE_REQUEST || request.header.size_bytes != sizeof request ||
       (request.header.flags & ~LTP_REQUEST_HAS_DEADLINE) != 0 || (!has_deadline && request.deadline_ns != 0) ||
-      (request.intent_epoch | request.incarnation | unused) != 0)
+      unused != 0)
     return verdict;
 
   uint32_t column = request.action_class < LTP_CLASS_COUNT ? request.action_class : LTP_CLASS_COUNT;
@@ -117,11 +134,15 @@ ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t avai
   if (answer != LTP_VERDICT_DENY && request.priority < rule->least)
     answer = rule->below, reason = LTP_REASON_PRIORITY_BELOW_THRESHOLD;
   if (rule->needs_token) {
-    inputs = LTP_CONTINUITY_INVALID;
-    if (token(lane->key, request.session_id) == request.continuity_token)
-      inputs = LTP_CONTINUITY_VALID;
-    else if (rule->verdict != LTP_VERDICT_DENY)
-      answer = LTP_VERDICT_DENY, reason = LTP_REASON_REHANDSHAKE_REQUIRED;
+    inputs = LTP_CONTINUITY_VALID;
+    if (token(lane, request.session_id, request.incarnation) != request.continuity_token ||
+        request.intent_epoch != lane->epoch) {
+      /* One domain, and no epoch before: a wrong token is a forged one. */
+      inputs = request.continuity_token == 0 ? LTP_CONTINUITY_NONE : LTP_CONTINUITY_FORGED;
+      if (rule->verdict != LTP_VERDICT_DENY)
+        answer = LTP_VERDICT_DENY,
+        reason = request.continuity_token == 0 ? LTP_REASON_REHANDSHAKE_REQUIRED : LTP_REASON_CONTINUITY_FORGED;
+    }
   }
   if (has_deadline && lane->clock >= request.deadline_ns) {
     inputs |= LTP_INPUT_DEADLINE_EXCEEDED;
@@ -133,7 +154,7 @@ ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t avai
   __builtin_prefetch(lane->cursor + 1024, 1, 3);
   ltp_decision_record record = {
     .kind = LTP_RECORD_DECISION, .outcome = (uint8_t)(answer << LTP_OUTCOME_VERDICT_SHIFT | reason), .inputs = inputs,
-    .action_class = request.action_class, .priority = request.priority, .cohort = request.cohort,
+    .action_class = request.action_class, .domain = request.domain, .priority = request.priority, .cohort = request.cohort,
     .time_us = lane->time_us, .retry_and_shadow = retry, .frame_id = request.frame_id, .session_id = request.session_id};
   memcpy(lane->cursor, &record, sizeof record);
   lane->cursor += sizeof record;
@@ -184,8 +205,10 @@ reference_lane *reference_open(uint8_t state) {
   lane->ring = pages(BLOCK_COUNT * BLOCK_BYTES);
   memset(lane->ring, 1, BLOCK_COUNT * BLOCK_BYTES);
   lane->counters = pages((LTP_CLASS_COUNT + 1) * OUTCOMES * sizeof *lane->counters);
-  lane->key[0] = 7, lane->key[1] = 11;
-  lane->generation = 1;
+  if (!__builtin_cpu_supports("aes")) abort();
+  expand_key(lane);
+  memset(lane->mask, 0x5A, sizeof lane->mask);
+  lane->generation = lane->epoch = 1;
   for (int index = 0; index < LTP_CLASS_COUNT; index++) {
     const ltp_policy_rule *from = &policy.rules[state][index];
     uint32_t attributes = policy.classes[index].attributes;

@@ -14,7 +14,9 @@ typedef struct reference_lane reference_lane;
 reference_lane *reference_open(uint8_t state);
 void reference_close(reference_lane *lane);
 ltp_verdict reference_admit(reference_lane *lane, const void *frame, size_t available);
-uint64_t reference_token(const reference_lane *lane, uint64_t session_id);
+/* What a hello would grant, and in which continuity epoch. */
+uint64_t reference_token(const reference_lane *lane, uint64_t session_id, uint32_t incarnation);
+uint32_t reference_epoch(const reference_lane *lane);
 /* Waits until every whole block so far has been hashed. */
 void reference_settle(reference_lane *lane);
 

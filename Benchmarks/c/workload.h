@@ -19,7 +19,7 @@
 #define WORKLOAD_BURSTS 24u
 
 /* Reads, writes, and one class in eight that asks for a token, in the order of a fixed random sequence. */
-static const uint16_t workload_classes[16] = {8, 9, 10, 11, 13, 14, 15, 24, 25, 27, 8, 9, 0, 1, 40, 48};
+static const uint8_t workload_classes[16] = {8, 9, 10, 11, 13, 14, 15, 24, 25, 27, 8, 9, 0, 1, 40, 48};
 
 static inline void workload_check(int32_t status, const char *what) {
   if (status == LTP_OK) return;
@@ -76,9 +76,12 @@ static inline ltp_route_request *workload_frames(ltp_lane *lane) {
     workload_check(ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0), "hello");
     hello.frame_id = index + 1;
     hello.session_id = request->session_id;
+    hello.client_nonce = index + 1;
     hello.version_min = hello.version_max = LTP_PROTOCOL_VERSION;
     workload_check(ltp_hello_answer(lane, &hello, sizeof hello, &answer), "handshake");
     request->continuity_token = answer.continuity_token;
+    request->intent_epoch = answer.continuity_epoch;
+    request->incarnation = answer.incarnation;
   }
   return frames;
 }

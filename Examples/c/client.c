@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static int exchange(int socket, const void *frame, void *reply) {
@@ -30,7 +31,7 @@ int main(int count, char **arguments) {
   }
   ltp_hello hello, granted;
   ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0);
-  hello.frame_id = 1, hello.session_id = 42;
+  hello.frame_id = 1, hello.session_id = 42, hello.client_nonce = (uint64_t)time(NULL) << 20 | (uint64_t)getpid();
   hello.version_min = hello.version_max = LTP_PROTOCOL_VERSION;
   if (!exchange(connected, &hello, &granted)) return fprintf(stderr, "client: no answer to hello\n"), 1;
   unsigned answers[LTP_VERDICT_COUNT] = {0};
@@ -39,7 +40,8 @@ int main(int count, char **arguments) {
     ltp_route_response response;
     ltp_frame_init(&request, sizeof request, LTP_FRAME_ROUTE_REQUEST, 0);
     request.frame_id = (uint64_t)index + 2, request.session_id = 42;
-    request.continuity_token = granted.continuity_token;
+    request.continuity_token = granted.continuity_token, request.incarnation = granted.incarnation;
+    request.intent_epoch = granted.continuity_epoch; /* when it is made; sent again, it keeps it */
     request.action_class = 40 /* order_modify */, request.priority = 200;
     if (!exchange(connected, &request, &response) || response.verdict >= LTP_VERDICT_COUNT ||
         response.request_frame_id != request.frame_id)

@@ -45,7 +45,7 @@ void publish(const Core &core, uint8_t state, uint8_t reason) {
   if (ltp_orientation_publish(core.get(), &transition, nullptr) != LTP_OK) throw std::runtime_error("not published");
 }
 
-void show(const Lane &lane, uint16_t action_class, const char *name) {
+void show(const Lane &lane, uint8_t action_class, const char *name) {
   static uint64_t frame_id = 0;
   ltp_route_request request;
   ltp_frame_init(&request, sizeof request, LTP_FRAME_ROUTE_REQUEST, 0);

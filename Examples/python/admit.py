@@ -50,13 +50,13 @@ class RouteRequest(ctypes.Structure):
         ("deadline_ns", ctypes.c_uint64),
         ("intent_epoch", ctypes.c_uint32),
         ("incarnation", ctypes.c_uint32),
-        ("action_class", ctypes.c_uint16),
+        ("action_class", ctypes.c_uint8),
+        ("domain", ctypes.c_uint8),
         ("priority", ctypes.c_uint8),
         ("cohort", ctypes.c_uint8),
         ("tenant_id", ctypes.c_uint32),
         ("cost", ctypes.c_uint32),
-        ("domain", ctypes.c_uint8),
-        ("reserved", ctypes.c_uint8 * 3),
+        ("reserved", ctypes.c_uint8 * 4),
     ]
 
 

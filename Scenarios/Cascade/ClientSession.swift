@@ -8,7 +8,7 @@ struct ClientSession {
   let descriptor: Int32
   let identifier: UInt64
   /// From the last hello; 0: none yet.
-  var token: UInt64 = 0
+  var continuity: Continuity?
   /// A hello is on its way.
   var isShakingHands = false
   /// Intents that wait for its answer.

@@ -66,7 +66,7 @@ private struct Pool<Element> {
 final class LoadGenerator {
   private static let retryBit: UInt64 = 1 << 63
   /// Order_create, in the built-in policy's numbering.
-  private static let orderCreate: UInt16 = 25
+  private static let orderCreate: UInt8 = 25
   private static let bufferBytes = 64 << 10
 
   private let behaviour: ClientBehaviour
@@ -254,7 +254,7 @@ final class LoadGenerator {
     let identifier = UInt64(lastSerial) << 32 | UInt64(place)
     var request = RouteRequest(
       id: identifier, session: sessions[Int(session)].identifier, actionClass: Self.orderCreate,
-      priority: intents[index].priority, continuityToken: sessions[Int(session)].token)
+      priority: intents[index].priority, continuity: sessions[Int(session)].continuity)
     if isCounted {
       request.deadline = now + timeout
       wheel.add(identifier & ~Self.retryBit, at: now + timeout)
@@ -366,7 +366,7 @@ final class LoadGenerator {
 
   private func refused(_ intent: UInt32, _ response: ltp_route_response, _ session: Int32) {
     guard behaviour.obeysDenials else { return again(intent) }
-    if response.reason == LTP_REASON_REHANDSHAKE_REQUIRED, intents[intent].rehandshakes < 3 {
+    if needsHandshake(response.reason), intents[intent].rehandshakes < 3 {
       intents[intent].rehandshakes += 1
       count { $0.rehandshakes += 1 }
       sessions[Int(session)].waiting.append(intent)
@@ -377,6 +377,11 @@ final class LoadGenerator {
     retry(intent, after: UInt64(response.retry_after_ms) * 1_000_000)
   }
 
+  /// An order_create holds in any epoch, so a new life may ask for it again.
+  private func needsHandshake(_ reason: UInt8) -> Bool {
+    reason == LTP_REASON_REHANDSHAKE_REQUIRED || reason == LTP_REASON_STALE_INTENT
+  }
+
   private func shakeHands(_ session: Int32) {
     guard !sessions[Int(session)].isShakingHands else { return }
     sessions[Int(session)].isShakingHands = true
@@ -385,6 +390,7 @@ final class LoadGenerator {
     lastSerial += 1
     hello.frame_id = UInt64(lastSerial)
     hello.session_id = sessions[Int(session)].identifier
+    hello.client_nonce = random.next() | 1
     hello.version_min = UInt8(LTP_PROTOCOL_VERSION)
     hello.version_max = UInt8(LTP_PROTOCOL_VERSION)
     queue(hello, session)
@@ -392,7 +398,7 @@ final class LoadGenerator {
 
   private func greeted(_ hello: ltp_hello, _ session: Int32) {
     tally.hellos += 1
-    sessions[Int(session)].token = hello.continuity_token
+    sessions[Int(session)].continuity = Continuity(hello)
     sessions[Int(session)].isShakingHands = false
     let waiting = sessions[Int(session)].waiting
     sessions[Int(session)].waiting.removeAll()

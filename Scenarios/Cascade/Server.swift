@@ -215,6 +215,7 @@ final class Server {
       var hello = frame.load(as: ltp_hello.self)
       hello.header.flags = LTP_HELLO_ANSWER
       hello.continuity_token = 1
+      hello.incarnation = 1
       answer.storeBytes(of: hello, as: ltp_hello.self)
     }
     return Self.frameBytes

@@ -35,10 +35,11 @@ public struct RouteRequest: Sendable {
   /// - Parameters:
   ///   - actionClass: what it wants to do, an index into the policy's classes.
   ///   - priority: 0 is shed first, 255 last.
-  ///   - continuityToken: what the session got for its hello; classes that change state need it.
+  ///   - continuity: what the session's hello was answered; classes that change state need it. The intent counts as made in its
+  ///     epoch: keep the request when it has to be asked again, and make no new one of an old intent.
   @inlinable
   public init(
-    id: UInt64, session: UInt64, actionClass: UInt16, priority: UInt8 = 128, continuityToken: UInt64 = 0
+    id: UInt64, session: UInt64, actionClass: UInt8, priority: UInt8 = 128, continuity: Continuity? = nil
   ) {
     fields = ltp_route_request()
     fields.header = ltp_frame_header(
@@ -46,9 +47,13 @@ public struct RouteRequest: Sendable {
       size_bytes: UInt16(MemoryLayout<ltp_route_request>.size), flags: 0)
     fields.frame_id = id
     fields.session_id = session
-    fields.continuity_token = continuityToken
     fields.action_class = actionClass
     fields.priority = priority
+    guard let continuity else { return }
+    fields.continuity_token = continuity.token
+    fields.incarnation = continuity.incarnation
+    fields.intent_epoch = continuity.epoch
+    fields.domain = continuity.domain
   }
 
   /// Nanoseconds of CLOCK_MONOTONIC from which on the answer would be too late; nil: never.
@@ -92,13 +97,36 @@ public struct ReplayRequest: Sendable {
   }
 }
 
+/// One life of a session: what a hello's answer grants, and each of its requests shows.
+public struct Continuity: Hashable, Sendable {
+  /// A credential: not for logs.
+  public let token: UInt64
+  public let incarnation: UInt32
+  /// The domain's continuity epoch, its low 32 bits.
+  public let epoch: UInt32
+  public let domain: UInt8
+
+  public init(_ answer: ltp_hello) {
+    token = answer.continuity_token
+    incarnation = answer.incarnation
+    epoch = answer.continuity_epoch
+    domain = answer.domain
+  }
+}
+
 extension Lane {
-  /// Shakes hands for a session: the token is what its requests show from then on.
-  public mutating func answer(hello id: UInt64, session: UInt64) throws(LTPError) -> ltp_hello {
+  /// Shakes hands for a session: a new life of it begins, which its requests show from then on (`Continuity`).
+  ///
+  /// - Parameter domain: the continuity domain that the session is in: a gateway, a venue, a shard.
+  public mutating func answer(hello id: UInt64, session: UInt64, domain: UInt8 = 0) throws(LTPError)
+    -> ltp_hello
+  {
     var hello = ltp_hello()
     try check(ltp_frame_init(&hello, MemoryLayout<ltp_hello>.size, LTP_FRAME_HELLO, 0))
     hello.frame_id = id
     hello.session_id = session
+    hello.domain = domain
+    hello.client_nonce = .random(in: 1 ... .max)
     hello.version_min = UInt8(LTP_PROTOCOL_VERSION)
     hello.version_max = UInt8(LTP_PROTOCOL_VERSION)
     var answer = ltp_hello()

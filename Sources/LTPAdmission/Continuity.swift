@@ -1,134 +1,130 @@
 // SPDX-License-Identifier: Apache-2.0
-// Continuity tokens: proof that a session shook hands in the current continuity epoch.
+// Continuity tokens: proof that this life of a session shook hands in its domain's current continuity epoch. Checking one looks
+// nothing up but the domain.
 //
-// token = SipHash-2-4(K(epoch), session). K(epoch) comes from the core's 128-bit key by the same function, so a
-// token of another epoch, session or core verifies only by chance (2^-64), and checking looks nothing up. The
-// client's own idea of its epoch is not an input. SipHash: Aumasson and Bernstein, 2012; the test compares it
-// with the reference vector. Libcrypto has it too, but makes a context for each message: a hundred times the time.
+// token = 56 bits of MAC(K, mask(domain, epoch), session, incarnation) | the epoch's low 8 bits
+//
+// The epoch's bits say which epoch's mask an old token is to be checked against, so that it is told from a forged one without a
+// record of anything. A token of another session, incarnation, domain, epoch, run or core verifies by chance only (2^-56).
+//
+// MAC is one block of AES-128 under the run's key, of the message XOR a secret mask, cut to its first half. A block cipher under a
+// mask that is a pseudorandom function of the tweak is a tweakable block cipher (XE: Rogaway, Asiacrypt 2004), so a message of
+// exactly one block needs no chaining: the block is a pseudorandom function of (domain, epoch, session, incarnation), up to the
+// birthday bound of 2^64 blocks, and such a function is a MAC, cut or not (Goldreich, Goldwasser, Micali 1986). Where the processor has no AES
+// instructions it is SipHash-2-4 of the same words. Tokens die with their run, so no other machine ever has to agree.
 
-/// A 128-bit SipHash key.
-public struct SipKey: Equatable, Sendable {
-  public var low: UInt64
-  public var high: UInt64
+import CLTP
+public import CLTPSystem
+
+/// What a token's epoch is told by in the token itself.
+private let epochBits: UInt64 = 0xFF
+
+/// The key of one run, for all its tokens. A handle: copies mean the same key.
+public struct TokenKey {
+  @usableFromInline let mac: UnsafeMutablePointer<ltp_system_mac_key>
+
+  /// Zeroed memory that a key takes, in bytes; it is aligned to 16.
+  public static var memoryBytes: Int { MemoryLayout<ltp_system_mac_key>.stride }
+
+  /// `usesProcessor`: the processor's AES instructions, where it has them.
+  public init(memory: UnsafeMutableRawPointer, runKey: SipKey, usesProcessor: Bool = true) {
+    mac = memory.bindMemory(to: ltp_system_mac_key.self, capacity: 1)
+    // Other keys than those that masks are made with.
+    let own = runKey.subkey(0)
+    ltp_system_mac_init(mac, own.low, own.high)
+    let masks = runKey.subkey(1)
+    (mac.pointee.low, mac.pointee.high) = (masks.low, masks.high)
+    if !usesProcessor { mac.pointee.has_aes = 0 }
+  }
+
+  private var secret: SipKey { SipKey(low: mac.pointee.low, high: mac.pointee.high) }
 
   @inlinable
-  public init(low: UInt64, high: UInt64) {
+  @inline(__always)
+  func hash(_ mask: TokenMask, _ low: UInt64, _ high: UInt64) -> UInt64 {
+    mac.pointee.has_aes != 0
+      ? ltp_system_mac_aes(mac, mask.low, mask.high, low, high) : portableHash(mask, low, high)
+  }
+
+  @usableFromInline
+  func portableHash(_ mask: TokenMask, _ low: UInt64, _ high: UInt64) -> UInt64 {
+    secret.hash([mask.low, mask.high, low, high])
+  }
+
+  /// `epoch`: in full, so that tokens are void by the mask when its low bits come round.
+  func mask(domain: UInt8, epoch: UInt64) -> TokenMask {
+    TokenMask(
+      low: secret.hash([UInt64(domain), epoch, 1]), high: secret.hash([UInt64(domain), epoch, 2]))
+  }
+
+  /// The life that a hello begins; never 0. The same hello again is the same life. Two lives of one session have one number with
+  /// a chance of 2^-32.
+  func incarnation(sessionID: UInt64, clientNonce: UInt64) -> UInt32 {
+    let own = secret.subkey(0)
+    let bits = hash(TokenMask(low: own.low, high: own.high), sessionID, clientNonce)
+    return max(1, UInt32(truncatingIfNeeded: bits))
+  }
+}
+
+/// What makes tokens of one domain in one epoch differ from all others.
+@frozen
+@usableFromInline
+struct TokenMask: Equatable {
+  @usableFromInline var low: UInt64
+  @usableFromInline var high: UInt64
+
+  @inlinable
+  init(low: UInt64, high: UInt64) {
     self.low = low
     self.high = high
   }
-
-  /// SipHash-2-4 of the little-endian bytes of `words`.
-  package func hash<let count: Int>(_ words: InlineArray<count, UInt64>) -> UInt64 {
-    var state = SipState(key: self)
-    for index in 0..<count { state.absorb(words[index]) }
-    state.absorb(UInt64(count * 8 & 0xFF) << 56)
-    return state.finish()
-  }
-
-  /// The key of one run of one log. The host's secret alone would not do: two cores that share it, or a directory that was
-  /// restored from a copy, would accept each other's tokens.
-  ///
-  /// - Parameters:
-  ///   - secret: the host's key, or random.
-  ///   - random: 128 random bits that no other run has.
-  ///   - logID: the log's 128-bit name.
-  package static func ofRun(secret: SipKey, random: SipKey, logID: (low: UInt64, high: UInt64)) -> SipKey {
-    func word(_ label: UInt64) -> UInt64 {
-      secret.hash([random.low, random.high, logID.low, logID.high, label])
-    }
-    return SipKey(low: word(1), high: word(2))
-  }
-
-  /// SipHash-2-4 of the 8 little-endian bytes of `word`.
-  @inlinable
-  @inline(__always)
-  public func hash(_ word: UInt64) -> UInt64 {
-    var state = SipState(key: self)
-    state.absorb(word)
-    state.absorb(8 << 56)
-    return state.finish()
-  }
 }
 
+/// A domain's current continuity epoch, as a lane has it.
 @frozen
 @usableFromInline
-struct SipState {
-  @usableFromInline var v0: UInt64
-  @usableFromInline var v1: UInt64
-  @usableFromInline var v2: UInt64
-  @usableFromInline var v3: UInt64
+struct DomainEpoch {
+  @usableFromInline var mask: TokenMask
+  /// In full; 0: not looked at yet.
+  @usableFromInline var number: UInt64
+  /// The lane's turn in which it was looked at: it holds for that turn only.
+  @usableFromInline var turn: UInt64
 
   @inlinable
   @inline(__always)
-  init(key: SipKey) {
-    v0 = key.low ^ 0x736F_6D65_7073_6575
-    v1 = key.high ^ 0x646F_7261_6E64_6F6D
-    v2 = key.low ^ 0x6C79_6765_6E65_7261
-    v3 = key.high ^ 0x7465_6462_7974_6573
-  }
-
-  @inlinable
-  @inline(__always)
-  static func rotate(_ value: UInt64, _ bits: UInt64) -> UInt64 {
-    value &<< bits | value &>> (64 &- bits)
-  }
-
-  @inlinable
-  @inline(__always)
-  mutating func round() {
-    v0 = v0 &+ v1
-    v2 = v2 &+ v3
-    v1 = Self.rotate(v1, 13) ^ v0
-    v3 = Self.rotate(v3, 16) ^ v2
-    v0 = Self.rotate(v0, 32)
-    v2 = v2 &+ v1
-    v0 = v0 &+ v3
-    v1 = Self.rotate(v1, 17) ^ v2
-    v3 = Self.rotate(v3, 21) ^ v0
-    v2 = Self.rotate(v2, 32)
-  }
-
-  @inlinable
-  @inline(__always)
-  mutating func absorb(_ word: UInt64) {
-    v3 ^= word
-    round()
-    round()
-    v0 ^= word
-  }
-
-  @inlinable
-  @inline(__always)
-  mutating func finish() -> UInt64 {
-    v2 ^= 0xFF
-    round()
-    round()
-    round()
-    round()
-    return v0 ^ v1 ^ v2 ^ v3
+  func token(_ key: TokenKey, sessionID: UInt64, incarnation: UInt32) -> UInt64 {
+    key.hash(mask, sessionID, UInt64(incarnation)) &<< 8 | number & 0xFF
   }
 }
 
-/// The key of one continuity epoch: grants tokens and checks them.
-public struct ContinuityKey: Equatable, Sendable {
-  public let epochKey: SipKey
-
-  /// `continuityEpoch`: in full, so that tokens are void by key when its low bits come round.
-  public init(coreKey: SipKey, continuityEpoch: UInt64) {
-    epochKey = SipKey(low: coreKey.hash([continuityEpoch, 1]), high: coreKey.hash([continuityEpoch, 2]))
+extension TokenKey {
+  /// What a request without a valid token has shown: LTP_CONTINUITY_*, for a domain whose epoch is `number`. Epochs before `first` were
+  /// granted by earlier runs, whose keys nobody has any more.
+  ///
+  /// Costs about a microsecond, so that only refusals pay for it.
+  func fault(of claim: ContinuityClaim, number: UInt64, first: UInt64) -> UInt16 {
+    guard claim.token != 0 else { return LTP_CONTINUITY_NONE }
+    // The last epoch whose low bits are the token's.
+    let age = (number &- claim.token) & epochBits
+    guard age <= number, number - age >= first else { return LTP_CONTINUITY_NONE }
+    let granted = DomainEpoch(
+      mask: mask(domain: claim.domain, epoch: number - age), number: number - age, turn: 0)
+    guard granted.token(self, sessionID: claim.sessionID, incarnation: claim.incarnation) == claim.token
+    else {
+      return LTP_CONTINUITY_FORGED
+    }
+    guard age == 0 else { return LTP_CONTINUITY_NONE }
+    // A good token: then it is the intent. One of an epoch that has not come is nobody's.
+    let isLater = Int32(bitPattern: claim.intentEpoch &- UInt32(truncatingIfNeeded: number)) > 0
+    return isLater ? LTP_CONTINUITY_FORGED : LTP_CONTINUITY_STALE
   }
+}
 
-  /// The session's token; never 0, which means "no token".
-  @inlinable
-  @inline(__always)
-  public func token(sessionID: UInt64) -> UInt64 {
-    let hash = epochKey.hash(sessionID)
-    return hash == 0 ? 1 : hash
-  }
-
-  @inlinable
-  @inline(__always)
-  public func isValid(token: UInt64, sessionID: UInt64) -> Bool {
-    token == self.token(sessionID: sessionID)
-  }
+/// What a request says of its session's continuity.
+struct ContinuityClaim {
+  var sessionID: UInt64
+  var token: UInt64
+  var intentEpoch: UInt32
+  var incarnation: UInt32
+  var domain: UInt8
 }

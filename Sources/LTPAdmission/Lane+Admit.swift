@@ -76,7 +76,7 @@ struct LaneView {
     min(Int(request.actionClass), Int(LTP_CLASS_COUNT))
   }
 
-  /// Decides a well-formed request by a rule, writes its record at `cursor` and counts it. Does not publish the record.
+  /// Decides a well-formed request by a plain rule, writes its record at `cursor` and counts it. Does not publish the record.
   @inlinable
   @inline(__always)
   func decide(
@@ -96,14 +96,14 @@ struct LaneView {
     at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
     record(
-      decision, inputs: inputs, classPriorityCohort: request.classPriorityCohort, frameID: request.frameID,
+      decision, inputs: inputs, attributes: request.attributes, frameID: request.frameID,
       sessionID: request.sessionID, column: column, at: cursor)
   }
 
   @inlinable
   @inline(__always)
   func record(
-    _ decision: Decision, inputs: UInt64, classPriorityCohort: UInt64, frameID: UInt64, sessionID: UInt64,
+    _ decision: Decision, inputs: UInt64, attributes: UInt64, frameID: UInt64, sessionID: UInt64,
     column: Int, shadow: UInt64 = 0, at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
     let place = Int(decision.outcome.rawValue)
@@ -114,7 +114,7 @@ struct LaneView {
     ltp_system_prefetch_for_write(cursor + 1024)
     let shadowShift = Verdict.retryAfterShift &+ UInt64(LTP_DECISION_SHADOW_SHIFT)
     DecisionRecord.store(
-      outcome: UInt64(decision.outcome.rawValue), inputs: inputs, classPriorityCohort: classPriorityCohort,
+      outcome: UInt64(decision.outcome.rawValue), inputs: inputs, attributes: attributes,
       timeMicroseconds: timeMicroseconds, retryAndShadow: retry | shadow &<< shadowShift, frameID: frameID,
       sessionID: sessionID, at: cursor)
     let counter = counters + (column &* Outcome.count &+ place)
@@ -154,22 +154,30 @@ extension Lane {
   @inline(never)
   @usableFromInline
   func admitWithContinuity(_ request: RouteRequestView, column: Int) -> Verdict {
+    let inputs = request.lateness(state.pointee.clock) | continuityInputs(of: request)
     let view = LaneView(state, LaneStanding(state))
     let cursor = state.pointee.cursor
-    let verdict = view.decide(
-      request, by: CompiledRule(rawValue: view.rules[column]),
-      inputs: request.lateness(view.clock) | continuityInputs(of: request), column: column, at: cursor)
+    let rule = CompiledRule(rawValue: view.rules[column])
+    let verdict = view.record(
+      rule.decideGuarded(priority: request.priority, inputs: inputs, sessionID: request.sessionID),
+      of: request, inputs: inputs, column: column, at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
   }
 
-  /// Whether the request's token is the session's: LTP_CONTINUITY_*.
+  /// What the request shows of its session's continuity: LTP_CONTINUITY_*.
   @inlinable
   @inline(__always)
   func continuityInputs(of request: RouteRequestView) -> UInt64 {
-    let valid = state.pointee.continuity.isValid(
-      token: request.continuityToken, sessionID: request.sessionID)
-    return UInt64(valid ? LTP_CONTINUITY_VALID : LTP_CONTINUITY_INVALID)
+    let domain = state.pointee.domains + Int(request.domain)
+    guard domain.pointee.turn == state.pointee.turn else { return continuityInputsAnew(of: request) }
+    let token = domain.pointee.token(
+      state.pointee.tokenKey, sessionID: request.sessionID, incarnation: request.incarnation)
+    // One comparison: whichever bits differ, something is wrong.
+    let differs =
+      token ^ request.continuityToken
+      | (UInt64(request.intentEpoch) ^ domain.pointee.number & UInt64(UInt32.max))
+    return differs == 0 && token != 0 ? UInt64(LTP_CONTINUITY_VALID) : continuityFault(of: request)
   }
 
   /// What a common request by a rule that is not plain may take: its record, and its tenant's.

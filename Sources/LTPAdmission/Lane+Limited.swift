@@ -55,7 +55,7 @@ extension Lane {
   ) -> Verdict {
     let rule = CompiledRule(rawValue: view.rules[column])
     let inputs = rule.needsContinuity ? inputs | continuityInputs(of: request) : inputs
-    let outcome = rule.outcome(priority: request.priority, inputs: inputs)
+    let outcome = rule.guardedOutcome(priority: request.priority, inputs: inputs)
     guard !rule.isLimited || passesLightly(request, column: column, outcome) else {
       return decideByGates(request, view, column: column, inputs: inputs, at: cursor)
     }
@@ -80,7 +80,7 @@ extension Lane {
   ) -> Verdict {
     let rule = CompiledRule(rawValue: view.rules[column])
     let limits = state.pointee.limits
-    var decision = rule.decideWellFormed(
+    var decision = rule.decideGuarded(
       priority: request.priority, inputs: inputs, sessionID: request.sessionID)
     var answer = GateAnswer.passed
     let isLetInByTable = decision.outcome.isExecute
@@ -102,7 +102,7 @@ extension Lane {
       decision,
       inputs: inputs | UInt64(answer.gate) &<< UInt64(LTP_INPUT_GATE_SHIFT)
         | (tellsTenant ? UInt64(LTP_INPUT_TENANT) : 0),
-      classPriorityCohort: request.classPriorityCohort, frameID: request.frameID,
+      attributes: request.attributes, frameID: request.frameID,
       sessionID: request.sessionID, column: column, shadow: shadow, at: cursor)
     if tellsTenant { writeTenant(tenantID, cost: request.cost, after: cursor) }
     // Zero unless it was taken, and then retry_after is.
@@ -127,7 +127,7 @@ extension Lane {
     let isChecked = inputs & UInt64(LTP_INPUT_CONTINUITY_MASK) != 0
     // Only for this verdict: the record says what the policy in force asked for.
     let inputs = rule.needsContinuity && !isChecked ? inputs | continuityInputs(of: request) : inputs
-    let decision = rule.decideWellFormed(
+    let decision = rule.decideGuarded(
       priority: request.priority, inputs: inputs, sessionID: request.sessionID)
     return UInt64(decision.outcome.rawValue)
   }

@@ -85,12 +85,8 @@ extension Lane {
       }
       state.pointee.stateCounters =
         state.pointee.counters + Int(word.state) * LaneState.countersPerState
-      let continuityEpoch = orientation.numbers(of: word).continuityEpoch
-      if continuityEpoch != state.pointee.continuityEpoch {
-        state.pointee.continuityEpoch = continuityEpoch
-        state.pointee.continuity = ContinuityKey(
-          coreKey: state.pointee.coreKey, continuityEpoch: continuityEpoch)
-      }
+      // Each domain's epoch is looked at again when it is first asked for.
+      state.pointee.turn &+= 1
       return word
     }
   }

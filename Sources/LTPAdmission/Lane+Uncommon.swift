@@ -88,13 +88,44 @@ extension Lane {
       policyGeneration: state.pointee.policyGeneration)
   }
 
+  /// Decides a request that came over a connection which is bound to a life.
+  public func admit(
+    _ frame: UnsafeRawPointer?, available: Int, from connection: borrowing ltp_connection
+  ) -> Verdict {
+    guard let frame, available >= MemoryLayout<ltp_route_request>.size else {
+      return admit(frame, available: available)
+    }
+    let request = RouteRequestView(checked: frame)
+    guard connection.session_id == request.sessionID, connection.incarnation == request.incarnation,
+      connection.incarnation != 0, connection.domain == request.domain
+    else { return denyOther(frame, available: available) }
+    return admit(frame, available: available)
+  }
+
+  @inline(never)
+  private func denyOther(_ frame: UnsafeRawPointer, available: Int) -> Verdict {
+    guard isSettled || settle() else { return denyUnrecorded() }
+    guard RouteRequestView.isWellFormed(frame, available: available) else {
+      return denyMalformed(frame, available: available)
+    }
+    let request = RouteRequestView(checked: frame)
+    let view = LaneView(state, LaneStanding(state))
+    let cursor = state.pointee.cursor
+    let verdict = view.record(
+      .otherIncarnation, of: request, inputs: UInt64(LTP_INPUT_OTHER_INCARNATION),
+      column: view.column(request),
+      at: cursor)
+    publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
+    return verdict
+  }
+
   private func denyMalformed(_ frame: UnsafeRawPointer?, available: Int) -> Verdict {
     // What can be read of it without trusting it, so that the sender can be found.
     let readable = frame != nil && available >= MemoryLayout<ltp_route_request>.size
     let request = readable ? frame!.loadUnaligned(as: ltp_route_request.self) : ltp_route_request()
     let cursor = state.pointee.cursor
     let verdict = LaneView(state, LaneStanding(state)).record(
-      .malformed, inputs: UInt64(LTP_INPUT_MALFORMED), classPriorityCohort: UInt64(LTP_CLASS_NONE),
+      .malformed, inputs: UInt64(LTP_INPUT_MALFORMED), attributes: UInt64(LTP_CLASS_NONE),
       frameID: request.frame_id, sessionID: request.session_id, column: Int(LTP_CLASS_COUNT), at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
@@ -117,13 +148,14 @@ extension Lane {
     }
     answer = hello
     answer.header.flags |= LTP_HELLO_ANSWER
-    answer.continuity_token = state.pointee.continuity.token(sessionID: hello.session_id)
-    answer.continuity_epoch = UInt32(truncatingIfNeeded: state.pointee.continuityEpoch)
+    begin(hello, in: domain(hello.domain), &answer)
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
+    record.domain = hello.domain
     record.continuity_epoch = answer.continuity_epoch
     record.time_us = state.pointee.timeMicroseconds
-    record.node_id = hello.node_id
+    record.node_id = hello.node_id <= UInt32(LTP_TEXT_COUNT_MAX) ? UInt16(hello.node_id) : 0
+    record.incarnation = answer.incarnation
     record.frame_id = hello.frame_id
     record.session_id = hello.session_id
     guard append(record) else { return false }

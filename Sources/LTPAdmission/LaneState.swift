@@ -29,7 +29,11 @@ public struct LaneState: ~Copyable {
   public var epoch: UInt64
   /// Counters of the current state: LTP_CLASS_COUNT + 1 classes by Outcome.count.
   public var stateCounters: UnsafeMutablePointer<Atomic<UInt64>>
-  public var continuity: ContinuityKey
+  /// Grows whenever the lane comes under another word.
+  @usableFromInline var turn: UInt64 = 0
+  /// By domain.
+  @usableFromInline let domains: UnsafeMutablePointer<DomainEpoch>
+  @usableFromInline let tokenKey: TokenKey
   /// The current state's rules under the current threshold, LTP_CLASS_COUNT of them, and the one of a class that
   /// cannot be.
   public let rules: UnsafeMutablePointer<UInt64>
@@ -41,14 +45,11 @@ public struct LaneState: ~Copyable {
   public let limits: LaneLimits
   /// The shadow policy's rules, as `rules`.
   let shadowRules: UnsafeMutablePointer<UInt64>
-  /// In full.
-  var continuityEpoch: UInt64
   var blockNumber: UInt64
   var baseMonotonic: UInt64
   /// Denied without a record since the last record that says so.
   var unrecorded = UnrecordedDenials()
   let orientation: Orientation
-  let coreKey: SipKey
   let backpressureWaitNanoseconds: UInt64
   let counters: UnsafeMutablePointer<Atomic<UInt64>>
   let gap1 = InlineArray<8, UInt64>(repeating: 0)
@@ -93,16 +94,16 @@ public struct LaneConfiguration {
   public var blockBytes: Int
   public var blockCount: Int
   public var backpressureWaitNanoseconds: UInt64
-  public var coreKey: SipKey
+  public var runKey: SipKey
 
   public init(
-    id: UInt32, blockBytes: Int, blockCount: Int, backpressureWaitNanoseconds: UInt64, coreKey: SipKey
+    id: UInt32, blockBytes: Int, blockCount: Int, backpressureWaitNanoseconds: UInt64, runKey: SipKey
   ) {
     self.id = id
     self.blockBytes = blockBytes
     self.blockCount = blockCount
     self.backpressureWaitNanoseconds = backpressureWaitNanoseconds
-    self.coreKey = coreKey
+    self.runKey = runKey
   }
 
   public var ringBytes: Int { blockBytes * blockCount }
@@ -114,9 +115,11 @@ public struct Lane {
 
   /// Zeroed memory that a lane takes beside its ring, in bytes: a multiple of a page.
   public static var memoryBytes: Int {
-    (limitsOffset + LaneLimits.memoryBytes + 4095) / 4096 * 4096
+    (domainsOffset + Int(LTP_DOMAIN_COUNT) * MemoryLayout<DomainEpoch>.stride + 4095) / 4096 * 4096
   }
 
+  private static var domainsOffset: Int { (keyOffset + TokenKey.memoryBytes + 63) / 64 * 64 }
+  private static var keyOffset: Int { (limitsOffset + LaneLimits.memoryBytes + 63) / 64 * 64 }
   private static var limitsOffset: Int {
     (rulesOffset + (2 * ruleCount + Outcome.count + LaneState.counterCount) * 8 + 63) / 64 * 64
   }
@@ -158,13 +161,14 @@ public struct Lane {
         cursor: ring, end: ring, word: UInt64.max, watchedWord: UInt64.max, clock: 0,
         timeMicroseconds: 0, policyGeneration: 0, line: orientation.line, watched: orientation.watched,
         epoch: 0, stateCounters: counters,
-        continuity: ContinuityKey(coreKey: configuration.coreKey, continuityEpoch: 0), rules: rules,
+        domains: (memory + Self.domainsOffset)
+          .bindMemory(to: DomainEpoch.self, capacity: Int(LTP_DOMAIN_COUNT)),
+        tokenKey: TokenKey(memory: memory + Self.keyOffset, runKey: configuration.runKey), rules: rules,
         verdicts: verdicts, limitsWord: 0,
         limits: LaneLimits(
           memory: memory + Self.limitsOffset, shared: limits, laneID: configuration.id),
         shadowRules: shadowRules,
-        continuityEpoch: 0, blockNumber: UInt64.max, baseMonotonic: 0,
-        orientation: orientation, coreKey: configuration.coreKey,
+        blockNumber: UInt64.max, baseMonotonic: 0, orientation: orientation,
         backpressureWaitNanoseconds: configuration.backpressureWaitNanoseconds, counters: counters,
         id: configuration.id, ring: ring, blockBytes: configuration.blockBytes,
         blockCount: configuration.blockCount, slotsPerBlock: UInt64(slotsPerBlock), owner: owner))
@@ -180,12 +184,12 @@ public struct Lane {
   public static var counterCount: Int { LaneState.counterCount }
 
   /// What the counter at `index` counts.
-  public static func counterKey(_ index: Int) -> (state: UInt8, actionClass: UInt16, outcome: Outcome) {
+  public static func counterKey(_ index: Int) -> (state: UInt8, actionClass: UInt8, outcome: Outcome) {
     let inState = index % LaneState.countersPerState
     let actionClass = inState / Outcome.count
     return (
       UInt8(index / LaneState.countersPerState),
-      actionClass == Int(LTP_CLASS_COUNT) ? LTP_CLASS_NONE : UInt16(actionClass),
+      actionClass == Int(LTP_CLASS_COUNT) ? LTP_CLASS_NONE : UInt8(actionClass),
       Outcome(rawValue: UInt8(inState % Outcome.count))
     )
   }

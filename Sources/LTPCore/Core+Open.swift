@@ -121,7 +121,7 @@ extension Core {
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
         staging: staging, options: options, choice: choice,
-        coreKey: runKey,
+        runKey: runKey,
         regulator: Regulator(
           memory: memory + CoreMemory.regulatorOffset, word: orientation.limitsWord, lanes: lanes,
           tick: options.clockIntervalNanoseconds),

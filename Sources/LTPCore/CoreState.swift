@@ -29,7 +29,7 @@ package struct CoreState: ~Copyable {
   let options: CoreOptions
   package let choice: StorageChoice
   /// Of this run alone: what tokens are made from.
-  let coreKey: SipKey
+  let runKey: SipKey
   package let regulator: Regulator<LaneTable>
   /// Orients the core; nil: the host does, or a page.
   package let observer: Observer?

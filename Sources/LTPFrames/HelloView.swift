@@ -2,7 +2,8 @@
 //
 // hello: a session shakes hands and gets a continuity token for the current continuity epoch.
 //
-// Invariant: a hello that asks carries no token and no epoch; only the server's answer does.
+// Invariants: a hello that asks carries no token, no epoch and no incarnation; only the server's answer does. Each has a client's
+// nonce.
 
 public import CLTP
 
@@ -48,9 +49,8 @@ public struct HelloView: TypedFrameView {
     try check.require(isAnswer || hello.continuity_epoch == 0, "hello.continuity_epoch") {
       address(&$0.continuity_epoch)
     }
-    // Not used yet: refused rather than ignored, so that nobody relies on what is not checked.
-    try check.require(hello.incarnation == 0, "hello.incarnation") { address(&$0.incarnation) }
-    try check.require(hello.domain == 0, "hello.domain") { address(&$0.domain) }
+    try check.require(hello.client_nonce != 0, "hello.client_nonce") { address(&$0.client_nonce) }
+    try check.require(isAnswer == (hello.incarnation != 0), "hello.incarnation") { address(&$0.incarnation) }
     try check.require(hello.version_min <= hello.version_max, "hello.version_min") {
       address(&$0.version_min)
     }

@@ -69,10 +69,10 @@ extension RouteRequestView {
     deadlineNanoseconds &- 1 < clock ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
   }
 
-  /// Action class, priority and cohort as they lie side by side, the class lowest.
+  /// Action class, domain, priority and cohort as they lie side by side, the class lowest.
   @inlinable
   @inline(__always)
-  public var classPriorityCohort: UInt64 {
+  public var attributes: UInt64 {
     UInt64(bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_action_class), as: UInt32.self))
   }
 
@@ -81,13 +81,11 @@ extension RouteRequestView {
   @inline(__always)
   public var level: UInt16 { UInt16(priority) &<< 8 | UInt16(cohort) }
 
-  /// The fields that are not used yet, and the reserved bytes: intent_epoch and incarnation are one word, domain and reserved
-  /// half of one (include/layout.c asserts it).
+  /// The reserved bytes, half a word (include/layout.c asserts it).
   @inlinable
   @inline(__always)
   var mustBeZero: UInt64 {
-    bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_intent_epoch), as: UInt64.self)
-      | UInt64(bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_domain), as: UInt32.self))
+    UInt64(bytes.loadUnaligned(fromByteOffset: Int(LTP_AT_route_request_reserved), as: UInt32.self))
   }
 
   /// Zero when the fields of a one-line request agree with its flags, and what must be zero is.

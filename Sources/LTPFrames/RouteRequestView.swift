@@ -37,7 +37,7 @@ public struct RouteRequestView: TypedFrameView {
   @inlinable public var incarnation: UInt32 { fields.incarnation }
   /// Continuity domain.
   @inlinable public var domain: UInt8 { fields.domain }
-  @inlinable public var actionClass: UInt16 { fields.action_class }
+  @inlinable public var actionClass: UInt8 { fields.action_class }
   /// 0 is shed first, 255 last.
   @inlinable public var priority: UInt8 { fields.priority }
   /// Of the user, for fair shedding inside one priority.
@@ -59,10 +59,6 @@ public struct RouteRequestView: TypedFrameView {
     try check.require(hasDeadline || request.deadline_ns == 0, "route_request.deadline_ns") {
       address(&$0.deadline_ns)
     }
-    // Not used yet: refused rather than ignored, so that nobody relies on what is not checked.
-    try check.require(request.intent_epoch == 0, "route_request.intent_epoch") { address(&$0.intent_epoch) }
-    try check.require(request.incarnation == 0, "route_request.incarnation") { address(&$0.incarnation) }
-    try check.require(request.domain == 0, "route_request.domain") { address(&$0.domain) }
     try check.requireZero(request.reserved, "route_request.reserved") { address(&$0.reserved) }
     try goal?.check(flags: flags)
   }
@@ -76,11 +72,11 @@ public struct RouteRequestView: TypedFrameView {
     copy.intent_epoch = intentEpoch
     copy.incarnation = incarnation
     copy.action_class = actionClass
+    copy.domain = domain
     copy.priority = priority
     copy.cohort = cohort
     copy.tenant_id = tenantID
     copy.cost = cost
-    copy.domain = domain
     writer.set(copy)
     if let goal { writer.setGoal(goal.copied) }
   }

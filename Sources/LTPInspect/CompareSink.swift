@@ -105,7 +105,7 @@ struct CompareSink: RecordSink {
     different += 1
     changes[change, default: 0] += 1
     if names[change.column] == nil, let policy = context.policy {
-      names[change.column] = policy.name(UInt16(change.column))
+      names[change.column] = policy.name(UInt8(change.column))
     }
   }
 
@@ -118,8 +118,8 @@ struct CompareSink: RecordSink {
     changes.sorted { ($0.value, $1.key.order) > ($1.value, $0.key.order) }.map { change, count in
       CompareReport.Row(
         state: "\(stateName(change.state))",
-        actionClass: names[change.column] ?? candidate?.name(UInt16(change.column))
-          ?? className(UInt16(change.column)),
+        actionClass: names[change.column] ?? candidate?.name(UInt8(change.column))
+          ?? className(UInt8(change.column)),
         recorded: describe(change.recorded), compared: describe(change.compared), count: count)
     }
   }

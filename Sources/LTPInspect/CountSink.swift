@@ -17,19 +17,21 @@ enum DecisionShape {
     return (verdict == LTP_VERDICT_EXECUTE) == (reason == LTP_REASON_ADMITTED)
   }
 
-  /// Facts go together: a malformed frame is not asked for more, and a tenant is told only of what a limit refused.
+  /// Facts go together: a frame that is malformed, or of another life than its connection's, is not asked for more, and a tenant is told only of what a limit refused.
   static func isInputs(_ inputs: UInt16) -> Bool {
     guard inputs & ~LTP_INPUTS_ALL == 0 else { return false }
     let gate = gateOf(inputs: inputs)
-    let isMalformed = inputs & LTP_INPUT_MALFORMED != 0
     let tellsTenant = inputs & LTP_INPUT_TENANT != 0
     let isContinuity =
       switch continuityOf(inputs: inputs) {
-      case LTP_CONTINUITY_NOT_ASKED, LTP_CONTINUITY_VALID, LTP_CONTINUITY_STALE, LTP_CONTINUITY_INVALID: true
+      case LTP_CONTINUITY_NOT_ASKED, LTP_CONTINUITY_VALID, LTP_CONTINUITY_STALE, LTP_CONTINUITY_NONE,
+        LTP_CONTINUITY_FORGED:
+        true
       default: false
       }
+    if inputs & LTP_INPUT_OTHER_INCARNATION != 0 { return inputs == LTP_INPUT_OTHER_INCARNATION }
     return isContinuity && gate < LTP_GATE_COUNT
-      && (gate == LTP_GATE_NONE ? !tellsTenant : !isMalformed)
+      && (gate == LTP_GATE_NONE ? !tellsTenant : inputs & LTP_INPUT_MALFORMED == 0)
   }
 
   /// What is wrong with a decision that is not plain, as words; nil when nothing is.

@@ -30,8 +30,8 @@ final class CountTable {
   }
 
   @inline(__always)
-  static func column(_ actionClass: UInt16) -> Int {
-    actionClass < UInt16(PolicyTable.classCount)
+  static func column(_ actionClass: UInt8) -> Int {
+    actionClass < UInt8(PolicyTable.classCount)
       ? Int(actionClass)
       : (actionClass == LTP_CLASS_NONE ? RecordedPolicy.noneColumn : RecordedPolicy.otherColumn)
   }

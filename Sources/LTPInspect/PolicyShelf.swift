@@ -99,7 +99,7 @@ final class RecordedPolicy {
   func threshold(state: UInt8) -> UInt8 { UnsafePointer(policy).threshold(state: state) }
 
   /// The class's name, or its number when the policy does not name it.
-  func name(_ actionClass: UInt16) -> String {
+  func name(_ actionClass: UInt8) -> String {
     guard Int(actionClass) < PolicyTable.classCount else { return className(actionClass) }
     let described = UnsafePointer(policy).classDescription(Int(actionClass))
     return withUnsafeBytes(of: described.name) { bytes in
@@ -110,7 +110,7 @@ final class RecordedPolicy {
 }
 
 /// What a class is called when no policy is at hand.
-func className(_ actionClass: UInt16) -> String {
+func className(_ actionClass: UInt8) -> String {
   actionClass == LTP_CLASS_NONE ? "-" : "class-\(actionClass)"
 }
 

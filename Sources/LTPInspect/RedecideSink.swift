@@ -73,7 +73,10 @@ struct RedecideSink: RecordSink {
     _ context: borrowing RecordContext
   ) -> Fault? {
     let inputs = recorded.inputs
-    if inputs & LTP_INPUT_MALFORMED != 0 { return recorded.gate == LTP_GATE_NONE ? nil : .gate }
+    // Nothing else of them was looked at.
+    guard inputs & (LTP_INPUT_MALFORMED | LTP_INPUT_OTHER_INCARNATION) == 0 else {
+      return recorded.gate == LTP_GATE_NONE ? nil : .gate
+    }
     guard recorded.isContinuityAsked == rule.needsContinuity else { return .continuity }
     guard recorded.gate != LTP_GATE_NONE || gates.contains(.shed) else { return nil }
     guard gates.contains(gate: recorded.gate) else { return .gate }
@@ -105,7 +108,8 @@ struct RedecideSink: RecordSink {
     @inline(__always)
     func fits(_ recorded: DecisionWord, sessionID: UInt64) -> Bool {
       guard let rules else { return recorded.shadow.rawValue == 0 || !isWholeLog }
-      guard !isUnknown, recorded.inputs & LTP_INPUT_MALFORMED == 0 else { return true }
+      let isUndecided = recorded.inputs & (LTP_INPUT_MALFORMED | LTP_INPUT_OTHER_INCARNATION) != 0
+      guard !isUnknown, !isUndecided else { return true }
       let rule = rules[recorded.column]
       // Whether the token was good is not in the record, when only the shadow asked.
       guard !rule.needsContinuity || recorded.isContinuityAsked else { return true }

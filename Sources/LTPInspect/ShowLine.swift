@@ -78,7 +78,7 @@ enum ShowLine {
     "\(verdictName(outcome.verdict)) \(reasonName(outcome.reason))"
   }
 
-  /// "token" is a valid continuity token, "no-token" one that was asked for and not there.
+  /// "token" is a valid continuity token, "no-token" one that was asked for and not there, or of an epoch before.
   private static func appendFacts(_ inputs: UInt16, separator: StaticString, _ out: inout TextBuffer) {
     var isFirst = true
     func append(_ word: StaticString, _ out: inout TextBuffer) {
@@ -88,12 +88,14 @@ enum ShowLine {
     }
     switch continuityOf(inputs: inputs) {
     case LTP_CONTINUITY_VALID: append("token", &out)
-    case LTP_CONTINUITY_STALE: append("stale-token", &out)
-    case LTP_CONTINUITY_INVALID: append("no-token", &out)
+    case LTP_CONTINUITY_STALE: append("stale-intent", &out)
+    case LTP_CONTINUITY_NONE: append("no-token", &out)
+    case LTP_CONTINUITY_FORGED: append("forged-token", &out)
     default: break
     }
     if inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0 { append("late", &out) }
     if inputs & LTP_INPUT_MALFORMED != 0 { append("malformed", &out) }
+    if inputs & LTP_INPUT_OTHER_INCARNATION != 0 { append("other-incarnation", &out) }
     if inputs & LTP_INPUT_REPLAY != 0 { append("replay", &out) }
     let gate = gateOf(inputs: inputs)
     if gate != LTP_GATE_NONE { append(limitName(gate), &out) }
@@ -198,7 +200,9 @@ enum ShowLine {
       Timestamp.append(time, to: &out)
       out.append("\",\"lane\":\(context.lane),\"sequence\":\(number)")
       out.append(",\"session\":\"\(record.pointee.session_id)\",\"frame\":\"\(record.pointee.frame_id)\"")
-      out.append(",\"continuity_epoch\":\(record.pointee.continuity_epoch)}")
+      out.append(
+        ",\"domain\":\(record.pointee.domain),\"continuity_epoch\":\(record.pointee.continuity_epoch)")
+      out.append(",\"incarnation\":\(record.pointee.incarnation)}")
       return
     }
     let start = out.count

@@ -150,10 +150,10 @@ private struct ClassNames {
   mutating func use(_ policy: RecordedPolicy?) {
     if names.count > 0, generation == policy?.generation { return }
     generation = policy?.generation
-    names = (0..<PolicyTable.classCount).map { policy?.name(UInt16($0)) ?? className(UInt16($0)) }
+    names = (0..<PolicyTable.classCount).map { policy?.name(UInt8($0)) ?? className(UInt8($0)) }
   }
 
-  subscript(_ actionClass: UInt16) -> String {
+  subscript(_ actionClass: UInt8) -> String {
     Int(actionClass) < names.count ? names[Int(actionClass)] : className(actionClass)
   }
 }

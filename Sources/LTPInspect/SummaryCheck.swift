@@ -167,6 +167,7 @@ private func describe(_ entry: ltp_counts_entry) -> String {
     default: "\(entry.action_class)"
     }
   let limit = entry.gate == LTP_GATE_NONE ? "no limit" : "limit \(ShowLine.limitName(entry.gate))"
-  return "state \(stateName(entry.state)), class \(named), \(verdictName(outcome.verdict)), "
+  let domain = entry.domain == 0 ? "" : "domain \(entry.domain), "
+  return "state \(stateName(entry.state)), class \(named), \(domain)\(verdictName(outcome.verdict)), "
     + "\(reasonName(outcome.reason)), \(limit)"
 }

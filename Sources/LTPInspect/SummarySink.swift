@@ -15,7 +15,7 @@ struct SummarySink: RecordSink {
 
   init(transitionsMax: Int) {
     self.transitionsMax = transitionsMax
-    classNames = (0..<PolicyTable.classCount).map { className(UInt16($0)) } + ["(unknown)", "(malformed)"]
+    classNames = (0..<PolicyTable.classCount).map { className(UInt8($0)) } + ["(unknown)", "(malformed)"]
   }
 
   mutating func decisions(
@@ -38,9 +38,9 @@ struct SummarySink: RecordSink {
       let policy = log.shelf.policy(generation: record.policy.pointee.policy_generation)
     {
       for column in 0..<PolicyTable.classCount {
-        let name = policy.name(UInt16(column))
+        let name = policy.name(UInt8(column))
         // A class keeps its name in the counts when a later policy drops it.
-        if name != className(UInt16(column)) { classNames[column] = name }
+        if name != className(UInt8(column)) { classNames[column] = name }
       }
     }
     guard kind == .transition, transitionsMax > 0, !record.transition.isRepeated else { return }

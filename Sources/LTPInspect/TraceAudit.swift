@@ -147,10 +147,11 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .hello:
       let hello = record.hello.pointee
       let epoch = hello.continuity_epoch & UInt32(LTP_WORD_CONTINUITY_MASK)
-      if hello.session_id == 0 || epoch != context.word.continuityEpoch {
+      if hello.session_id == 0 || hello.incarnation == 0 || epoch != context.word.continuityEpoch {
         log.findings.add(
           .record, at: context.place(slot: slot),
-          "a HELLO record without a session, or of another continuity epoch than the orientation's")
+          "a HELLO record without a session or incarnation, or of another continuity epoch than the orientation's"
+        )
       }
       log.totals.hellos += 1
       log.noteTime(context.unixNanoseconds(hello.time_us))

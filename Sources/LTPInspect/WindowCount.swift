@@ -176,10 +176,20 @@ struct WindowVisitor: BlockVisitor {
 
   /// By state, class, verdict and reason; the limit's number decides between equals, and none comes last.
   var counters: [SummaryReport.Counter] {
-    func order(_ entry: ltp_counts_entry) -> (UInt8, UInt16, UInt8, UInt8) {
+    func order(_ entry: ltp_counts_entry) -> (UInt8, UInt8, UInt8, UInt8) {
       (entry.state, entry.action_class, entry.outcome, entry.gate &- 1)
     }
-    return (0..<counts.entryCount).map { counts.entry($0) }.sorted { order($0) < order($1) }.map { entry in
+    let sorted = (0..<counts.entryCount).map { counts.entry($0) }.sorted { order($0) < order($1) }
+    // Entries that differ in their domain only are one.
+    var merged: [ltp_counts_entry] = []
+    for entry in sorted {
+      if let last = merged.last, order(last) == order(entry) {
+        merged[merged.count - 1].count += entry.count
+      } else {
+        merged.append(entry)
+      }
+    }
+    return merged.map { entry in
       let outcome = Outcome(rawValue: entry.outcome)
       return SummaryReport.Counter(
         state: "\(stateName(entry.state))",

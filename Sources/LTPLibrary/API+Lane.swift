@@ -79,6 +79,37 @@ public func ltp_admit(
 }
 
 @c @implementation
+public func ltp_admit_from(
+  _ lane: OpaquePointer!, _ connection: UnsafePointer<ltp_connection>!, _ frame: UnsafeRawPointer!,
+  _ available: Int
+) -> ltp_verdict {
+  withOwned(lane) { lane in
+    let verdict =
+      lane?.admit(frame, available: available, from: connection?.pointee ?? ltp_connection()) ?? refused
+    return verdict.cValue
+  }
+}
+
+@c @implementation
+public func ltp_connection_bind(
+  _ connection: UnsafeMutablePointer<ltp_connection>!, _ answer: UnsafePointer<ltp_hello>!
+) -> Int32 {
+  guard let connection, answer != nil else { return LTP_ERROR_NULL_ARGUMENT }
+  return withCopy(ofFrame: answer, available: MemoryLayout<ltp_hello>.size) { answer, available in
+    do throws(FrameError) {
+      let granted = try HelloView(checking: answer, available: available)
+      guard granted.isAnswer else { return LTP_ERROR_FRAME_FLAGS }
+      connection.pointee = ltp_connection(
+        session_id: granted.sessionID, client_nonce: granted.clientNonce, incarnation: granted.incarnation,
+        continuity_epoch: granted.continuityEpoch, domain: granted.domain, reserved: (0, 0, 0, 0, 0, 0, 0))
+      return LTP_OK
+    } catch {
+      return error.status
+    }
+  }
+}
+
+@c @implementation
 public func ltp_admit_batch(
   _ lane: OpaquePointer!, _ frames: UnsafeRawPointer!, _ stride: Int, _ count: Int,
   _ verdicts: UnsafeMutablePointer<ltp_verdict>!
@@ -146,6 +177,8 @@ public func ltp_hello_answer(
     do throws(FrameError) {
       let asked = try HelloView(checking: hello, available: available)
       guard asked.flags & LTP_HELLO_ANSWER == 0 else { return LTP_ERROR_FRAME_FLAGS }
+      let version = UInt8(LTP_PROTOCOL_VERSION)
+      guard asked.versionMin <= version, version <= asked.versionMax else { return LTP_ERROR_FRAME_VERSION }
       fields = asked.fields
     } catch {
       return error.status

@@ -52,7 +52,7 @@ extension Core {
       if found < capacity, let counters {
         let key = Lane.counterKey(index)
         counters[found] = ltp_counter(
-          count: totals[index], action_class: key.actionClass, state: key.state,
+          count: totals[index], action_class: UInt16(key.actionClass), state: key.state,
           verdict: key.outcome.verdict, reason: key.outcome.reason, reserved: (0, 0, 0))
       }
       found += 1

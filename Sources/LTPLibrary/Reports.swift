@@ -123,7 +123,7 @@ func report(_ error: UnsafeMutablePointer<ltp_policy_error>?, _ status: Int32) -
   guard let error else { return status }
   error.pointee = ltp_policy_error()
   error.pointee.status = status
-  error.pointee.action_class = LTP_CLASS_NONE
+  error.pointee.action_class = UInt16(LTP_CLASS_NONE)
   error.pointee.state = UInt8(LTP_STATE_COUNT)
   withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
     var message = MessageBuffer(bytes.baseAddress!, capacity: bytes.count)

@@ -47,6 +47,8 @@ public struct Orientation {
   /// The numbers of the last transition that the trace has taken, in full: epoch, then continuity epoch. Those of any word of
   /// today follow from them, because words are never far ahead.
   let drained: UnsafeMutablePointer<Atomic<UInt64>>
+  /// The first continuity epoch of this run, in full: tokens of those before it are of earlier runs.
+  public let firstContinuityEpoch: UInt64
   /// Hellos answered, by all lanes that there have been.
   public let hellos: UnsafeMutablePointer<Atomic<UInt64>>
   public let controlMutex: UnsafeMutablePointer<ltp_system_mutex>
@@ -74,6 +76,8 @@ public struct Orientation {
     line.initialize(to: SharedLine())
     let numbers =
       numbers ?? EpochNumbers(epoch: UInt64(word.epoch), continuityEpoch: UInt64(word.continuityEpoch))
+    // The core's start begins one.
+    firstContinuityEpoch = numbers.continuityEpoch + 1
     drained = (memory + 128).bindMemory(to: Atomic<UInt64>.self, capacity: 2)
     drained.initialize(to: Atomic(numbers.epoch))
     (drained + 1).initialize(to: Atomic(numbers.continuityEpoch))
@@ -114,6 +118,11 @@ public struct Orientation {
     EpochNumbers(
       epoch: drained[0].load(ordering: .acquiring), continuityEpoch: drained[1].load(ordering: .acquiring)
     ).extended(to: word)
+  }
+
+  /// The continuity epoch of a domain under a word of today, in full.
+  package func continuityEpoch(of domain: UInt8, under word: OrientationWord) -> UInt64 {
+    numbers(of: word).continuityEpoch
   }
 
   /// How many transitions up to this word the trace has not taken.

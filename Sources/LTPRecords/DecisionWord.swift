@@ -52,9 +52,12 @@ package struct DecisionWord {
 
   @inlinable
   @inline(__always)
-  package var actionClass: UInt16 {
-    UInt16(truncatingIfNeeded: word >> UInt64(LTP_AT_decision_record_action_class * 8))
-  }
+  package var actionClass: UInt8 { byte(LTP_AT_decision_record_action_class) }
+
+  /// Continuity domain.
+  @inlinable
+  @inline(__always)
+  package var domain: UInt8 { byte(LTP_AT_decision_record_domain) }
 
   @inlinable
   @inline(__always)
@@ -98,19 +101,19 @@ package func continuityOf(inputs: UInt16) -> UInt16 { inputs & LTP_INPUT_CONTINU
 public enum DecisionRecord {
   /// Writes a whole ltp_decision_record in four stores instead of eleven; LTPAdmissionTests compares the two.
   ///
-  /// `classPriorityCohort`: action class (16 bits), above it priority (8) and cohort (8), as in the request. `retryAndShadow`:
+  /// `attributes`: action class, domain, priority and cohort, 8 bits each, the class lowest, as in the request. `retryAndShadow`:
   /// both in the upper 4 bytes, as retry_after is in the lower 8 bytes of the ltp_verdict.
   @inlinable
   @inline(__always)
   public static func store(
-    outcome: UInt64, inputs: UInt64, classPriorityCohort: UInt64, timeMicroseconds: UInt64,
+    outcome: UInt64, inputs: UInt64, attributes: UInt64, timeMicroseconds: UInt64,
     retryAndShadow: UInt64, frameID: UInt64, sessionID: UInt64, at record: UnsafeMutableRawPointer
   ) {
     let first =
       UInt64(LTP_RECORD_DECISION) &<< UInt64(LTP_AT_decision_record_kind * 8)
       | outcome &<< UInt64(LTP_AT_decision_record_outcome * 8)
       | inputs &<< UInt64(LTP_AT_decision_record_inputs * 8)
-      | classPriorityCohort &<< UInt64(LTP_AT_decision_record_action_class * 8)
+      | attributes &<< UInt64(LTP_AT_decision_record_action_class * 8)
     record.storeBytes(of: first, as: UInt64.self)
     record.storeBytes(
       of: timeMicroseconds | retryAndShadow, toByteOffset: LTP_AT_decision_record_time_us, as: UInt64.self)

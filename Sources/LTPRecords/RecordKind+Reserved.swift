@@ -10,7 +10,7 @@ extension RecordKind {
     // The one reserved byte of ltp_control_header, which every control record starts with.
     let header = LTP_AT_control_header_reserved..<LTP_END_control_header_reserved
     return switch self {
-    case .decision: [none, none, none]
+    case .decision, .hello: [none, none, none]
     case .replay:
       [
         LTP_AT_replay_record_reserved..<LTP_END_replay_record_reserved,
@@ -23,7 +23,6 @@ extension RecordKind {
         LTP_AT_unrecorded_record_reserved_2..<LTP_END_unrecorded_record_reserved_2,
         LTP_AT_unrecorded_record_reserved_3..<LTP_END_unrecorded_record_reserved_3,
       ]
-    case .hello: [LTP_AT_hello_record_reserved..<LTP_END_hello_record_reserved, none, none]
     case .time:
       [
         LTP_AT_time_record_reserved..<LTP_END_time_record_reserved,

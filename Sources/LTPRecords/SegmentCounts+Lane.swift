@@ -41,7 +41,8 @@ extension SegmentCounts {
   private static var kindMask: UInt64 {
     0xFF << UInt64(LTP_AT_decision_record_kind * 8) | 0xFF << UInt64(LTP_AT_decision_record_outcome * 8)
       | (UInt64(0xFFFF) << UInt64(LTP_INPUT_GATE_SHIFT) & 0xFFFF) << UInt64(LTP_AT_decision_record_inputs * 8)
-      | 0xFFFF << UInt64(LTP_AT_decision_record_action_class * 8)
+      | 0xFF << UInt64(LTP_AT_decision_record_action_class * 8)
+      | 0xFF << UInt64(LTP_AT_decision_record_domain * 8)
   }
 
   func addLane(_ header: BlockHeader) {
@@ -130,7 +131,8 @@ extension SegmentCounts.Key {
     self.init(
       state: UInt8(truncatingIfNeeded: bits >> UInt64(LTP_AT_decision_record_priority * 8)),
       actionClass: Self.counted(
-        UInt16(truncatingIfNeeded: bits >> UInt64(LTP_AT_decision_record_action_class * 8))),
+        UInt8(truncatingIfNeeded: bits >> UInt64(LTP_AT_decision_record_action_class * 8))),
+      domain: UInt8(truncatingIfNeeded: bits >> UInt64(LTP_AT_decision_record_domain * 8)),
       outcome: UInt8(truncatingIfNeeded: bits >> UInt64(LTP_AT_decision_record_outcome * 8)),
       gate: gateOf(inputs: inputs))
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the decisions of one segment come to: how many there are of each kind (class, state, outcome, limit), between which times,
+// What the decisions of one segment come to: how many there are of each kind (class, domain, state, outcome, limit), between which times,
 // and how many transitions and unrecorded denials the segment holds. The writer counts each block that it appends and ends the
 // segment with the result; recovery and `ltp inspect` count again.
 //
@@ -174,9 +174,10 @@ extension SegmentCounts {
   package struct Key: Equatable {
     let word: UInt64
 
-    package init(state: UInt8, actionClass: UInt16, outcome: UInt8, gate: UInt8) {
+    package init(state: UInt8, actionClass: UInt8, domain: UInt8, outcome: UInt8, gate: UInt8) {
       word =
         UInt64(actionClass) &<< Self.shift(LTP_AT_counts_entry_action_class)
+        | UInt64(domain) &<< Self.shift(LTP_AT_counts_entry_domain)
         | UInt64(state) &<< Self.shift(LTP_AT_counts_entry_state)
         | UInt64(outcome) &<< Self.shift(LTP_AT_counts_entry_outcome)
         | UInt64(gate) &<< Self.shift(LTP_AT_counts_entry_gate)
@@ -184,8 +185,8 @@ extension SegmentCounts {
 
     package init(_ decision: DecisionWord, state: UInt8) {
       self.init(
-        state: state, actionClass: Self.counted(decision.actionClass), outcome: decision.outcome.rawValue,
-        gate: decision.gate)
+        state: state, actionClass: Self.counted(decision.actionClass), domain: decision.domain,
+        outcome: decision.outcome.rawValue, gate: decision.gate)
     }
 
     /// Of an entry whose reserved bytes are zero.
@@ -197,12 +198,13 @@ extension SegmentCounts {
 
     package init(_ entry: ltp_counts_entry) {
       self.init(
-        state: entry.state, actionClass: entry.action_class, outcome: entry.outcome, gate: entry.gate)
+        state: entry.state, actionClass: entry.action_class, domain: entry.domain, outcome: entry.outcome,
+        gate: entry.gate)
     }
 
     /// The class that decisions of this class are counted as.
-    package static func counted(_ actionClass: UInt16) -> UInt16 {
-      actionClass < UInt16(LTP_CLASS_COUNT) || actionClass == LTP_CLASS_NONE
+    package static func counted(_ actionClass: UInt8) -> UInt8 {
+      actionClass < UInt8(LTP_CLASS_COUNT) || actionClass == LTP_CLASS_NONE
         ? actionClass : LTP_COUNTS_CLASS_UNKNOWN
     }
 
@@ -220,7 +222,8 @@ extension SegmentCounts {
     func entry(count: UInt64) -> ltp_counts_entry {
       var entry = ltp_counts_entry()
       entry.count = count
-      entry.action_class = UInt16(truncatingIfNeeded: word &>> Self.shift(LTP_AT_counts_entry_action_class))
+      entry.action_class = UInt8(truncatingIfNeeded: word &>> Self.shift(LTP_AT_counts_entry_action_class))
+      entry.domain = UInt8(truncatingIfNeeded: word &>> Self.shift(LTP_AT_counts_entry_domain))
       entry.state = UInt8(truncatingIfNeeded: word &>> Self.shift(LTP_AT_counts_entry_state))
       entry.outcome = UInt8(truncatingIfNeeded: word &>> Self.shift(LTP_AT_counts_entry_outcome))
       entry.gate = UInt8(truncatingIfNeeded: word &>> Self.shift(LTP_AT_counts_entry_gate))

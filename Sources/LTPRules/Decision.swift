@@ -68,6 +68,16 @@ public struct Decision: Equatable, Sendable {
   }
 }
 
+extension Decision {
+  /// What a frame gets that is not of the life which its connection is bound to.
+  @inlinable
+  public static var otherIncarnation: Decision {
+    Decision(
+      outcome: Outcome(verdict: LTP_VERDICT_DENY, reason: LTP_REASON_OTHER_INCARNATION),
+      retryAfterMilliseconds: 0)
+  }
+}
+
 extension CompiledRule {
   /// The rule under an orientation's threshold: a lane keeps its rules like that, so that a decision need not
   /// look at the threshold. The least priority becomes the higher of the two, unless the class is exempt; so does
@@ -109,18 +119,40 @@ extension CompiledRule {
     threshold: UInt8, retryFloorMilliseconds: UInt32 = 0, priority: UInt8, inputs: UInt16, sessionID: UInt64
   ) -> Decision {
     if inputs & LTP_INPUT_MALFORMED != 0 { return .malformed }
+    if inputs & LTP_INPUT_OTHER_INCARNATION != 0 { return .otherIncarnation }
     let rule = under(threshold: threshold, retryFloorMilliseconds: retryFloorMilliseconds)
-    let decision = rule.decideWellFormed(priority: priority, inputs: UInt64(inputs), sessionID: sessionID)
+    let decision = rule.decideGuarded(priority: priority, inputs: UInt64(inputs), sessionID: sessionID)
     let gate = gateOf(inputs: inputs)
     return gate != LTP_GATE_NONE && decision.outcome.isExecute
       ? rule.refused(byGate: gate, sessionID: sessionID) : decision
   }
 
-  /// The same for a request that is well formed, by a rule under the orientation's threshold.
+  /// The same for a request that is well formed, by a plain rule under the orientation's threshold.
   @inlinable
   @inline(__always)
   public func decideWellFormed(priority: UInt8, inputs: UInt64, sessionID: UInt64) -> Decision {
     decide(outcome(priority: priority, inputs: inputs), sessionID: sessionID)
+  }
+
+  /// The same by any rule.
+  @inlinable
+  @inline(__always)
+  public func decideGuarded(priority: UInt8, inputs: UInt64, sessionID: UInt64) -> Decision {
+    decide(guardedOutcome(priority: priority, inputs: inputs), sessionID: sessionID)
+  }
+
+  /// `outcome`, with what exactly is wrong with the request's continuity for its reason: there are three ways to lack it, and a
+  /// rule has one outcome for them.
+  @inlinable
+  @inline(__always)
+  public func guardedOutcome(priority: UInt8, inputs: UInt64) -> Outcome {
+    let outcome = outcome(priority: priority, inputs: inputs)
+    guard outcome.reason == LTP_REASON_REHANDSHAKE_REQUIRED else { return outcome }
+    return switch UInt16(truncatingIfNeeded: inputs) & LTP_INPUT_CONTINUITY_MASK {
+    case LTP_CONTINUITY_STALE: Outcome(verdict: outcome.verdict, reason: LTP_REASON_STALE_INTENT)
+    case LTP_CONTINUITY_FORGED: Outcome(verdict: outcome.verdict, reason: LTP_REASON_CONTINUITY_FORGED)
+    default: outcome
+    }
   }
 
   /// Which of the rule's outcomes counts. The deadline counts before continuity, continuity before the threshold.

@@ -19,7 +19,7 @@ public struct PolicyRefusal: Error, Equatable {
   ) {
     self.status = status
     self.text = text
-    self.actionClass = actionClass.map { UInt16($0) } ?? LTP_CLASS_NONE
+    self.actionClass = actionClass.map { UInt16($0) } ?? UInt16(LTP_CLASS_NONE)
     self.state = state
     self.signal = signal
   }
@@ -31,7 +31,7 @@ public struct PolicyRefusal: Error, Equatable {
 
   /// "class 12 ("payment") in FAILED: ..."
   public func describe(in message: inout MessageBuffer, policy: UnsafePointer<ltp_policy>?) {
-    if actionClass != LTP_CLASS_NONE {
+    if actionClass != UInt16(LTP_CLASS_NONE) {
       message.append("class ")
       message.append(UInt64(actionClass))
       if let policy {

@@ -85,6 +85,7 @@ private func benchFloorMove(
   record.outcome = UInt8(truncatingIfNeeded: rule)
   record.inputs = request.header.flags
   record.action_class = request.action_class
+  record.domain = request.domain
   record.priority = request.priority
   record.cohort = request.cohort
   record.time_us = UInt32(truncatingIfNeeded: time)

@@ -100,6 +100,7 @@ final class BenchLane {
     let request = frame.assumingMemoryBound(to: ltp_route_request.self)
     hello.frame_id = request.pointee.frame_id
     hello.session_id = request.pointee.session_id
+    hello.client_nonce = UInt64(index) + 1
     hello.version_min = UInt8(LTP_PROTOCOL_VERSION)
     hello.version_max = UInt8(LTP_PROTOCOL_VERSION)
     var answer = ltp_hello()
@@ -109,6 +110,8 @@ final class BenchLane {
     }
     tally.hellos += 1
     request.pointee.continuity_token = answer.continuity_token
+    request.pointee.intent_epoch = answer.continuity_epoch
+    request.pointee.incarnation = answer.incarnation
     return true
   }
 

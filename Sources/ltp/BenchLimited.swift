@@ -92,7 +92,7 @@ struct BenchLimited: Encodable {
     let size = MemoryLayout<ltp_route_request>.size
     _ = ltp_frame_init(&request, size, LTP_FRAME_ROUTE_REQUEST, 0)
     request.session_id = 1
-    request.action_class = UInt16(permitClass)
+    request.action_class = UInt8(permitClass)
     request.priority = 200
     var samples: [Double] = []
     for _ in 0..<rounds {

@@ -25,7 +25,7 @@ struct BenchRandom {
 
 /// An action class of the mix and how often it comes.
 struct BenchClass {
-  var number: UInt16
+  var number: UInt8
   var attributes: UInt32
   var weight: Int
 }
@@ -57,11 +57,11 @@ struct BenchWorkload {
       let attributes = entry.load(as: UInt32.self)
       if exists {
         classes.append(
-          BenchClass(number: UInt16(number), attributes: attributes, weight: weight(attributes)))
+          BenchClass(number: UInt8(number), attributes: attributes, weight: weight(attributes)))
       }
     }
     for number in 0..<3 {
-      classes.append(BenchClass(number: UInt16(120 + number), attributes: 0, weight: 1))
+      classes.append(BenchClass(number: UInt8(120 + number), attributes: 0, weight: 1))
     }
     return classes
   }
@@ -107,7 +107,7 @@ struct BenchWorkload {
     }
   }
 
-  private func pick(_ place: Int) -> UInt16 {
+  private func pick(_ place: Int) -> UInt8 {
     var place = place
     for entry in classes {
       if place < entry.weight { return entry.number }

@@ -73,7 +73,7 @@ void close_core(ltp_core *core) {
   CHECK_EQUAL(status, LTP_OK);
 }
 
-ltp_route_request request(uint64_t frame_id, uint64_t session_id, uint16_t action_class) {
+ltp_route_request request(uint64_t frame_id, uint64_t session_id, uint8_t action_class) {
   ltp_route_request asked;
   REQUIRE_EQUAL(ltp_frame_init(&asked, sizeof asked, LTP_FRAME_ROUTE_REQUEST, 0), LTP_OK);
   asked.frame_id = frame_id;
@@ -87,18 +87,28 @@ ltp_verdict admit(ltp_lane *lane, const ltp_route_request *asked) {
   return ltp_admit(lane, asked, sizeof *asked);
 }
 
-uint64_t shake_hands(ltp_lane *lane, uint64_t session_id) {
+ltp_hello shake_hands(ltp_lane *lane, uint64_t session_id) {
+  static uint64_t nonce;
   ltp_hello hello, answer;
   REQUIRE_EQUAL(ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0), LTP_OK);
   hello.frame_id = session_id;
   hello.session_id = session_id;
+  hello.client_nonce = __atomic_add_fetch(&nonce, 1, __ATOMIC_RELAXED);
   hello.version_min = LTP_PROTOCOL_VERSION;
   hello.version_max = LTP_PROTOCOL_VERSION;
   REQUIRE_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &answer), LTP_OK);
   CHECK_EQUAL(ltp_frame_check(&answer, sizeof answer, NULL), LTP_OK);
   CHECK_EQUAL(answer.header.flags, LTP_HELLO_ANSWER);
   CHECK_EQUAL(answer.session_id, session_id);
-  return answer.continuity_token;
+  CHECK(answer.continuity_token != 0 && answer.incarnation != 0);
+  return answer;
+}
+
+void carry(ltp_route_request *asked, ltp_hello granted) {
+  asked->continuity_token = granted.continuity_token;
+  asked->intent_epoch = granted.continuity_epoch;
+  asked->incarnation = granted.incarnation;
+  asked->domain = granted.domain;
 }
 
 uint32_t publish(ltp_core *core, uint8_t state) {

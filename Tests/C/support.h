@@ -36,10 +36,12 @@ ltp_lane *open_lane_patiently(ltp_core *core);
 void close_core(ltp_core *core);
 
 /* A well-formed request; priority 200 unless changed. */
-ltp_route_request request(uint64_t frame_id, uint64_t session_id, uint16_t action_class);
+ltp_route_request request(uint64_t frame_id, uint64_t session_id, uint8_t action_class);
 ltp_verdict admit(ltp_lane *lane, const ltp_route_request *asked);
-/* Shakes hands; returns the session's token. */
-uint64_t shake_hands(ltp_lane *lane, uint64_t session_id);
+/* Begins a new life of the session. */
+ltp_hello shake_hands(ltp_lane *lane, uint64_t session_id);
+/* The request is made in that life, and shows it. */
+void carry(ltp_route_request *asked, ltp_hello granted);
 /* Publishes and returns the epoch. */
 uint32_t publish(ltp_core *core, uint8_t state);
 ltp_status status_of(ltp_core *core);

@@ -43,7 +43,7 @@ ltp_core *open_follower(const char *path) {
   return open_core(&options);
 }
 
-ltp_verdict ask(ltp_lane *lane, uint16_t action_class) {
+ltp_verdict ask(ltp_lane *lane, uint8_t action_class) {
   static uint64_t frame;
   ltp_route_request asked = request(++frame, 1, action_class);
   return admit(lane, &asked);

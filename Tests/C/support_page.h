@@ -17,7 +17,7 @@ uint32_t say(ltp_page *page, uint8_t state);
 /* A small core that follows the page. */
 ltp_core *open_follower(const char *path);
 /* Asks for this class, in session 1. */
-ltp_verdict ask(ltp_lane *lane, uint16_t action_class);
+ltp_verdict ask(ltp_lane *lane, uint8_t action_class);
 ltp_page_reading reading_of(ltp_page *page);
 
 #endif

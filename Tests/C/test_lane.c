@@ -29,16 +29,30 @@ static void continuity(void) {
   begin(LTP_STATE_HEALTHY);
   ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
   check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_REHANDSHAKE_REQUIRED);
-  uint64_t token = shake_hands(lane, 5);
-  CHECK(token != 0);
-  asked.continuity_token = token;
+  ltp_hello granted = shake_hands(lane, 5), later = shake_hands(lane, 5);
+  CHECK(granted.incarnation != later.incarnation && granted.continuity_token != later.continuity_token);
+  carry(&asked, granted);
   check_verdict(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
-  asked.continuity_token = token ^ 1;
-  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_REHANDSHAKE_REQUIRED);
-  asked.continuity_token = token;
+  /* The token is bound to session, life and domain, and cannot be guessed. */
+  asked.continuity_token = granted.continuity_token ^ 1ull << 63;
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_CONTINUITY_FORGED);
+  carry(&asked, granted);
   asked.session_id = 6;
-  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_REHANDSHAKE_REQUIRED);
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_CONTINUITY_FORGED);
   asked.session_id = 5;
+  asked.incarnation = later.incarnation;
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_CONTINUITY_FORGED);
+  carry(&asked, granted);
+  asked.domain = 1;
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_CONTINUITY_FORGED);
+  /* An intent says when it was made, whatever token it carries. */
+  carry(&asked, granted);
+  asked.intent_epoch--;
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_STALE_INTENT);
+  asked.intent_epoch = 0;
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_STALE_INTENT);
+  asked.intent_epoch = granted.continuity_epoch + 1;
+  check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_CONTINUITY_FORGED);
   /* Fresh intents need none. */
   ltp_route_request fresh = request(2, 5, CLASS_ORDER_CREATE);
   check_verdict(&fresh, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
@@ -48,7 +62,7 @@ static void continuity(void) {
 static void zombie_orders(void) {
   begin(LTP_STATE_HEALTHY);
   ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
-  asked.continuity_token = shake_hands(lane, 5);
+  carry(&asked, shake_hands(lane, 5));
   check_verdict(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
   /* DEGRADED and SATURATED leave continuity alone; an outage does not. */
   publish(core, LTP_STATE_DEGRADED);
@@ -59,7 +73,11 @@ static void zombie_orders(void) {
     publish(core, outages[index]);
     publish(core, LTP_STATE_HEALTHY);
     check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_REHANDSHAKE_REQUIRED);
-    asked.continuity_token = shake_hands(lane, 5);
+    /* A new hello in front of the old intent does not make it a new one. */
+    ltp_route_request zombie = asked;
+    carry(&asked, shake_hands(lane, 5));
+    zombie.continuity_token = asked.continuity_token, zombie.incarnation = asked.incarnation;
+    check_verdict(&zombie, LTP_VERDICT_DENY, LTP_REASON_STALE_INTENT);
     check_verdict(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
   }
   ltp_transition change = {.struct_size = sizeof change, .flags = LTP_TRANSITION_ADVANCE_CONTINUITY,
@@ -69,16 +87,82 @@ static void zombie_orders(void) {
   end();
 }
 
+static ltp_verdict admit_from(const ltp_connection *connection, const ltp_route_request *asked) {
+  return ltp_admit_from(lane, connection, asked, sizeof *asked);
+}
+
+/* Two lives of one session; the connection is bound to one at a time. */
+static void connections(void) {
+  begin(LTP_STATE_HEALTHY);
+  ltp_connection connection;
+  memset(&connection, 0, sizeof connection);
+  ltp_hello first = shake_hands(lane, 5), second = shake_hands(lane, 5), asking = first;
+  ltp_route_request old = request(1, 5, CLASS_READ), young = request(2, 5, CLASS_ORDER_CANCEL);
+  carry(&old, first), carry(&young, second);
+  CHECK_EQUAL(admit_from(&connection, &old).reason, LTP_REASON_OTHER_INCARNATION);
+  CHECK_EQUAL(admit_from(NULL, &old).reason, LTP_REASON_OTHER_INCARNATION);
+  ltp_route_request without = request(3, 0, CLASS_READ);
+  CHECK_EQUAL(admit_from(&connection, &without).reason, LTP_REASON_OTHER_INCARNATION);
+  CHECK_EQUAL(ltp_connection_bind(NULL, &first), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_connection_bind(&connection, NULL), LTP_ERROR_NULL_ARGUMENT);
+  asking.header.flags = 0;
+  CHECK(ltp_connection_bind(&connection, &asking) != LTP_OK);
+  CHECK_EQUAL(connection.incarnation, 0);
+  CHECK_EQUAL(ltp_connection_bind(&connection, &first), LTP_OK);
+  CHECK_EQUAL(admit_from(&connection, &old).verdict, LTP_VERDICT_EXECUTE);
+  CHECK_EQUAL(ltp_connection_bind(&connection, &second), LTP_OK);
+  CHECK_EQUAL(admit_from(&connection, &young).verdict, LTP_VERDICT_EXECUTE);
+  /* A read of the life before, too. */
+  ltp_verdict refused = admit_from(&connection, &old);
+  CHECK_EQUAL(refused.verdict, LTP_VERDICT_DENY);
+  CHECK_EQUAL(refused.reason, LTP_REASON_OTHER_INCARNATION);
+  old = young;
+  old.session_id = 6;
+  CHECK_EQUAL(admit_from(&connection, &old).reason, LTP_REASON_OTHER_INCARNATION);
+  old = young;
+  old.domain = 9;
+  CHECK_EQUAL(admit_from(&connection, &old).reason, LTP_REASON_OTHER_INCARNATION);
+  old.reserved[0] = 1;
+  CHECK_EQUAL(admit_from(&connection, &old).reason, LTP_REASON_MALFORMED_FRAME);
+  CHECK_EQUAL(admit_from(&connection, NULL).reason, LTP_REASON_MALFORMED_FRAME);
+  CHECK_EQUAL(ltp_admit_from(lane, &connection, &young, 63).reason, LTP_REASON_MALFORMED_FRAME);
+  CHECK_EQUAL(ltp_admit_from(NULL, &connection, &young, 64).reason, LTP_REASON_TRACE_BACKPRESSURE);
+  end();
+}
+
+/* A repeated hello is the same life; one without a nonce, or in another version, is none. */
+static void hellos(void) {
+  begin(LTP_STATE_HEALTHY);
+  ltp_hello hello, answer, again;
+  ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0);
+  hello.frame_id = 1, hello.session_id = 5, hello.domain = 200;
+  hello.version_min = 1, hello.version_max = LTP_PROTOCOL_VERSION + 1;
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &answer), LTP_ERROR_FRAME_RANGE);
+  hello.client_nonce = 1ull << 63;
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &answer), LTP_OK);
+  CHECK_EQUAL(answer.domain, 200);
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &again), LTP_OK);
+  CHECK(memcmp(&answer, &again, sizeof answer) == 0);
+  hello.client_nonce++;
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &again), LTP_OK);
+  CHECK(answer.incarnation != again.incarnation);
+  hello.version_max = LTP_PROTOCOL_VERSION - 1;
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &answer), LTP_ERROR_FRAME_VERSION);
+  hello.version_min = hello.version_max = LTP_PROTOCOL_VERSION + 1;
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &answer), LTP_ERROR_FRAME_VERSION);
+  end();
+}
+
 static void recovering_needs_continuity(void) {
   begin(LTP_STATE_FAILED);
   publish(core, LTP_STATE_RECOVERING);
-  for (uint16_t action_class = 0; action_class < LTP_CLASS_COUNT; action_class++) {
+  for (uint8_t action_class = 0; action_class < LTP_CLASS_COUNT; action_class++) {
     ltp_route_request asked = request(action_class, 8, action_class);
     asked.priority = 255;
     CHECK(admit(lane, &asked).verdict != LTP_VERDICT_EXECUTE);
   }
   ltp_route_request asked = request(1, 8, CLASS_READ);
-  asked.continuity_token = shake_hands(lane, 8);
+  carry(&asked, shake_hands(lane, 8));
   check_verdict(&asked, LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED);
   end();
 }
@@ -174,7 +258,7 @@ static void malformed_frames(void) {
   CHECK_EQUAL(counters[0].state, LTP_STATE_HEALTHY);
   CHECK_EQUAL(counters[0].reason, LTP_REASON_MALFORMED_FRAME);
   /* A class that no policy can have is unknown, not malformed. */
-  asked.action_class = 40000;
+  asked.action_class = 200;
   check_verdict(&asked, LTP_VERDICT_DENY, LTP_REASON_UNKNOWN_ACTION_CLASS);
   end();
 }
@@ -199,11 +283,11 @@ static void batches(void) {
   enum { COUNT = 300, STRIDE = 72 };
   static _Alignas(8) uint8_t frames[COUNT * STRIDE];
   static ltp_verdict verdicts[COUNT];
-  uint64_t token = shake_hands(lane, 3);
+  ltp_hello granted = shake_hands(lane, 3);
   for (int index = 0; index < COUNT; index++) {
-    ltp_route_request asked = request((uint64_t)index, 3, (uint16_t)(index % 60));
+    ltp_route_request asked = request((uint64_t)index, 3, (uint8_t)(index % 60));
     asked.priority = (uint8_t)(index * 7);
-    asked.continuity_token = index % 3 == 0 ? token : 0;
+    if (index % 3 == 0) carry(&asked, granted);
     if (index % 11 == 0) asked.reserved[1] = 1;
     memcpy(frames + index * STRIDE, &asked, sizeof asked);
   }
@@ -285,6 +369,8 @@ static void durability(void) {
 static const struct test tests[] = {
   {"a token is good for its session only, and cannot be guessed", continuity},
   {"an outage ends every token", zombie_orders},
+  {"a connection speaks for one life of its session", connections},
+  {"hellos: repeated, without a nonce, in other versions", hellos},
   {"while RECOVERING nothing executes without a token", recovering_needs_continuity},
   {"deadlines", deadlines},
   {"replays take two slots, wherever a block ends", replays},

@@ -145,13 +145,13 @@ static void followers_keep_continuity(void) {
   ltp_core *core = open_follower(path);
   ltp_lane *lane = open_lane(core);
   ltp_route_request cancel = request(1, 7, CLASS_ORDER_CANCEL);
-  cancel.continuity_token = shake_hands(lane, 7);
+  carry(&cancel, shake_hands(lane, 7));
   CHECK_EQUAL(admit(lane, &cancel).verdict, LTP_VERDICT_EXECUTE);
   /* Between two decisions: an outage that no decision saw. */
   say(page, LTP_STATE_UNSTABLE);
   say(page, LTP_STATE_HEALTHY);
   CHECK_EQUAL(admit(lane, &cancel).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
-  cancel.continuity_token = shake_hands(lane, 7);
+  carry(&cancel, shake_hands(lane, 7));
   CHECK_EQUAL(admit(lane, &cancel).verdict, LTP_VERDICT_EXECUTE);
   say(page, LTP_STATE_DEGRADED);
   CHECK_EQUAL(admit(lane, &cancel).verdict, LTP_VERDICT_EXECUTE);

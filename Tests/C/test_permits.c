@@ -26,7 +26,7 @@ static ltp_core *open_with(const ltp_policy *policy) {
   return core;
 }
 
-static ltp_verdict ask(ltp_lane *lane, uint16_t action_class) {
+static ltp_verdict ask(ltp_lane *lane, uint8_t action_class) {
   ltp_route_request asked = request(1, 1, action_class);
   return admit(lane, &asked);
 }

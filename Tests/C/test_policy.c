@@ -9,7 +9,7 @@
 /* What the built-in policy answers, state by state, to one class of each kind at priority 200 with a valid
  * token: E execute, D deny, L defer (later). */
 static const struct {
-  uint16_t action_class;
+  uint8_t action_class;
   const char *answers; /* UNKNOWN HEALTHY DEGRADED SATURATED UNSTABLE FAILED RECOVERING */
   const char *answers_when_low; /* the same at priority 50 */
 } expected[] = {
@@ -25,10 +25,10 @@ static const uint8_t state_reasons[] = {
   LTP_REASON_SYSTEM_UNSTABLE,     LTP_REASON_SYSTEM_FAILED, LTP_REASON_NONE};
 
 static void check_answer(
-  ltp_lane *lane, uint8_t state, uint16_t action_class, uint8_t priority, char answer, uint64_t token) {
+  ltp_lane *lane, uint8_t state, uint8_t action_class, uint8_t priority, char answer, const ltp_hello *granted) {
   ltp_route_request asked = request(1, 42, action_class);
   asked.priority = priority;
-  asked.continuity_token = token;
+  if (granted) carry(&asked, *granted);
   ltp_verdict verdict = admit(lane, &asked);
   uint8_t wanted = answer == 'E'   ? LTP_VERDICT_EXECUTE
                    : answer == 'L' ? LTP_VERDICT_DEFER
@@ -55,11 +55,11 @@ static void built_in_table(void) {
   ltp_lane *lane = open_lane(core);
   for (uint8_t state = 0; state < LTP_STATE_COUNT; state++) {
     if (state != LTP_STATE_UNKNOWN) publish(core, state);
-    uint64_t token = shake_hands(lane, 42);
+    ltp_hello granted = shake_hands(lane, 42);
     for (size_t index = 0; index < sizeof expected / sizeof *expected; index++) {
-      uint16_t action_class = expected[index].action_class;
-      check_answer(lane, state, action_class, 200, expected[index].answers[state], token);
-      check_answer(lane, state, action_class, 50, expected[index].answers_when_low[state], token);
+      uint8_t action_class = expected[index].action_class;
+      check_answer(lane, state, action_class, 200, expected[index].answers[state], &granted);
+      check_answer(lane, state, action_class, 50, expected[index].answers_when_low[state], &granted);
     }
   }
   CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);

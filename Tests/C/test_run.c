@@ -15,7 +15,7 @@ static void restart(void) {
   ltp_lane *lane = open_lane(core);
   publish(core, LTP_STATE_HEALTHY);
   ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
-  asked.continuity_token = shake_hands(lane, 5);
+  carry(&asked, shake_hands(lane, 5));
   ltp_verdict before = admit(lane, &asked);
   CHECK_EQUAL(before.verdict, LTP_VERDICT_EXECUTE);
   CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
@@ -44,10 +44,10 @@ static void two_cores(void) {
   publish(one, LTP_STATE_HEALTHY);
   publish(other, LTP_STATE_HEALTHY);
   ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
-  asked.continuity_token = shake_hands(lane_one, 5);
+  carry(&asked, shake_hands(lane_one, 5));
   CHECK_EQUAL(admit(lane_one, &asked).verdict, LTP_VERDICT_EXECUTE);
   /* Each core has keys of its own, and an orientation of its own. */
-  CHECK_EQUAL(admit(lane_other, &asked).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK_EQUAL(admit(lane_other, &asked).reason, LTP_REASON_CONTINUITY_FORGED);
   publish(one, LTP_STATE_FAILED);
   asked.action_class = CLASS_READ;
   CHECK_EQUAL(admit(lane_one, &asked).verdict, LTP_VERDICT_DENY);
@@ -59,17 +59,17 @@ static void two_cores(void) {
 }
 
 /* Opens a core under the key, and its lane, both HEALTHY; returns the verdict on a cancel that carries the token. */
-static ltp_verdict ask_a_run(const char *directory, const uint8_t *key, uint64_t token, uint64_t *granted) {
+static ltp_verdict ask_a_run(const char *directory, const uint8_t *key, const ltp_hello *shown, ltp_hello *granted) {
   ltp_core_options options = small_options(directory);
   options.continuity_key = key;
   ltp_core *core = open_core(&options);
   ltp_lane *lane = open_lane(core);
   publish(core, LTP_STATE_HEALTHY);
   ltp_route_request asked = request(1, 5, CLASS_ORDER_CANCEL);
-  asked.continuity_token = token;
+  if (shown) carry(&asked, *shown);
   ltp_verdict verdict = admit(lane, &asked);
   if (granted) {
-    asked.continuity_token = *granted = shake_hands(lane, 5);
+    carry(&asked, *granted = shake_hands(lane, 5));
     CHECK_EQUAL(admit(lane, &asked).verdict, LTP_VERDICT_EXECUTE);
   }
   CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
@@ -82,21 +82,22 @@ static void one_key_many_runs(void) {
   static const uint8_t key[16] = "0123456789abcde";
   char directory[256], copy[256], command[600];
   snprintf(directory, sizeof directory, "%s", new_directory());
-  uint64_t token = 0, unused = 0;
-  ask_a_run(directory, key, 0, &token);
-  CHECK_EQUAL(ask_a_run(new_directory(), key, token, NULL).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  ltp_hello token, unused;
+  ask_a_run(directory, key, NULL, &token);
+  CHECK_EQUAL(ask_a_run(new_directory(), key, &token, NULL).reason, LTP_REASON_CONTINUITY_FORGED);
   /* Restored from a copy: the same log, the same number of the run. */
   snprintf(copy, sizeof copy, "%s", new_directory());
   snprintf(command, sizeof command, "cp %s/* %s/", directory, copy);
   REQUIRE_EQUAL(system(command), 0);
-  ask_a_run(directory, key, token, &token);
-  CHECK_EQUAL(ask_a_run(copy, key, token, &unused).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
-  CHECK(unused != token);
+  ltp_hello before = token;
+  CHECK_EQUAL(ask_a_run(directory, key, &before, &token).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK_EQUAL(ask_a_run(copy, key, &token, &unused).reason, LTP_REASON_CONTINUITY_FORGED);
+  CHECK(unused.continuity_token != token.continuity_token);
   /* Made anew under its old name. */
   snprintf(command, sizeof command, "rm %s/*", copy);
   REQUIRE_EQUAL(system(command), 0);
-  CHECK_EQUAL(ask_a_run(copy, key, token, NULL).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
-  CHECK_EQUAL(ask_a_run(copy, key, unused, NULL).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK(ask_a_run(copy, key, &token, NULL).verdict == LTP_VERDICT_DENY);
+  CHECK(ask_a_run(copy, key, &unused, NULL).verdict == LTP_VERDICT_DENY);
 }
 
 /* What a forgotten key looks like is refused; one different byte is enough to pass. */

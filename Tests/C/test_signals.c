@@ -22,7 +22,7 @@ static ltp_core *open_observing(const ltp_signal_rules *rules) {
   return open_core(&options);
 }
 
-static ltp_verdict ask(ltp_lane *lane, uint16_t action_class) {
+static ltp_verdict ask(ltp_lane *lane, uint8_t action_class) {
   ltp_route_request asked = request(1, 1, action_class);
   return admit(lane, &asked);
 }

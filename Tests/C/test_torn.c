@@ -159,6 +159,7 @@ static void hellos_are_answered_as_checked(void) {
   ltp_lane *lane = open_lane(core);
   ltp_hello hello, answer;
   ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0);
+  hello.client_nonce = 1;
   hello.version_min = hello.version_max = LTP_PROTOCOL_VERSION;
   uint64_t sessions[2] = {1, 0};
   struct flipper flipper;
@@ -318,6 +319,7 @@ static void a_hello_is_answered_as_checked(void) {
   ltp_hello *hello = prepare(40), answer = {.session_id = 99};
   ltp_frame_init(hello, sizeof *hello, LTP_FRAME_HELLO, 0);
   hello->session_id = 7;
+  hello->client_nonce = 1;
   hello->version_min = hello->version_max = LTP_PROTOCOL_VERSION;
   uint64_t none = 0;
   arm(&hello->session_id, &none, sizeof none);

@@ -12,16 +12,16 @@ import Testing
 @Suite(.guarded) struct BatchTests {
   private static let now: UInt64 = 1_000_000_000
 
-  private func randomRequest(_ random: inout SplitMix64, key: ContinuityKey, frameID: UInt64)
+  private func randomRequest(_ random: inout SplitMix64, _ harness: LaneHarness, frameID: UInt64)
     -> ltp_long_request
   {
     let session = random.next() % 64
-    let classes: [UInt16] = [0, 8, 9, 24, 25, 40, 44, 48, 56, 127, 128, 0xFFFF]
+    let classes: [UInt8] = [0, 8, 9, 24, 25, 40, 44, 48, 56, 127, 128, 0xFF]
     let deadlines: [UInt64?] = [nil, nil, nil, 0, 1, Self.now - 1, Self.now, Self.now + 1, UInt64.max]
     var made = request(
       classes.randomElement(using: &random)!, frameID: frameID, sessionID: session,
       priority: .random(in: 0...255, using: &random),
-      token: Bool.random(using: &random) ? key.token(sessionID: session) : random.next() % 3,
+      life: harness.life(of: session, domain: UInt8(random.next() % 3)),
       deadline: deadlines.randomElement(using: &random)!)
     switch random.next() % 32 {
     case 0: made.deadline_ns = 77  // perhaps without its flag
@@ -29,7 +29,10 @@ import Testing
     case 2: made.reserved.2 = 1
     case 3: made.header.flags |= 0x8000
     case 4: made.header.flags |= LTP_REQUEST_REPLAY  // without its second line
-    case 5: made.intent_epoch = 1
+    case 5: made.intent_epoch &-= 1
+    case 6, 7, 8: made.continuity_token = random.next() % 3
+    case 9, 10: made.domain ^= 1
+    case 11: made.incarnation ^= 1
     default: break
     }
     if random.next() % 16 == 0 { return replay(of: frameID / 2 + 1, made) }
@@ -52,16 +55,13 @@ import Testing
     for _ in 0..<400 {
       if random.next() % 4 == 0 { harness.publish(states.randomElement(using: &random)!) }
       if random.next() % 8 == 0 { harness.drain() }
-      let key = ContinuityKey(
-        coreKey: LaneHarness.coreKey,
-        continuityEpoch: harness.orientation.numbers(of: harness.orientation.current).continuityEpoch)
       let count = Int.random(in: 1...64, using: &random)
       // One byte off, so that no field is aligned.
       let frames = UnsafeMutableRawPointer.allocate(byteCount: count * stride + 1, alignment: 64) + 1
       defer { (frames - 1).deallocate() }
       for index in 0..<count {
         frameID += 1
-        withUnsafeBytes(of: randomRequest(&random, key: key, frameID: frameID)) {
+        withUnsafeBytes(of: randomRequest(&random, harness, frameID: frameID)) {
           (frames + index * stride).copyMemory(from: $0.baseAddress!, byteCount: min(stride, $0.count))
         }
       }

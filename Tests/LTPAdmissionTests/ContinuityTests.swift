@@ -1,30 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
-// Continuity tokens, and the hash that they are made with.
+// Continuity tokens, and the functions that they are made with.
 
 import CLTP
+import CLTPSystem
 import LTPTestSupport
 import Testing
 
 @testable import LTPAdmission
 
 @Suite(.guarded) struct ContinuityTests {
-  @Test("SipHash-2-4 gives the reference vector for the bytes 0 to 7 under the key 0 to 15")
-  func sipHashVector() {
+  @Test("SipHash-2-4 gives the reference vectors for the bytes 0 to 7 and 0 to 15 under the key 0 to 15")
+  func sipHashVectors() {
     let key = SipKey(low: 0x0706_0504_0302_0100, high: 0x0F0E_0D0C_0B0A_0908)
-    #expect(key.hash(0x0706_0504_0302_0100) == 0x93F5_F579_9A93_2462)
+    #expect(key.hash([0x0706_0504_0302_0100]) == 0x93F5_F579_9A93_2462)
     #expect(key.hash([0x0706_0504_0302_0100, 0x0F0E_0D0C_0B0A_0908]) == 0x3F2A_CC7F_57C2_9BDB)
   }
 
-  @Test func tokensAreBoundToSessionEpochAndKey() {
-    let key = ContinuityKey(coreKey: SipKey(low: 1, high: 2), continuityEpoch: 5)
-    let token = key.token(sessionID: 9)
-    #expect(key.isValid(token: token, sessionID: 9))
-    #expect(!key.isValid(token: token, sessionID: 10))
-    #expect(!key.isValid(token: token ^ 1, sessionID: 9))
-    #expect(!key.isValid(token: 0, sessionID: 9))
-    let next = ContinuityKey(coreKey: SipKey(low: 1, high: 2), continuityEpoch: 6)
-    #expect(!next.isValid(token: token, sessionID: 9))
-    let other = ContinuityKey(coreKey: SipKey(low: 1, high: 3), continuityEpoch: 5)
-    #expect(!other.isValid(token: token, sessionID: 9))
+  @Test(
+    "the processor's AES-128 gives the vector of FIPS 197, C.1, and the mask is what is added to the message")
+  func aesVector() throws {
+    var key = ltp_system_mac_key()
+    ltp_system_mac_init(&key, 0x0706_0504_0302_0100, 0x0F0E_0D0C_0B0A_0908)
+    // A processor without: nothing to test, and tokens are SipHash's.
+    guard key.has_aes != 0 else { return }
+    let (low, high): (UInt64, UInt64) = (0x7766_5544_3322_1100, 0xFFEE_DDCC_BBAA_9988)
+    #expect(ltp_system_mac_aes(&key, 0, 0, low, high) == 0x3004_7B6A_D8E0_C469)
+    #expect(ltp_system_mac_aes(&key, low, high, 0, 0) == 0x3004_7B6A_D8E0_C469)
+    #expect(ltp_system_mac_aes(&key, 5, 9, low ^ 5, high ^ 9) == 0x3004_7B6A_D8E0_C469)
+  }
+
+  /// A key in memory of its own, which stays.
+  private func key(_ low: UInt64 = 1, usesProcessor: Bool) -> TokenKey {
+    TokenKey(
+      memory: .allocate(byteCount: TokenKey.memoryBytes, alignment: 16), runKey: SipKey(low: low, high: 2),
+      usesProcessor: usesProcessor)
+  }
+
+  @Test("a token is good for its session, incarnation, domain, epoch and run only", arguments: [true, false])
+  func tokensAreBound(usesProcessor: Bool) {
+    let key = key(usesProcessor: usesProcessor)
+    func token(
+      _ key: TokenKey, session: UInt64 = 9, incarnation: UInt32 = 3, domain: UInt8 = 7, epoch: UInt64 = 261
+    ) -> UInt64 {
+      DomainEpoch(mask: key.mask(domain: domain, epoch: epoch), number: epoch, turn: 0)
+        .token(key, sessionID: session, incarnation: incarnation)
+    }
+    let good = token(key)
+    #expect(good & 0xFF == 5)
+    let others = [
+      token(key, session: 10), token(key, incarnation: 4), token(key, domain: 8), token(key, epoch: 5),
+      token(self.key(3, usesProcessor: usesProcessor)), token(self.key(usesProcessor: !usesProcessor)),
+    ]
+    for other in others { #expect(other != good && other >> 8 != good >> 8) }
+    #expect(token(self.key(usesProcessor: usesProcessor)) == good)
+    let life = key.incarnation(sessionID: 9, clientNonce: 1)
+    #expect(life == key.incarnation(sessionID: 9, clientNonce: 1) && life != 0)
+    #expect(life != key.incarnation(sessionID: 9, clientNonce: 2))
+    #expect(life != key.incarnation(sessionID: 8, clientNonce: 1))
+  }
+
+  @Test("what is wrong with a token or an intent is told apart", arguments: [true, false])
+  func faults(usesProcessor: Bool) {
+    let key = key(usesProcessor: usesProcessor)
+    let (first, number): (UInt64, UInt64) = (1000, 1300)
+    func fault(token epoch: UInt64, intent: UInt64, flipping bit: UInt64 = 0) -> UInt16 {
+      let granted = DomainEpoch(mask: key.mask(domain: 7, epoch: epoch), number: epoch, turn: 0)
+      let claim = ContinuityClaim(
+        sessionID: 9, token: granted.token(key, sessionID: 9, incarnation: 3) ^ bit,
+        intentEpoch: UInt32(truncatingIfNeeded: intent), incarnation: 3, domain: 7)
+      return key.fault(of: claim, number: number, first: first)
+    }
+    #expect(fault(token: number, intent: number - 1) == LTP_CONTINUITY_STALE)
+    #expect(fault(token: number, intent: 0) == LTP_CONTINUITY_STALE)
+    #expect(fault(token: number, intent: number + 1) == LTP_CONTINUITY_FORGED)
+    #expect(fault(token: number, intent: number, flipping: 1 << 40) == LTP_CONTINUITY_FORGED)
+    for age in [1, 2, 100, 255] as [UInt64] {
+      // Whatever the intent claims.
+      for intent in [number - age, number, number - 300] {
+        #expect(fault(token: number - age, intent: intent) == LTP_CONTINUITY_NONE)
+      }
+      #expect(fault(token: number - age, intent: number, flipping: 1 << 63) == LTP_CONTINUITY_FORGED)
+    }
+    // Too old to be told.
+    #expect(fault(token: number - 256, intent: number) == LTP_CONTINUITY_FORGED)
+    let none = ContinuityClaim(sessionID: 9, token: 0, intentEpoch: 0, incarnation: 0, domain: 7)
+    #expect(key.fault(of: none, number: number, first: first) == LTP_CONTINUITY_NONE)
+    // Of an earlier run: nobody can say more.
+    let early = DomainEpoch(mask: key.mask(domain: 7, epoch: 1299), number: 1299, turn: 0)
+    let claim = ContinuityClaim(
+      sessionID: 9, token: early.token(key, sessionID: 9, incarnation: 3), intentEpoch: 1299, incarnation: 3,
+      domain: 7)
+    #expect(key.fault(of: claim, number: number, first: 1300) == LTP_CONTINUITY_NONE)
   }
 }

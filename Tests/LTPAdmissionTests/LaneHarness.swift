@@ -7,6 +7,7 @@ import LTPLimits
 import LTPRecords
 import LTPTestSupport
 import Synchronization
+import Testing
 
 @testable import LTPAdmission
 @testable import LTPOrientation
@@ -19,7 +20,7 @@ final class LaneHarness: @unchecked Sendable {
   private let memory: UnsafeMutableRawPointer
   private var mapped: [(UnsafeMutableRawPointer, Int)] = []
 
-  static let coreKey = SipKey(low: 7, high: 11)
+  static let runKey = SipKey(low: 7, high: 11)
 
   /// Starts in `state` under the built-in policy, at time `now`; UNKNOWN if it follows a page.
   init(
@@ -65,13 +66,31 @@ final class LaneHarness: @unchecked Sendable {
   func lane(id: UInt32 = 1, blockBytes: Int = 4096, blockCount: Int = 4, wait: UInt64 = 0) -> Lane {
     let configuration = LaneConfiguration(
       id: id, blockBytes: blockBytes, blockCount: blockCount, backpressureWaitNanoseconds: wait,
-      coreKey: Self.coreKey)
+      runKey: Self.runKey)
     let ring = ltp_system_map(configuration.ringBytes, 0)!
     let state = ltp_system_map(Lane.memoryBytes, 0)!
     mapped += [(ring, configuration.ringBytes), (state, Lane.memoryBytes)]
     return Lane(
       memory: state, ring: ring, orientation: orientation, limits: limits, configuration: configuration,
       owner: memory)
+  }
+
+  /// What a hello of this session would be answered now, or in an epoch of this number.
+  func life(of sessionID: UInt64, domain: UInt8 = 0, nonce: UInt64 = 1, epoch: UInt64? = nil) -> ltp_hello {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: TokenKey.memoryBytes, alignment: 16)
+    defer { memory.deallocate() }
+    let key = TokenKey(memory: memory, runKey: Self.runKey)
+    let number = epoch ?? orientation.continuityEpoch(of: domain, under: orientation.current)
+    var life = ltp_hello()
+    life.session_id = sessionID
+    life.domain = domain
+    life.incarnation = key.incarnation(sessionID: sessionID, clientNonce: nonce)
+    life.continuity_epoch = UInt32(truncatingIfNeeded: number)
+    life.continuity_token = DomainEpoch(
+      mask: key.mask(domain: domain, epoch: number), number: number, turn: 0
+    )
+    .token(key, sessionID: sessionID, incarnation: life.incarnation)
+    return life
   }
 
   func tick(to now: UInt64) { orientation.line.pointee.tick(monotonic: now, unix: now + 5) }
@@ -98,6 +117,17 @@ extension Lane {
   /// Plays the writer: gives all full blocks back.
   func release() {
     state.pointee.releasedBlocks.store(issued / state.pointee.slotsPerBlock, ordering: .releasing)
+  }
+
+  /// Begins a life of the session.
+  func greet(_ sessionID: UInt64, domain: UInt8 = 0, nonce: UInt64 = 1) -> ltp_hello {
+    var hello = ltp_hello()
+    hello.session_id = sessionID
+    hello.domain = domain
+    hello.client_nonce = nonce
+    var answer = ltp_hello()
+    #expect(self.answer(hello: hello, into: &answer))
+    return answer
   }
 
   func admit(_ request: ltp_route_request) -> ltp_verdict {

@@ -270,10 +270,7 @@ struct LimitedLaneTests {
         ($0.ramp_ms, $0.ramp_start_permille) = (1000, 100)
       })
     let lane = harness.lane()
-    let key = ContinuityKey(
-      coreKey: LaneHarness.coreKey,
-      continuityEpoch: harness.orientation.numbers(of: harness.orientation.current).continuityEpoch)
-    let asked = request(token: key.token(sessionID: 2))
+    let asked = request(life: harness.life(of: 2))
     let verdicts = (0..<10).map { _ in lane.admit(asked) }
     #expect(verdicts.count { $0.verdict == LTP_VERDICT_EXECUTE } == 2)
     #expect(verdicts.last!.reason == LTP_REASON_SYSTEM_RECOVERING)

@@ -101,9 +101,6 @@ import Testing
       epoch: .max - 2)
     let harness = LaneHarness(resuming: nearEnd.rawValue)
     let lane = harness.lane()
-    func key(_ epoch: UInt64) -> ContinuityKey {
-      ContinuityKey(coreKey: LaneHarness.coreKey, continuityEpoch: epoch)
-    }
     var last = harness.orientation.numbers(of: harness.orientation.current)
     for outage in 0..<8 {
       harness.drain()
@@ -117,12 +114,15 @@ import Testing
     #expect(last.epoch > UInt64(UInt32.max) && last.continuityEpoch > end)
     harness.publish(LTP_STATE_HEALTHY)
     let session: UInt64 = 5
-    func cancel(_ key: ContinuityKey) -> ltp_verdict {
-      lane.admit(request(40, sessionID: session, token: key.token(sessionID: session)))
+    func cancel(epoch: UInt64) -> ltp_verdict {
+      var asked = request(40, sessionID: session, life: harness.life(of: session, epoch: epoch))
+      asked.intent_epoch = UInt32(truncatingIfNeeded: last.continuityEpoch)
+      return lane.admit(asked)
     }
-    #expect(cancel(key(last.continuityEpoch)).verdict == LTP_VERDICT_EXECUTE)
+    #expect(cancel(epoch: last.continuityEpoch).verdict == LTP_VERDICT_EXECUTE)
     // The same low bits, a round before.
-    #expect(cancel(key(last.continuityEpoch - end - 1)).reason == LTP_REASON_REHANDSHAKE_REQUIRED)
+    #expect(cancel(epoch: last.continuityEpoch - end - 1).reason == LTP_REASON_CONTINUITY_FORGED)
+    #expect(cancel(epoch: last.continuityEpoch - 1).reason == LTP_REASON_REHANDSHAKE_REQUIRED)
   }
 
   @Test("a policy is swapped while lanes decide: each verdict is one policy's whole answer")

@@ -12,12 +12,10 @@ import Testing
   @Test func recordAndVerdictHaveTheContractsLayout() {
     let harness = LaneHarness()
     let lane = harness.lane()
-    let key = ContinuityKey(
-      coreKey: LaneHarness.coreKey,
-      continuityEpoch: harness.orientation.numbers(of: harness.orientation.current).continuityEpoch)
-    let asked = request(
-      40, frameID: 0x1122_3344_5566_7788, sessionID: 0x99AA, priority: 77, token: key.token(sessionID: 0x99AA)
-    )
+    var asked = request(
+      40, frameID: 0x1122_3344_5566_7788, sessionID: 0x99AA, priority: 77,
+      life: harness.life(of: 0x99AA, domain: 200))
+    asked.cohort = 66
     let verdict = lane.admit(asked)
     #expect(verdict.verdict == LTP_VERDICT_EXECUTE)
     #expect(verdict.reason == LTP_REASON_ADMITTED)
@@ -31,7 +29,9 @@ import Testing
     #expect(record.reason == LTP_REASON_ADMITTED)
     #expect(record.inputs == LTP_CONTINUITY_VALID)
     #expect(record.action_class == 40)
+    #expect(record.domain == 200)
     #expect(record.priority == 77)
+    #expect(record.cohort == 66)
     #expect(record.shadow.rawValue == 0)
     #expect(record.frame_id == 0x1122_3344_5566_7788)
     #expect(record.session_id == 0x99AA)

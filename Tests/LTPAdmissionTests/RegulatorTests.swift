@@ -39,7 +39,7 @@ private final class Regulated {
       tick: millisecond)
     let configuration = LaneConfiguration(
       id: 1, blockBytes: 1 << 20, blockCount: 4, backpressureWaitNanoseconds: 0,
-      coreKey: SipKey(low: 1, high: 2))
+      runKey: SipKey(low: 1, high: 2))
     lane = Lane(
       memory: map(Lane.memoryBytes), ring: map(configuration.ringBytes), orientation: orientation,
       limits: regulator.shared, configuration: configuration, owner: mapped[0].0)
@@ -83,7 +83,7 @@ private final class Regulated {
     return admitted
   }
 
-  func request(_ actionClass: UInt16 = 8, priority: UInt8 = 128, hasToken: Bool = true) -> ltp_route_request {
+  func request(_ actionClass: UInt8 = 8, priority: UInt8 = 128, hasToken: Bool = true) -> ltp_route_request {
     var request = ltp_route_request()
     request.header = ltp_frame_header(
       magic: LTP_FRAME_MAGIC, version: UInt8(LTP_PROTOCOL_VERSION), type: LTP_FRAME_ROUTE_REQUEST,
@@ -93,11 +93,9 @@ private final class Regulated {
     request.action_class = actionClass
     request.priority = priority
     if hasToken {
-      var answer = ltp_hello()
-      var hello = ltp_hello()
-      hello.session_id = 9
-      _ = lane.answer(hello: hello, into: &answer)
-      request.continuity_token = answer.continuity_token
+      let life = lane.greet(9)
+      request.continuity_token = life.continuity_token
+      (request.incarnation, request.intent_epoch) = (life.incarnation, life.continuity_epoch)
     }
     return request
   }

@@ -52,7 +52,9 @@ enum BaseFrame: CaseIterable, Sendable {
   private func hello(answer: Bool) -> [UInt8] {
     frame(LTP_FRAME_HELLO, answer ? LTP_HELLO_ANSWER : 0)
       .setting(UInt64(7), at: 16).setting(UInt64(answer ? 9 : 0), at: 24)
-      .setting(UInt32(answer ? 3 : 0), at: 40)
+      .setting(UInt64(1), at: 32).setting(UInt32(answer ? 3 : 0), at: 40).setting(
+        UInt32(answer ? 4 : 0), at: 44
+      )
       .setting(UInt8(1), at: 57).setting(UInt8(2), at: 58)
   }
 
@@ -123,10 +125,10 @@ enum RejectionTable {
       .init(.helloAsking, 24, 8, 1 << 63, range, "hello.continuity_token"),
       .init(.helloAsking, 40, 4, 1, range, "hello.continuity_epoch"),
       .init(.helloAsking, 44, 4, 1, range, "hello.incarnation"),
-      .init(.helloAsking, 56, 1, 1, range, "hello.domain"),
+      .init(.helloAsking, 32, 8, 0, range, "hello.client_nonce"),
       .init(.helloAnswering, 16, 8, 0, range, "hello.session_id"),
-      .init(.helloAnswering, 44, 4, 1 << 31, range, "hello.incarnation"),
-      .init(.helloAnswering, 56, 1, 255, range, "hello.domain"),
+      .init(.helloAnswering, 44, 4, 0, range, "hello.incarnation"),
+      .init(.helloAnswering, 32, 8, 0, range, "hello.client_nonce"),
       .init(.helloAsking, 57, 1, 3, range, "hello.version_min"),
       .init(.helloAsking, 58, 1, 0, range, "hello.version_min", refused: 57),
     ] + Spoiler.reserved(.helloAsking, 59..<64, "hello.reserved")
@@ -175,12 +177,6 @@ enum RejectionTable {
     [
       .init(.request, 32, 8, 1 << 63, range, "route_request.deadline_ns"),
       .init(.request, 32, 8, 1, range, "route_request.deadline_ns"),
-      .init(.request, 40, 4, 1, range, "route_request.intent_epoch"),
-      .init(.request, 40, 4, 1 << 31, range, "route_request.intent_epoch"),
-      .init(.request, 44, 4, 1 << 31, range, "route_request.incarnation"),
-      .init(.requestWithDeadline, 44, 4, 1, range, "route_request.incarnation"),
-      .init(.request, 60, 1, 1, range, "route_request.domain"),
-      .init(.requestWithGoal, 60, 1, 128, range, "route_request.domain"),
       .init(.requestReplay, 112, 8, 0, range, "route_goal.original_frame_id"),
       .init(.requestWithGoal, 112, 8, 1 << 63, range, "route_goal.original_frame_id"),
       .init(.requestReplay, 32, 8, 1, range, "route_request.deadline_ns"),
@@ -188,8 +184,8 @@ enum RejectionTable {
       .init(.requestWithDeadline, 6, 2, 0, range, "route_request.deadline_ns", refused: 32),
       .init(.request, 6, 2, 1, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
       .init(.requestWithGoal, 6, 2, 0, LTP_ERROR_FRAME_SIZE, "header.size_bytes", refused: 4),
-    ] + Spoiler.reserved(.request, 61..<64, "route_request.reserved")
-    + Spoiler.reserved(.requestWithGoal, 61..<64, "route_request.reserved")
+    ] + Spoiler.reserved(.request, 60..<64, "route_request.reserved")
+    + Spoiler.reserved(.requestWithGoal, 60..<64, "route_request.reserved")
 
   private static let goal: [Spoiler] =
     [
@@ -219,7 +215,7 @@ enum RejectionTable {
       .init(.responseDeny, 52, 1, 2, range, "route_response.reason", refused: 53),
       .init(.responseDeny, 53, 1, 0, range, "route_response.reason"),
       .init(.responseDeny, 53, 1, 1, range, "route_response.reason"),
-      .init(.responseDeny, 53, 1, 20, range, "route_response.reason"),
+      .init(.responseDeny, 53, 1, UInt64(LTP_REASON_COUNT), range, "route_response.reason"),
       .init(.responseDefer, 53, 1, 1, range, "route_response.reason"),
       .init(.responseDeny, 54, 1, 7, range, "route_response.state"),
       .init(.responseDeny, 55, 1, 1, range, "route_response.commitment"),
@@ -267,9 +263,10 @@ enum RejectionTable {
   static let free: [FreeField] = [
     .init(.helloAsking, "frame_id", 8..<16),
     .init(.helloAnswering, "continuity_token", 24..<32),
-    .init(.helloAsking, "client_nonce", 32..<40),
+    .init(.helloAnswering, "incarnation's upper bytes", 45..<48),
+    .init(.helloAsking, "client_nonce's upper bytes", 33..<40),
     .init(.helloAnswering, "continuity_epoch", 40..<44),
-    .init(.helloAsking, "node_id, heartbeat_interval_ms", 48..<56),
+    .init(.helloAsking, "node_id, heartbeat_interval_ms, domain", 48..<57),
     .init(.heartbeat, "frame_id to incarnation", 8..<52),
     .init(.heartbeat, "domain", 53..<54),
     .init(.orientation, "frame_id to policy_generation", 8..<44),
@@ -280,7 +277,7 @@ enum RejectionTable {
     .init(.orientation, "evidence[0].value, threshold", 64..<80),
     .init(.request, "frame_id, session_id, continuity_token", 8..<32),
     .init(.requestWithDeadline, "deadline_ns", 32..<40),
-    .init(.request, "action_class to cost", 48..<60),
+    .init(.request, "intent_epoch to cost", 40..<60),
     .init(.requestWithGoal, "latency_us_max", 64..<68),
     .init(.requestWithGoal, "option_peer_id[0], [1]", 80..<88),
     .init(.responseDeny, "frame_id to continuity_epoch", 8..<52),

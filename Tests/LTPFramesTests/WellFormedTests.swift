@@ -61,7 +61,7 @@ struct WellFormedTests {
     return undo
   }
 
-  @Test("all flags against zero and non-zero deadline, unused fields, reserved bytes and original frame")
+  @Test("all flags against zero and non-zero deadline, continuity, reserved bytes and original frame")
   func everyContradiction() {
     for flags in UInt16(0)..<16 {
       for fields in 0..<64 {
@@ -79,7 +79,7 @@ struct WellFormedTests {
         frame.request.domain = fields & 16 != 0 ? 0x80 : 0
         frame.goal.original_frame_id = fields & 32 != 0 ? 1 << 63 : 0
         let bytes = [UInt8](repeating: 0, count: 128).setting(frame, at: 0)
-        let isOneLineFit = (flags & LTP_REQUEST_HAS_DEADLINE != 0 || fields & 1 == 0) && fields & 30 == 0
+        let isOneLineFit = (flags & LTP_REQUEST_HAS_DEADLINE != 0 || fields & 1 == 0) && fields & 2 == 0
         let valid = flags < 8 && isOneLineFit && (!hasSecondLine || isReplay == (fields & 32 != 0))
         let fast = bytes.withUnsafeBytes { bytes in
           bytes.baseAddress.map { RouteRequestView.isWellFormed($0, available: 128) }

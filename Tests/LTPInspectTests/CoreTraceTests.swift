@@ -69,7 +69,7 @@ struct CoreTraceTests {
     frame.frame_id = UInt64(number + 1)
     frame.session_id = UInt64.random(in: 1...90, using: &random)
     frame.continuity_token = UInt64.random(in: 0...3, using: &random)
-    frame.action_class = [0, 8, 15, 24, 28, 40, 48, 56, 127, 128, 65535].randomElement(using: &random)!
+    frame.action_class = [0, 8, 15, 24, 28, 40, 48, 56, 127, 128, 255].randomElement(using: &random)!
     frame.priority = UInt8.random(in: 0...255, using: &random)
     if number % 101 == 0 { frame.reserved.0 = 1 }
     long.request = frame

@@ -127,7 +127,7 @@ struct PolicyToolTests {
     change.struct_size = UInt32(MemoryLayout<ltp_transition>.size)
     (change.to, change.reason) = (LTP_STATE_SATURATED, LTP_SIGNAL_OPERATOR)
     #expect(ltp_orientation_publish(core, &change, nil) == LTP_OK)
-    for (actionClass, priority) in [(8, 100), (8, 140), (25, 140), (40, 200)] as [(UInt16, UInt8)] {
+    for (actionClass, priority) in [(8, 100), (8, 140), (25, 140), (40, 200)] as [(UInt8, UInt8)] {
       for number in 0..<10 {
         var request = ltp_route_request()
         _ = ltp_frame_init(&request, MemoryLayout<ltp_route_request>.size, LTP_FRAME_ROUTE_REQUEST, 0)

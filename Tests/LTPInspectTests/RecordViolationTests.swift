@@ -43,7 +43,7 @@ private let tokenInputs = LTP_CONTINUITY_VALID
 private let refusedTenantInputs =
   LTP_INPUT_TENANT | UInt16(LTP_GATE_TENANT_RATE) << UInt16(LTP_INPUT_GATE_SHIFT)
 
-private func execute(_ actionClass: UInt16, inputs: UInt16 = 0) -> [UInt8] {
+private func execute(_ actionClass: UInt8, inputs: UInt16 = 0) -> [UInt8] {
   Records.decision(LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED, actionClass: actionClass, inputs: inputs)
 }
 
@@ -62,7 +62,7 @@ struct RecordViolationTests {
     },
     .init("no continuity in RECOVERING", .never, "never list, 2") { trace in
       trace.publish(LTP_STATE_RECOVERING)
-      trace.lane(1, execute(8, inputs: LTP_CONTINUITY_INVALID))
+      trace.lane(1, execute(8, inputs: LTP_CONTINUITY_NONE))
     },
     .init("an action in UNKNOWN", .never, "never list, 3") { trace in
       trace.publish(LTP_STATE_UNKNOWN)
@@ -90,7 +90,7 @@ struct RecordViolationTests {
       $0.lane(1, Records.decision(3, 1, actionClass: 8))
     },
     .init("reason out of range", .record, "no outcome") {
-      $0.lane(1, Records.decision(0, 20, actionClass: 8))
+      $0.lane(1, Records.decision(0, UInt8(LTP_REASON_COUNT), actionClass: 8))
     },
     .init("EXECUTE without ADMITTED", .record, "no outcome") {
       $0.lane(1, Records.decision(LTP_VERDICT_EXECUTE, LTP_REASON_RATE_LIMITED, actionClass: 8))
@@ -98,8 +98,8 @@ struct RecordViolationTests {
     .init("a limit that there is not", .record, "inputs 28672") {
       $0.lane(1, Records.decision(0, 10, actionClass: 8, inputs: 7 << UInt16(LTP_INPUT_GATE_SHIFT)))
     },
-    .init("continuity that is two things at once", .record, "inputs 3") {
-      $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: LTP_CONTINUITY_VALID | LTP_CONTINUITY_STALE))
+    .init("continuity that is two things at once", .record, "inputs 5") {
+      $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: LTP_CONTINUITY_VALID | LTP_CONTINUITY_NONE))
     },
     .init("an input that there is not", .record, "inputs 2048") {
       $0.lane(1, Records.decision(0, 4, actionClass: 8, inputs: 1 << 11))

@@ -16,9 +16,9 @@ struct SummaryViolationTests {
     _ name: String, _ kind: Violation.Kind, _ words: String, _ change: @escaping Change
   ) -> WrongTrace {
     WrongTrace(name, kind, words) { trace in
-      trace.lane(1, trace.decide(8), trace.decide(8), trace.decide(300), Records.malformed())
+      trace.lane(1, trace.decide(8), trace.decide(8), trace.decide(200), Records.malformed())
       trace.lane(2, Records.unrecorded(4), shed())
-      for actionClass in 64..<UInt16(96) { trace.lane(1, trace.decide(actionClass, token: false)) }
+      for actionClass in 64..<UInt8(96) { trace.lane(1, trace.decide(actionClass, token: false)) }
       trace.seal(change)
     }
   }
@@ -92,9 +92,9 @@ struct SummaryViolationTests {
     wrong("an EXECUTE that a limit refused", .record, "an EXECUTE that a limit refused") { counts, _ in
       counts[0].entries.0.gate = LTP_GATE_SHED
     },
-    wrong("an unknown class by its number", .record, "class 300, which counts as an unknown one") {
+    wrong("an unknown class by its number", .record, "class 200, which counts as an unknown one") {
       counts, _ in
-      counts[0].entries.1.action_class = 300
+      counts[0].entries.1.action_class = 200
     },
     wrong("a count of 0", .record, "entry 1 of the COUNTS record has a count of 0") { counts, _ in
       counts[0].entries.0.count = 0

@@ -20,7 +20,7 @@ struct WindowTests {
         var records: [UInt8] = []
         for _ in 0..<(1 + random.below(6)) {
           records += trace.decide(
-            UInt16(random.below(140)), priority: UInt8(random.below(256)), token: random.oneIn(2),
+            UInt8(random.below(140)), priority: UInt8(random.below(256)), token: random.oneIn(2),
             late: random.oneIn(5), time: UInt32(random.below(4000)))
         }
         if random.oneIn(4) {

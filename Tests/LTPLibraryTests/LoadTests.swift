@@ -60,7 +60,7 @@ func decide(_ core: CoreHandle, until stop: Flag) -> (recorded: Int, unrecorded:
   while !stop.isSet {
     request.frame_id += 1
     request.session_id = request.frame_id % 100
-    request.action_class = UInt16(request.frame_id % 60)
+    request.action_class = UInt8(request.frame_id % 60)
     request.priority = UInt8(truncatingIfNeeded: request.frame_id &* 7)
     let verdict = ltp_admit(lane, &request, MemoryLayout<ltp_route_request>.size)
     if verdict.reason == LTP_REASON_TRACE_BACKPRESSURE { unrecorded += 1 } else { recorded += 1 }

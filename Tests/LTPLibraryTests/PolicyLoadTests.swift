@@ -48,7 +48,7 @@ import Testing
     while !stop.isSet {
       for _ in 0..<20 {
         request.frame_id += 1
-        request.action_class = UInt16(request.frame_id % 60)
+        request.action_class = UInt8(request.frame_id % 60)
         let verdict = ltp_admit(lane, &request, MemoryLayout<ltp_route_request>.size)
         if verdict.reason != LTP_REASON_TRACE_BACKPRESSURE { recorded += 1 }
       }

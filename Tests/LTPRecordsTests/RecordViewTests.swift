@@ -16,12 +16,13 @@ struct RecordViewTests {
     let inputs = LTP_CONTINUITY_STALE | LTP_INPUT_REPLAY | 0xB << UInt16(LTP_INPUT_GATE_SHIFT)
     try withUnsafeMutableBytes(of: &record) { bytes in
       DecisionRecord.store(
-        outcome: UInt64(outcome.rawValue), inputs: UInt64(inputs), classPriorityCohort: 0xF1F2_E1E2,
+        outcome: UInt64(outcome.rawValue), inputs: UInt64(inputs), attributes: 0xF1F2_E1E2,
         timeMicroseconds: 0x1112_1314, retryAndShadow: 0xA1B2_B3B4 << 32, frameID: 0x2122_2324_2526_2728,
         sessionID: 0x3132_3334_3536_3738, at: bytes.baseAddress!)
       let word = try #require(DecisionWord(RecordView(bytes.baseAddress!)))
       #expect(word.outcome == outcome && word.inputs == inputs && word.gate == 0xB && word.hasFollowers)
-      #expect(word.actionClass == 0xE1E2 && word.priority == 0xF2 && word.level == 0xF2F1)
+      #expect(
+        word.actionClass == 0xE2 && word.domain == 0xE1 && word.priority == 0xF2 && word.level == 0xF2F1)
       #expect(word.shadow.rawValue == 0xA1 && word.retryAfterMilliseconds == 0x32_B3B4 && word.hasOddRetry)
       bytes[0] = LTP_RECORD_REPLAY
       #expect(DecisionWord(RecordView(bytes.baseAddress!)) == nil)
@@ -29,7 +30,9 @@ struct RecordViewTests {
     }
     #expect(record.kind == LTP_RECORD_DECISION && record.inputs == inputs)
     #expect(record.verdict == outcome.verdict && record.reason == outcome.reason)
-    #expect(record.action_class == 0xE1E2 && record.priority == 0xF2 && record.cohort == 0xF1)
+    #expect(
+      record.action_class == 0xE2 && record.domain == 0xE1 && record.priority == 0xF2 && record.cohort == 0xF1
+    )
     #expect(record.time_us == 0x1112_1314 && record.retry_and_shadow == 0xA1B2_B3B4)
     #expect(record.frame_id == 0x2122_2324_2526_2728 && record.session_id == 0x3132_3334_3536_3738)
   }

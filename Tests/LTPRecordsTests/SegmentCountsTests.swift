@@ -31,7 +31,8 @@ private final class Block {
 private struct Ledger {
   struct Kind: Hashable {
     var state: UInt8
-    var actionClass: UInt16
+    var actionClass: UInt8
+    var domain: UInt8
     var outcome: UInt8
     var gate: UInt8
   }
@@ -48,7 +49,8 @@ private struct Ledger {
     for index in 0..<counted.entryCount {
       let entry = counted.entry(index)
       let kind = Kind(
-        state: entry.state, actionClass: entry.action_class, outcome: entry.outcome, gate: entry.gate)
+        state: entry.state, actionClass: entry.action_class, domain: entry.domain, outcome: entry.outcome,
+        gate: entry.gate)
       #expect(seen.updateValue(entry.count, forKey: kind) == nil, "\(place)")
       #expect(counted.count(of: SegmentCounts.Key(entry)) == entry.count, "\(place)")
     }
@@ -93,14 +95,15 @@ struct SegmentCountsTests {
         let verdict = UInt8(random.below(3))
         let reason = UInt8(1 + random.below(min(variety, 19)))
         let gate = UInt8(random.below(min(variety, 7)))
-        let given = UInt16(random.oneIn(10) ? random.below(1 << 16) : random.below(min(variety, 128)))
+        let given = UInt8(random.oneIn(10) ? random.below(256) : random.below(min(variety, 128)))
+        let domain = UInt8(random.oneIn(10) ? random.below(min(variety, 256)) : 0)
         let time = UInt32(random.below(1 << 30))
         slots += Records.decision(
           verdict, reason, actionClass: given, inputs: UInt16(gate) << 12 | UInt16(random.below(64)),
-          time: time)
-        let counted: UInt16 = given < 128 || given == 0xFFFF ? given : 0xFFFE
+          domain: domain, time: time)
+        let counted: UInt8 = given < 128 || given == 0xFF ? given : 0xFE
         let kind = Ledger.Kind(
-          state: state, actionClass: counted, outcome: verdict << 6 | reason, gate: gate)
+          state: state, actionClass: counted, domain: domain, outcome: verdict << 6 | reason, gate: gate)
         ledger.counts[kind, default: 0] += 1
         ledger.times.append(base + UInt64(time) * 1000)
       }
@@ -187,21 +190,19 @@ struct SegmentCountsTests {
     #expect(sealed.counts_entries == UInt32(entries))
   }
 
-  @Test("a client that sends every class there is makes 129 entries of them")
+  @Test("a client that sends every class there is makes 130 entries of them")
   func classes() throws {
     let counts = try #require(SegmentCounts())
     defer { counts.releaseMemory() }
-    for part in 0..<8 {
+    for _ in 0..<8 {
       var slots: [UInt8] = []
-      for actionClass in part * 8192..<(part + 1) * 8192 {
-        slots += Records.decision(0, 18, actionClass: UInt16(actionClass))
-      }
+      for actionClass in UInt8.min...UInt8.max { slots += Records.decision(0, 18, actionClass: actionClass) }
       Block(lane: 1, slots, word: word(1, epoch: 1).rawValue).count(in: counts)
     }
-    #expect(counts.entryCount == 130 && counts.decisionCount == 65536)
+    #expect(counts.entryCount == 130 && counts.decisionCount == 2048)
     let unknown = SegmentCounts.Key(
-      state: 1, actionClass: LTP_COUNTS_CLASS_UNKNOWN, outcome: 18, gate: LTP_GATE_NONE)
-    #expect(counts.count(of: unknown) == 65536 - 129)
+      state: 1, actionClass: LTP_COUNTS_CLASS_UNKNOWN, domain: 0, outcome: 18, gate: LTP_GATE_NONE)
+    #expect(counts.count(of: unknown) == 8 * (256 - 129))
   }
 
   @Test("more kinds than entries are refused, and nothing is written past the entries")
@@ -229,7 +230,7 @@ struct SegmentCountsTests {
         return
       }
     }
-    let missing = SegmentCounts.Key(state: 15, actionClass: 0, outcome: 255, gate: 15)
+    let missing = SegmentCounts.Key(state: 15, actionClass: 0, domain: 0, outcome: 255, gate: 15)
     #expect(counts.count(of: missing) == 0)
     #expect(SegmentCounts.summaryBytes(entries: SegmentCounts.entriesMax) <= BlockHeader.bytesMax)
     counts.removeAll()

@@ -31,7 +31,11 @@ import Testing
       if outcome.verdict == LTP_VERDICT_DENY { return refuse(outcome) }
       if inputs & LTP_INPUT_DEADLINE_EXCEEDED != 0 { return deny(LTP_REASON_DEADLINE_EXCEEDED) }
       if needsContinuity, inputs & LTP_INPUT_CONTINUITY_MASK != LTP_CONTINUITY_VALID {
-        return deny(LTP_REASON_REHANDSHAKE_REQUIRED)
+        return switch inputs & LTP_INPUT_CONTINUITY_MASK {
+        case LTP_CONTINUITY_STALE: deny(LTP_REASON_STALE_INTENT)
+        case LTP_CONTINUITY_FORGED: deny(LTP_REASON_CONTINUITY_FORGED)
+        default: deny(LTP_REASON_REHANDSHAKE_REQUIRED)
+        }
       }
       let least = exempt ? priorityMin : max(priorityMin, threshold)
       if priority < least { return refuse(below) }
@@ -66,8 +70,10 @@ import Testing
       let priority = UInt8.random(in: 0...255, using: &random)
       let inputs =
         UInt16.random(in: 0...3, using: &random) << 3
-        | [LTP_CONTINUITY_NOT_ASKED, LTP_CONTINUITY_VALID, LTP_CONTINUITY_STALE, LTP_CONTINUITY_INVALID]
-        .randomElement(using: &random)!
+        | [
+          LTP_CONTINUITY_NOT_ASKED, LTP_CONTINUITY_VALID, LTP_CONTINUITY_STALE, LTP_CONTINUITY_NONE,
+          LTP_CONTINUITY_FORGED,
+        ].randomElement(using: &random)!
       let session = random.next()
       let expected = plain.decide(
         threshold: threshold, priority: priority, inputs: inputs, session: session)

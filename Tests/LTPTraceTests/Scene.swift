@@ -55,7 +55,7 @@ final class Scene {
     }
   }
 
-  static func request(_ frameID: UInt64, actionClass: UInt16 = 8) -> ltp_long_request {
+  static func request(_ frameID: UInt64, actionClass: UInt8 = 8) -> ltp_long_request {
     long(LTPTestSupport.request(actionClass, frameID: frameID, sessionID: 1 + frameID % 7))
   }
 

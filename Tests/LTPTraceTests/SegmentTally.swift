@@ -6,7 +6,8 @@ import CLTP
 struct SegmentTally {
   private struct Kind: Hashable {
     var state: UInt8
-    var actionClass: UInt16
+    var actionClass: UInt8
+    var domain: UInt8
     var outcome: UInt8
     var gate: UInt8
   }
@@ -35,10 +36,10 @@ struct SegmentTally {
       case LTP_RECORD_UNRECORDED: unrecorded += address.load(as: ltp_unrecorded_record.self).denied_count
       case LTP_RECORD_DECISION:
         let decision = address.load(as: ltp_decision_record.self)
-        let isNamed = decision.action_class < 128 || decision.action_class == 0xFFFF
+        let isNamed = decision.action_class < 128 || decision.action_class == 0xFF
         let kind = Kind(
-          state: state, actionClass: isNamed ? decision.action_class : 0xFFFE, outcome: decision.outcome,
-          gate: UInt8(decision.inputs >> 12))
+          state: state, actionClass: isNamed ? decision.action_class : 0xFE, domain: decision.domain,
+          outcome: decision.outcome, gate: UInt8(decision.inputs >> 12))
         counted[kind, default: 0] += 1
         times.append(base + UInt64(decision.time_us) * 1000)
       default: break
@@ -76,7 +77,8 @@ struct SegmentTally {
       }
       let entry = address.load(as: ltp_counts_entry.self)
       let kind = Kind(
-        state: entry.state, actionClass: entry.action_class, outcome: entry.outcome, gate: entry.gate)
+        state: entry.state, actionClass: entry.action_class, domain: entry.domain, outcome: entry.outcome,
+        gate: entry.gate)
       guard entry.count > 0, entry.reserved == (0, 0, 0), said.updateValue(entry.count, forKey: kind) == nil
       else { throw Violation("counts: entry \(index) for \(kind)") }
     }

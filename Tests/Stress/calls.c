@@ -219,10 +219,13 @@ static ltp_route_request a_request(struct caller *caller) {
   ltp_frame_init(&asked, sizeof asked, LTP_FRAME_ROUTE_REQUEST, 0);
   asked.frame_id = ++caller->frame_id;
   asked.session_id = 1 + any(caller, 100);
-  asked.action_class = (uint16_t)any(caller, seldom(caller, 16) ? 65536 : 60);
+  asked.action_class = (uint8_t)any(caller, seldom(caller, 16) ? 256 : 60);
   asked.priority = (uint8_t)any(caller, 256);
-  asked.continuity_token = seldom(caller, 2) ? caller->session_token : 0;
-  if (caller->session_token != 0 && asked.continuity_token != 0) asked.session_id = 7;
+  if (caller->greeted.continuity_token != 0 && seldom(caller, 2)) {
+    asked.session_id = 7;
+    asked.continuity_token = caller->greeted.continuity_token;
+    asked.intent_epoch = caller->greeted.continuity_epoch, asked.incarnation = caller->greeted.incarnation;
+  }
   if (seldom(caller, 32)) ((uint8_t *)&asked)[any(caller, sizeof asked)] ^= (uint8_t)(1 + any(caller, 255));
   return asked;
 }
@@ -307,13 +310,14 @@ static void answer(struct caller *caller) {
   ltp_lane *lane = own_lane(caller);
   ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0);
   hello.session_id = 7;
+  hello.client_nonce = 1;
   hello.version_min = hello.version_max = LTP_PROTOCOL_VERSION;
   if (seldom(caller, 8)) ((uint8_t *)&hello)[any(caller, sizeof hello)] ^= (uint8_t)(1 + any(caller, 255));
   int32_t good = ltp_frame_check(&hello, sizeof hello, NULL);
   int32_t result = ltp_hello_answer(lane, &hello, sizeof hello, &answered);
   EXPECT("ltp_hello_answer", result, lane == NULL ? LTP_ERROR_BAD_HANDLE : good, LTP_ERROR_FRAME_FLAGS,
-         LTP_ERROR_FRAME_TYPE, LTP_ERROR_BACKPRESSURE);
-  if (result == LTP_OK && hello.session_id == 7) caller->session_token = answered.continuity_token;
+         LTP_ERROR_FRAME_VERSION, LTP_ERROR_FRAME_TYPE, LTP_ERROR_BACKPRESSURE);
+  if (result == LTP_OK && hello.session_id == 7 && hello.domain == 0) caller->greeted = answered;
 }
 
 /* ---- Lanes of any thread's ---- */

@@ -56,7 +56,7 @@ struct caller {
   uint64_t random;
   ltp_lane *lanes[LANES_OF_A_CALLER];
   ltp_core *lanes_cores[LANES_OF_A_CALLER];
-  uint64_t session_token;
+  ltp_hello greeted; /* of session 7, domain 0 */
   uint64_t frame_id;
   uint64_t calls, opened_cores, opened_lanes, opened_pages, executed, released;
   ltp_policy policy;

@@ -41,7 +41,7 @@ static void *decide(void *argument) {
   while (!atomic_load(&run->stop)) {
     for (int number = 0; number < 100; number++) {
       request.frame_id++;
-      request.action_class = (uint16_t)(request.frame_id % 60);
+      request.action_class = (uint8_t)(request.frame_id % 60);
       ltp_admit(lane, &request, sizeof request);
       run->decided++;
     }

@@ -77,9 +77,11 @@ package struct FrameKind: CustomStringConvertible, Sendable {
     if flags & LTP_HELLO_ANSWER != 0 {
       hello.continuity_token = random.any()
       hello.continuity_epoch = random.any()
+      hello.incarnation = random.any() | 1
     }
-    hello.client_nonce = random.any()
+    hello.client_nonce = random.nonZero()
     hello.node_id = random.any()
+    hello.domain = random.any()
     hello.heartbeat_interval_ms = random.any()
     hello.version_max = random.any()
     hello.version_min = UInt8(random.below(Int(hello.version_max) + 1))
@@ -142,6 +144,9 @@ package struct FrameKind: CustomStringConvertible, Sendable {
     request.session_id = random.any()
     request.continuity_token = random.any()
     if flags & LTP_REQUEST_HAS_DEADLINE != 0 { request.deadline_ns = random.any() }
+    request.intent_epoch = random.any()
+    request.incarnation = random.any()
+    request.domain = random.any()
     request.action_class = random.any()
     request.priority = random.any()
     request.cohort = random.any()

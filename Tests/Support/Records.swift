@@ -148,20 +148,22 @@ package enum Records {
   // MARK: Lanes
 
   package static func decision(
-    _ verdict: UInt8, _ reason: UInt8, actionClass: UInt16, inputs: UInt16 = 0, priority: UInt8 = 128,
-    cohort: UInt8 = 0, time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1, session: UInt64 = 7,
+    _ verdict: UInt8, _ reason: UInt8, actionClass: UInt8, inputs: UInt16 = 0, domain: UInt8 = 0,
+    priority: UInt8 = 128, cohort: UInt8 = 0, time: UInt32 = 5, retry: UInt32 = 0, frame: UInt64 = 1,
+    session: UInt64 = 7,
     shadow: UInt8 = 0
   ) -> [UInt8] {
     bytes(
       ltp_decision_record(
         kind: LTP_RECORD_DECISION, outcome: verdict << UInt8(LTP_OUTCOME_VERDICT_SHIFT) | reason,
-        inputs: inputs, action_class: actionClass, priority: priority, cohort: cohort, time_us: time,
+        inputs: inputs, action_class: actionClass, domain: domain, priority: priority, cohort: cohort,
+        time_us: time,
         retry_and_shadow: retry | UInt32(shadow) << UInt32(LTP_DECISION_SHADOW_SHIFT), frame_id: frame,
         session_id: session))
   }
 
   package static func decide(
-    _ policy: [UInt8], _ word: OrientationWord, actionClass: UInt16, priority: UInt8, session: UInt64,
+    _ policy: [UInt8], _ word: OrientationWord, actionClass: UInt8, priority: UInt8, session: UInt64,
     frame: UInt64, token: Bool, late: Bool, time: UInt32, replay: Bool = false
   ) -> [UInt8] {
     let rule =
@@ -169,7 +171,7 @@ package enum Records {
       ? with(policy) { PolicyTable.compile($0, state: word.state, actionClass: Int(actionClass)) }
       : CompiledRule.unknownClass
     var inputs: UInt16 = late ? LTP_INPUT_DEADLINE_EXCEEDED : 0
-    if rule.needsContinuity { inputs |= token ? LTP_CONTINUITY_VALID : LTP_CONTINUITY_INVALID }
+    if rule.needsContinuity { inputs |= token ? LTP_CONTINUITY_VALID : LTP_CONTINUITY_NONE }
     if replay { inputs |= LTP_INPUT_REPLAY }
     let decision = rule.decide(
       threshold: word.threshold, priority: priority, inputs: inputs, sessionID: session)
@@ -223,6 +225,7 @@ package enum Records {
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
     record.continuity_epoch = epoch
+    record.incarnation = 1
     record.time_us = 8
     record.frame_id = 99
     record.session_id = session

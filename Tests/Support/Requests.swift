@@ -3,10 +3,10 @@
 
 package import CLTP
 
-/// A valid request of class "read" unless told otherwise.
+/// A valid request of class "read" unless told otherwise. `life`: a hello's answer, in whose epoch the intent is made.
 package func request(
-  _ actionClass: UInt16 = 8, frameID: UInt64 = 1, sessionID: UInt64 = 2, priority: UInt8 = 200,
-  token: UInt64 = 0, deadline: UInt64? = nil
+  _ actionClass: UInt8 = 8, frameID: UInt64 = 1, sessionID: UInt64 = 2, priority: UInt8 = 200,
+  life: ltp_hello? = nil, deadline: UInt64? = nil
 ) -> ltp_route_request {
   var request = ltp_route_request()
   request.header.magic = LTP_FRAME_MAGIC
@@ -16,7 +16,12 @@ package func request(
   request.header.flags = deadline != nil ? LTP_REQUEST_HAS_DEADLINE : 0
   request.frame_id = frameID
   request.session_id = sessionID
-  request.continuity_token = token
+  if let life {
+    request.continuity_token = life.continuity_token
+    request.intent_epoch = life.continuity_epoch
+    request.incarnation = life.incarnation
+    request.domain = life.domain
+  }
   request.deadline_ns = deadline ?? 0
   request.action_class = actionClass
   request.priority = priority

@@ -204,7 +204,7 @@ package final class TraceBuilder {
 
   /// A request decided as the core does.
   package func decide(
-    _ actionClass: UInt16, priority: UInt8 = 128, session: UInt64 = 7, frame: UInt64 = 1, token: Bool = true,
+    _ actionClass: UInt8, priority: UInt8 = 128, session: UInt64 = 7, frame: UInt64 = 1, token: Bool = true,
     late: Bool = false, time: UInt32 = 5
   ) -> [UInt8] {
     Records.decide(

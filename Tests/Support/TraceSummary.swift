@@ -7,7 +7,8 @@ package import CLTP
 package struct TraceSummary {
   private struct Kind: Hashable {
     var state: UInt8
-    var actionClass: UInt16
+    var actionClass: UInt8
+    var domain: UInt8
     var outcome: UInt8
     var gate: UInt8
   }
@@ -44,7 +45,7 @@ package struct TraceSummary {
     let isNamed = record.action_class < LTP_CLASS_COUNT || record.action_class == LTP_CLASS_NONE
     let kind = Kind(
       state: state, actionClass: isNamed ? record.action_class : LTP_COUNTS_CLASS_UNKNOWN,
-      outcome: record.outcome, gate: UInt8(record.inputs >> 12))
+      domain: record.domain, outcome: record.outcome, gate: UInt8(record.inputs >> 12))
     if counts.updateValue(counts[kind, default: 0] + 1, forKey: kind) == nil { kinds.append(kind) }
     times.append(base &+ UInt64(record.time_us) &* 1000)
   }
@@ -76,6 +77,7 @@ package struct TraceSummary {
         for (index, kind) in part.enumerated() {
           entries[index].count = counts[kind]!
           entries[index].action_class = kind.actionClass
+          entries[index].domain = kind.domain
           entries[index].state = kind.state
           entries[index].outcome = kind.outcome
           entries[index].gate = kind.gate

@@ -30,10 +30,9 @@ final class LaneFixture: @unchecked Sendable {
     _ = try! orientation.publish(
       TransitionChange(to: LTP_STATE_HEALTHY, reason: LTP_SIGNAL_METRICS_STABILIZED), now: 1)
     policy.deallocate()
-    let key = SipKey(low: 1, high: 2)
     let configuration = LaneConfiguration(
       id: 1, blockBytes: Self.blockBytes, blockCount: Self.blockCount, backpressureWaitNanoseconds: 0,
-      coreKey: key)
+      runKey: SipKey(low: 1, high: 2))
     let memory = ltp_system_map(Lane.memoryBytes, 0)!
     lane = Lane(
       memory: memory, ring: ltp_system_map(configuration.ringBytes, 0), orientation: orientation,
@@ -41,16 +40,19 @@ final class LaneFixture: @unchecked Sendable {
       configuration: configuration, owner: memory)
     verdicts = .allocate(capacity: 64)
     frames = .allocate(byteCount: Self.frameCount * Int(LTP_FRAME_LINE_BYTES), alignment: 4096)
-    let classes: [UInt16] = [8, 8, 9, 10, 11, 14, 24, 40]
-    let epoch = UInt64(orientation.current.continuityEpoch)
-    let continuity = ContinuityKey(coreKey: key, continuityEpoch: epoch)
+    let classes: [UInt8] = [8, 8, 9, 10, 11, 14, 24, 40]
     for index in 0..<Self.frameCount {
       let bytes = frames + index * Int(LTP_FRAME_LINE_BYTES)
       precondition(ltp_frame_init(bytes, Int(LTP_FRAME_LINE_BYTES), LTP_FRAME_ROUTE_REQUEST, 0) == LTP_OK)
       var request = bytes.load(as: ltp_route_request.self)
       request.frame_id = UInt64(index + 1)
       request.session_id = UInt64(index + 1)
-      request.continuity_token = continuity.token(sessionID: request.session_id)
+      var hello = ltp_hello()
+      (hello.session_id, hello.client_nonce) = (request.session_id, 1)
+      var answer = ltp_hello()
+      precondition(lane.answer(hello: hello, into: &answer))
+      request.continuity_token = answer.continuity_token
+      (request.incarnation, request.intent_epoch) = (answer.incarnation, answer.continuity_epoch)
       request.action_class = classes[index * 5 % classes.count]
       request.priority = 128
       bytes.storeBytes(of: request, as: ltp_route_request.self)

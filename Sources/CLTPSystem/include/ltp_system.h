@@ -61,6 +61,17 @@ static inline void ltp_system_prefetch_for_write(const void *address) {
   __builtin_prefetch(address, 1, 3);
 }
 
+/* ---- a keyed hash of 16 bytes ---- */
+typedef struct {
+  _Alignas(16) uint8_t round_keys[11][16]; /* of AES-128, when has_aes */
+  uint64_t low, high;                      /* the key, for whoever hashes without */
+  uint64_t has_aes;
+} ltp_system_mac_key;
+void ltp_system_mac_init(ltp_system_mac_key *key, uint64_t low, uint64_t high);
+/* The first half of one AES-128 block: of (low, high) under a mask. Only when has_aes. */
+uint64_t ltp_system_mac_aes(
+  const ltp_system_mac_key *key, uint64_t mask_low, uint64_t mask_high, uint64_t low, uint64_t high);
+
 /* ---- memory: whole pages, zeroed, private ---- */
 #define LTP_SYSTEM_WIPE_ON_FORK 1 /* a child sees zeros */
 #define LTP_SYSTEM_NOT_IN_CHILD 2 /* a child does not have it */

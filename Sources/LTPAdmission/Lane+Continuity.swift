@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Continuity off the fast path: a domain that is looked at anew, a request that lacks continuity, a life that begins.
+
+import CLTP
+public import LTPFrames
+import LTPOrientation
+import LTPRecords
+
+extension Lane {
+  /// The domain's epoch under the lane's word.
+  func domain(_ domain: UInt8) -> DomainEpoch {
+    let place = state.pointee.domains + Int(domain)
+    if place.pointee.turn != state.pointee.turn {
+      let number = state.pointee.orientation.continuityEpoch(
+        of: domain, under: OrientationWord(rawValue: state.pointee.word))
+      if number != place.pointee.number {
+        place.pointee.mask = state.pointee.tokenKey.mask(domain: domain, epoch: number)
+        place.pointee.number = number
+      }
+      place.pointee.turn = state.pointee.turn
+    }
+    return place.pointee
+  }
+
+  /// `continuityInputs` for a domain that has not been asked for since the word changed.
+  @inline(never)
+  @usableFromInline
+  func continuityInputsAnew(of request: RouteRequestView) -> UInt64 {
+    _ = domain(request.domain)
+    return continuityInputs(of: request)
+  }
+
+  /// What is wrong with the continuity of a request: LTP_CONTINUITY_*.
+  @inline(never)
+  @usableFromInline
+  func continuityFault(of request: RouteRequestView) -> UInt64 {
+    // Once: the caller's memory may change.
+    let fields = request.fields
+    let claim = ContinuityClaim(
+      sessionID: fields.session_id, token: fields.continuity_token, intentEpoch: fields.intent_epoch,
+      incarnation: fields.incarnation, domain: fields.domain)
+    return UInt64(
+      state.pointee.tokenKey.fault(
+        of: claim, number: domain(fields.domain).number,
+        first: state.pointee.orientation.firstContinuityEpoch))
+  }
+
+  /// Begins the life that a hello asks for: its incarnation, and the token for it.
+  func begin(_ hello: ltp_hello, in domain: DomainEpoch, _ answer: inout ltp_hello) {
+    let key = state.pointee.tokenKey
+    var incarnation = key.incarnation(sessionID: hello.session_id, clientNonce: hello.client_nonce)
+    answer.continuity_token = domain.token(
+      key, sessionID: hello.session_id, incarnation: incarnation)
+    // 0 means that there is none.
+    while answer.continuity_token == 0 {
+      incarnation = max(1, incarnation &+ 1)
+      answer.continuity_token = domain.token(
+        key, sessionID: hello.session_id, incarnation: incarnation)
+    }
+    answer.incarnation = incarnation
+    answer.continuity_epoch = UInt32(truncatingIfNeeded: domain.number)
+  }
+}
