@@ -2,6 +2,7 @@
 
 import CLTP
 import Glibc
+import LTP
 
 /// One client: one connection, one session. It reads every answer, late ones too.
 struct ClientSession {
