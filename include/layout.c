@@ -26,6 +26,7 @@ LTP_HEADER_FIRST(transition_record);
 LTP_HEADER_FIRST(policy_record);
 LTP_HEADER_FIRST(text_record);
 LTP_HEADER_FIRST(counts_record);
+LTP_HEADER_FIRST(domains_record);
 LTP_HEADER_FIRST(sealed_record);
 LTP_HEADER_FIRST(closed_record);
 

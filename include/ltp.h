@@ -82,6 +82,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_RETRY_BUDGET 28    /* the caller's side: do not try it again */
 #define LTP_ERROR_PRESSURE 26        /* what LTP_OBSERVE_* names cannot be read here */
 #define LTP_ERROR_PERMIT 29          /* no such permit is out: released already, expired, or another lane's */
+#define LTP_ERROR_HELLO_LATER 30         /* no life is begun now; the answer, which is to be sent, says when to ask again */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
@@ -232,6 +233,7 @@ const char *ltp_signal_name(uint8_t signal);
 #define LTP_FRAME_FOCUS_SNAPSHOT ((uint8_t)6)
 
 #define LTP_HELLO_ANSWER ((uint16_t)1)          /* hello: the server's answer; continuity_token is granted */
+#define LTP_HELLO_LATER ((uint16_t)2)           /* hello, with LTP_HELLO_ANSWER: nothing is granted; retry_after_ms says when to ask again */
 #define LTP_ORIENTATION_HAS_PEER ((uint16_t)1)  /* orientation: the frame has its third line */
 #define LTP_REQUEST_HAS_GOAL ((uint16_t)1)      /* route_request: the second line says what to keep to */
 #define LTP_REQUEST_HAS_DEADLINE ((uint16_t)2)  /* route_request: deadline_ns counts */
@@ -267,7 +269,8 @@ typedef struct ltp_hello {
   uint8_t domain;            /* continuity domain: the host says which */
   uint8_t version_min;       /* protocol versions spoken, inclusive; LTP_PROTOCOL_VERSION must be among them */
   uint8_t version_max;
-  uint8_t reserved[5];
+  uint8_t reserved;
+  uint32_t retry_after_ms;   /* 0 without LTP_HELLO_LATER */
 } ltp_hello;
 
 typedef struct ltp_heartbeat {
@@ -615,6 +618,23 @@ typedef struct ltp_policy_limits {
   ltp_rate classes[LTP_CLASS_COUNT];
 } ltp_policy_limits;
 
+/* Whose UNSTABLE the outage of a continuity domain is. */
+#define LTP_OUTAGE_OF_DOMAIN ((uint8_t)0) /* of requests of the domain */
+#define LTP_OUTAGE_OF_BOTH ((uint8_t)1)   /* and of the service: the signal TRANSPORT_DISCONNECTED counts the domains that are out */
+#define LTP_OUTAGE_COUNT 2
+
+/* What a policy says of continuity domains; all zero: the defaults. */
+typedef struct ltp_policy_domains {
+  uint32_t stay_ms;      /* a domain that is back stays in its outage for at least this long, twice as long with each return; up to
+                            3,600,000; 0: 1,000 */
+  uint32_t stay_ms_max;  /* and at most this; 0: 60,000, or stay_ms where that is more */
+  uint32_t half_life_ms; /* returns count half after this; up to 86,400,000; 0: 60,000 */
+  uint8_t outage;        /* LTP_OUTAGE_* */
+  uint8_t reserved[51];
+} ltp_policy_domains;
+
+LTP_STATIC_ASSERT(sizeof(ltp_policy_domains) == 64, policy_domains_size);
+
 /* The whole policy: state x class -> rule, limits, and what makes the states. Fixed layout; its SHA-256 is its digest in the
  * trace. */
 typedef struct ltp_policy {
@@ -627,7 +647,8 @@ typedef struct ltp_policy {
   ltp_policy_limits limits;
   ltp_signal_rules signals; /* all zero: none. The rules of a core that orients itself from when the policy is loaded until
                                another one brings others. A core that follows a page, and a shadow policy, do not use them */
-  uint8_t reserved_2[464];
+  ltp_policy_domains domains;
+  uint8_t reserved_2[400];
 } ltp_policy;
 
 #define LTP_POLICY_THRESHOLDS_OFFSET 56
@@ -789,6 +810,21 @@ int32_t ltp_orientation_force(ltp_core *core, const ltp_transition *transition, 
 /* From here on the signals decide again, starting from the state that was forced. */
 int32_t ltp_orientation_release(ltp_core *core, uint32_t *epoch);
 
+/* ---- Continuity domains --------------------------------------------------------------------------------- */
+
+/* A domain is what can be lost by itself: a gateway, a venue, a shard. The host says in which one a session is, in hello and
+ * request. Sessions of other domains keep their tokens when one is lost. */
+
+#define LTP_TRANSPORT_CONNECTED ((uint8_t)1)
+#define LTP_TRANSPORT_DISCONNECTED ((uint8_t)2)
+#define LTP_TRANSPORT_RESTARTED ((uint8_t)3) /* it was lost and is back, with nothing of what it knew */
+
+/* Reports what became of a domain's transport. DISCONNECTED and RESTARTED begin an outage of the domain: its continuity moves on, its
+ * requests are decided as in UNSTABLE where the service's own state is no worse, its hellos are put off. The outage ends when the
+ * domain has been CONNECTED for its stay (ltp_policy_domains), which doubles with each return. Any thread.
+ * LTP_ERROR_BACKPRESSURE: the trace can take no transition now; nothing was changed, report it again. */
+int32_t ltp_transport_event(ltp_core *core, uint8_t domain, uint8_t event);
+
 /* ---- The orientation page ---------------------------------------------------------------------------- */
 
 /* A file, mapped into every process that uses it: one process publishes an orientation, any number of cores follow it
@@ -948,8 +984,9 @@ size_t ltp_admit_batch(
 int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uint64_t latency_ns);
 
 /* Answers a hello: writes the answering frame with the session's incarnation and continuity token, and records it. A session
- * may shake hands in every state; ltp_hello never admits an action. LTP_ERROR_FRAME_VERSION: it speaks no version that this
- * library does. LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; that is counted with the decisions denied without a
+ * may shake hands in every state of the service; ltp_hello never admits an action. LTP_ERROR_FRAME_VERSION: it speaks no version that this
+ * library does. LTP_ERROR_HELLO_LATER: its domain is in an outage of its own; the answer is written, and is to be sent.
+ * LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; that is counted with the decisions denied without a
  * record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
 

@@ -61,9 +61,16 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_WORD_STATE_SHIFT 0       /* 4 bits */
 #define LTP_WORD_POLICY_SLOT_SHIFT 4 /* 2 bits */
 #define LTP_WORD_THRESHOLD_SHIFT 6   /* 8 bits */
-#define LTP_WORD_CONTINUITY_SHIFT 14 /* 18 bits: the low ones of the continuity epoch */
+#define LTP_WORD_CONTINUITY_SHIFT 14 /* 16 bits: the low ones of the continuity epoch */
+#define LTP_WORD_SCOPE_SHIFT 30      /* 2 bits: LTP_SCOPE_* */
 #define LTP_WORD_EPOCH_SHIFT 32      /* 32 bits: the low ones of the epoch */
-#define LTP_WORD_CONTINUITY_MASK 0x3FFFFu
+#define LTP_WORD_CONTINUITY_MASK 0xFFFFu
+
+/* The continuity epoch counts for the whole core: each move gets the next number. The epoch of a domain is the number of the last move
+ * that concerned it. Whom the transition concerned that brought the word: */
+#define LTP_SCOPE_NONE ((uint8_t)0)   /* nobody's continuity moved */
+#define LTP_SCOPE_ALL ((uint8_t)1)    /* that of every domain moved */
+#define LTP_SCOPE_DOMAIN ((uint8_t)2) /* one domain: its continuity may have moved, its outage begun or ended; the state stays */
 
 /* What the limits, adjusted once a window, add to the orientation. */
 #define LTP_LIMITS_WORD_SHED_SHIFT 0         /* 16 bits: priority * 256 + cohort below it is shed */
@@ -88,6 +95,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_SEALED ((uint8_t)21)      /* 2 slots, control: last record of a full segment */
 #define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
 #define LTP_RECORD_COUNTS ((uint8_t)23)      /* 8 slots, control: what a full segment holds, directly before SEALED */
+#define LTP_RECORD_DOMAINS ((uint8_t)24)     /* 8 slots, control: after SEGMENT: domains that are not like all */
 
 /* A decision's outcome: its verdict in the upper two bits, its reason (63 at most) in the lower six. */
 #define LTP_OUTCOME_VERDICT_SHIFT 6
@@ -224,8 +232,27 @@ typedef struct ltp_segment_record {
   uint32_t block_bytes;
   uint64_t epoch;            /* of orientation_word, in full */
   uint64_t continuity_epoch; /* the same */
-  uint8_t reserved[72];
+  uint64_t continuity_all;   /* the number of the last move of every domain; at most continuity_epoch */
+  uint8_t reserved[64];
 } ltp_segment_record;
+
+#define LTP_DOMAINS_ENTRIES 15
+
+/* A domain that has moved since all did, or is in an outage of its own. */
+typedef struct ltp_domains_entry {
+  uint64_t continuity_epoch; /* of the domain, in full; 0 in an entry that is not used, which is all zeros */
+  uint8_t domain;
+  uint8_t state; /* LTP_STATE_UNSTABLE: in an outage of its own; 0: in none */
+  uint8_t reserved[6];
+} ltp_domains_entry;
+
+/* As many as are needed, after SEGMENT and the transition that it repeats; each domain at most once, in rising order. */
+typedef struct ltp_domains_record {
+  ltp_control_header header;
+  uint32_t entry_count; /* used: 1 to LTP_DOMAINS_ENTRIES */
+  uint32_t reserved;
+  ltp_domains_entry entries[LTP_DOMAINS_ENTRIES];
+} ltp_domains_record;
 
 #define LTP_TRANSITION_REPEATED ((uint8_t)1) /* said again at the start of a segment */
 
@@ -238,11 +265,12 @@ typedef struct ltp_transition_record {
   uint8_t reason;             /* LTP_SIGNAL_* */
   uint8_t evidence_count;
   uint8_t flags;              /* LTP_TRANSITION_REPEATED */
-  uint8_t reserved;
+  uint8_t domain;             /* with LTP_SCOPE_DOMAIN in word_after, else 0 */
   ltp_evidence evidence[LTP_EVIDENCE_MAX];
   uint64_t epoch;             /* of word_after, in full; its low 32 bits are never all zero */
   uint64_t continuity_epoch;  /* the same */
-  uint32_t reserved_2[2];
+  uint8_t domain_state;       /* with LTP_SCOPE_DOMAIN: LTP_STATE_UNSTABLE, it is in an outage of its own from here on; 0: it is in none */
+  uint8_t reserved_2[7];
   char text[LTP_TRANSITION_TEXT_BYTES];
 } ltp_transition_record;
 
@@ -321,6 +349,8 @@ LTP_STATIC_ASSERT(sizeof(ltp_time_record) == 32, time_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_control_header) == 8, control_header_size);
 LTP_STATIC_ASSERT(sizeof(ltp_opened_record) == 4 * 32, opened_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_segment_record) == 4 * 32, segment_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_domains_entry) == 16, domains_entry_size);
+LTP_STATIC_ASSERT(sizeof(ltp_domains_record) == 8 * 32, domains_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_transition_record) == 8 * 32, transition_record_size);
 LTP_STATIC_ASSERT(offsetof(ltp_policy_record, policy) == 64, policy_record_offset);
 LTP_STATIC_ASSERT(sizeof(ltp_policy_record) == 504 * 32, policy_record_size);

@@ -97,23 +97,6 @@ public struct ReplayRequest: Sendable {
   }
 }
 
-/// One life of a session: what a hello's answer grants, and each of its requests shows.
-public struct Continuity: Hashable, Sendable {
-  /// A credential: not for logs.
-  public let token: UInt64
-  public let incarnation: UInt32
-  /// The domain's continuity epoch, its low 32 bits.
-  public let epoch: UInt32
-  public let domain: UInt8
-
-  public init(_ answer: ltp_hello) {
-    token = answer.continuity_token
-    incarnation = answer.incarnation
-    epoch = answer.continuity_epoch
-    domain = answer.domain
-  }
-}
-
 extension Lane {
   /// Shakes hands for a session: a new life of it begins, which its requests show from then on (`Continuity`).
   ///

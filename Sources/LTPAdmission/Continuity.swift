@@ -85,10 +85,17 @@ struct TokenMask: Equatable {
 @usableFromInline
 struct DomainEpoch {
   @usableFromInline var mask: TokenMask
-  /// In full; 0: not looked at yet.
+  /// In full.
   @usableFromInline var number: UInt64
-  /// The lane's turn in which it was looked at: it holds for that turn only.
-  @usableFromInline var turn: UInt64
+  /// The number that `mask` is of: masks are made when they are first asked for.
+  @usableFromInline var maskedNumber: UInt64
+
+  /// With its mask.
+  init(_ key: TokenKey, domain: UInt8, number: UInt64) {
+    mask = key.mask(domain: domain, epoch: number)
+    self.number = number
+    maskedNumber = number
+  }
 
   @inlinable
   @inline(__always)
@@ -107,8 +114,7 @@ extension TokenKey {
     // The last epoch whose low bits are the token's.
     let age = (number &- claim.token) & epochBits
     guard age <= number, number - age >= first else { return LTP_CONTINUITY_NONE }
-    let granted = DomainEpoch(
-      mask: mask(domain: claim.domain, epoch: number - age), number: number - age, turn: 0)
+    let granted = DomainEpoch(self, domain: claim.domain, number: number - age)
     guard granted.token(self, sessionID: claim.sessionID, incarnation: claim.incarnation) == claim.token
     else {
       return LTP_CONTINUITY_FORGED

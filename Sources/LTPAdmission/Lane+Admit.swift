@@ -170,7 +170,9 @@ extension Lane {
   @inline(__always)
   func continuityInputs(of request: RouteRequestView) -> UInt64 {
     let domain = state.pointee.domains + Int(request.domain)
-    guard domain.pointee.turn == state.pointee.turn else { return continuityInputsAnew(of: request) }
+    guard domain.pointee.maskedNumber == domain.pointee.number else {
+      return continuityInputsAnew(of: request)
+    }
     let token = domain.pointee.token(
       state.pointee.tokenKey, sessionID: request.sessionID, incarnation: request.incarnation)
     // One comparison: whichever bits differ, something is wrong.

@@ -5,24 +5,32 @@ import CLTP
 public import LTPFrames
 import LTPOrientation
 import LTPRecords
+import LTPRules
 
 extension Lane {
+  /// Takes over where the domains stand under `word`, which the caller then finds unchanged, or calls again.
+  func copyDomains(under word: OrientationWord) {
+    let domains = state.pointee.orientation.domains
+    var outages: UInt8 = 0
+    for domain in 0..<Int(LTP_DOMAIN_COUNT) {
+      state.pointee.domains[domain].number = domains.number(of: domain)
+      let own = domains.state(of: domain)
+      state.pointee.outages[domain] = own
+      outages |= own
+    }
+    state.pointee.hasOutages = outages != 0 && CompiledRule.isTouchedByOutages(word.state)
+  }
+
   /// The domain's epoch under the lane's word.
   func domain(_ domain: UInt8) -> DomainEpoch {
     let place = state.pointee.domains + Int(domain)
-    if place.pointee.turn != state.pointee.turn {
-      let number = state.pointee.orientation.continuityEpoch(
-        of: domain, under: OrientationWord(rawValue: state.pointee.word))
-      if number != place.pointee.number {
-        place.pointee.mask = state.pointee.tokenKey.mask(domain: domain, epoch: number)
-        place.pointee.number = number
-      }
-      place.pointee.turn = state.pointee.turn
+    if place.pointee.maskedNumber != place.pointee.number {
+      place.pointee = DomainEpoch(state.pointee.tokenKey, domain: domain, number: place.pointee.number)
     }
     return place.pointee
   }
 
-  /// `continuityInputs` for a domain that has not been asked for since the word changed.
+  /// `continuityInputs` for a domain whose mask has not been made yet.
   @inline(never)
   @usableFromInline
   func continuityInputsAnew(of request: RouteRequestView) -> UInt64 {
@@ -43,6 +51,16 @@ extension Lane {
       state.pointee.tokenKey.fault(
         of: claim, number: domain(fields.domain).number,
         first: state.pointee.orientation.firstContinuityEpoch))
+  }
+
+  /// The answer to a hello that begins nothing now: its domain is out, and whatever was granted would be void with the next report.
+  /// Without a record: a storm of hellos is not to fill the trace.
+  func putOff(_ hello: ltp_hello, _ answer: inout ltp_hello) {
+    answer.header.flags |= LTP_HELLO_LATER
+    // Between once and twice the least stay, by session, so that they do not come back together.
+    let fraction = (hello.session_id &* 0x9E37_79B9_7F4A_7C15) >> 32
+    let least = state.pointee.orientation.domains.leastStayMilliseconds
+    answer.retry_after_ms = UInt32(truncatingIfNeeded: least + (least &* fraction) >> 32)
   }
 
   /// Begins the life that a hello asks for: its incarnation, and the token for it.

@@ -16,7 +16,7 @@ extension Lane {
   func admitLimited(_ request: RouteRequestView, column: Int) -> Verdict {
     let rule = CompiledRule(rawValue: state.pointee.rules[column])
     // One call more where it makes little difference: registers saved for it would cost the others.
-    guard !rule.needsContinuity else { return admitGuarded(request, column: column) }
+    guard !rule.needsContinuity, !isInOutage(request) else { return admitGuarded(request, column: column) }
     let inputs = request.lateness(state.pointee.clock)
     let outcome = rule.outcome(priority: request.priority, inputs: inputs)
     guard passesLightly(request, column: column, outcome) else {
@@ -29,6 +29,12 @@ extension Lane {
       at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
+  }
+
+  /// The request's domain is in an outage of its own, which the service's state does not hide.
+  @inline(__always)
+  private func isInOutage(_ request: RouteRequestView) -> Bool {
+    state.pointee.hasOutages && state.pointee.outages[Int(request.domain)] != 0
   }
 
   /// The same in full.
@@ -53,11 +59,25 @@ extension Lane {
     _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
     at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
-    let rule = CompiledRule(rawValue: view.rules[column])
+    guard isInOutage(request) else {
+      return decide(
+        request, view, by: CompiledRule(rawValue: view.rules[column]), column: column, inputs: inputs,
+        at: cursor)
+    }
+    let rule = CompiledRule(rawValue: state.pointee.outageRules[column])
+    return decide(request, view, by: rule, column: column, inputs: inputs, at: cursor)
+      .inState(LTP_STATE_UNSTABLE)
+  }
+
+  @inline(__always)
+  private func decide(
+    _ request: RouteRequestView, _ view: LaneView, by rule: CompiledRule, column: Int, inputs: UInt64,
+    at cursor: UnsafeMutableRawPointer
+  ) -> Verdict {
     let inputs = rule.needsContinuity ? inputs | continuityInputs(of: request) : inputs
     let outcome = rule.guardedOutcome(priority: request.priority, inputs: inputs)
     guard !rule.isLimited || passesLightly(request, column: column, outcome) else {
-      return decideByGates(request, view, column: column, inputs: inputs, at: cursor)
+      return decideByGates(request, view, by: rule, column: column, inputs: inputs, at: cursor)
     }
     return view.record(
       rule.decide(outcome, sessionID: request.sessionID), of: request, inputs: inputs, column: column,
@@ -75,10 +95,9 @@ extension Lane {
   /// publish the record. `inputs`: what is known of it, continuity included.
   @inline(never)
   private func decideByGates(
-    _ request: RouteRequestView, _ view: LaneView, column: Int, inputs: UInt64,
+    _ request: RouteRequestView, _ view: LaneView, by rule: CompiledRule, column: Int, inputs: UInt64,
     at cursor: UnsafeMutableRawPointer
   ) -> Verdict {
-    let rule = CompiledRule(rawValue: view.rules[column])
     let limits = state.pointee.limits
     var decision = rule.decideGuarded(
       priority: request.priority, inputs: inputs, sessionID: request.sessionID)

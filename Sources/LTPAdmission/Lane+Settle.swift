@@ -60,6 +60,9 @@ extension Lane {
       let hasShadow = slot.pointee.hasShadow.load(ordering: .acquiring) != 0
       let generation = slot.pointee.generation.load(ordering: .acquiring)
       if generation != state.pointee.policyGeneration { state.pointee.limits.resetRates() }
+      orientation.enterDomains(of: word)
+      copyDomains(under: word)
+      let hasOutages = state.pointee.hasOutages
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))
@@ -67,11 +70,12 @@ extension Lane {
         state.pointee.rules[index] =
           rule.under(
             threshold: word.threshold, retryFloorMilliseconds: limitsWord.retryFloor(under: gates),
-            isLimited: hasShadow || !gates.isEmpty
+            isLimited: hasShadow || hasOutages || !gates.isEmpty
           ).rawValue
       }
       state.pointee.rules[PolicyTable.classCount] =
         CompiledRule.unknownClass.rawValue | (hasShadow ? 1 << 41 : 0)
+      if hasOutages { copyOutageRules(slot, word, limitsWord, hasShadow: hasShadow) }
       state.pointee.limits.setClass(
         PolicyTable.classCount, gates: [], word: limitsWord, hasShadow: hasShadow)
       if hasShadow { copyShadow(slot, word) }
@@ -85,9 +89,28 @@ extension Lane {
       }
       state.pointee.stateCounters =
         state.pointee.counters + Int(word.state) * LaneState.countersPerState
-      // Each domain's epoch is looked at again when it is first asked for.
-      state.pointee.turn &+= 1
       return word
+    }
+  }
+
+  /// The row of domains that are in an outage of their own.
+  private func copyOutageRules(
+    _ slot: UnsafeMutablePointer<PolicySlot>, _ word: OrientationWord, _ limitsWord: LimitsWord,
+    hasShadow: Bool
+  ) {
+    let threshold = max(word.threshold, slot.pointee.threshold(state: LTP_STATE_UNSTABLE))
+    for index in 0..<PolicyTable.classCount {
+      let own = Int(word.state) * PolicyTable.classCount + index
+      let outage = Int(LTP_STATE_UNSTABLE) * PolicyTable.classCount + index
+      let gates = Gates(rawValue: slot.pointee.gates[own].load(ordering: .acquiring))
+      let rule = CompiledRule(rawValue: slot.pointee.rules[outage].load(ordering: .acquiring))
+      state.pointee.outageRules[index] =
+        rule.inOutage(
+          under: CompiledRule(rawValue: slot.pointee.rules[own].load(ordering: .acquiring))
+        ).under(
+          threshold: threshold, retryFloorMilliseconds: limitsWord.retryFloor(under: gates),
+          isLimited: hasShadow || !gates.isEmpty
+        ).rawValue
     }
   }
 

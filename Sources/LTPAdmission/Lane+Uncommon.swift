@@ -140,14 +140,18 @@ extension Lane {
     (state.pointee.cursor + Int(LTP_SLOT_BYTES)).storeBytes(of: record, as: ltp_replay_record.self)
   }
 
-  /// Answers a hello with the session's token, and records it. False: the trace can take no record now.
-  public func answer(hello: ltp_hello, into answer: inout ltp_hello) -> Bool {
+  /// Answers a hello with the life that it begins, and records it. Any status but LTP_OK: none is begun.
+  public func answer(hello: ltp_hello, into answer: inout ltp_hello) -> Int32 {
     guard settle() else {
       _ = denyUnrecorded()
-      return false
+      return LTP_ERROR_BACKPRESSURE
     }
     answer = hello
     answer.header.flags |= LTP_HELLO_ANSWER
+    guard state.pointee.outages[Int(hello.domain)] == 0 else {
+      putOff(hello, &answer)
+      return LTP_ERROR_HELLO_LATER
+    }
     begin(hello, in: domain(hello.domain), &answer)
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
@@ -158,8 +162,8 @@ extension Lane {
     record.incarnation = answer.incarnation
     record.frame_id = hello.frame_id
     record.session_id = hello.session_id
-    guard append(record) else { return false }
+    guard append(record) else { return LTP_ERROR_BACKPRESSURE }
     state.pointee.orientation.hellos.pointee.wrappingAdd(1, ordering: .relaxed)
-    return true
+    return LTP_OK
   }
 }

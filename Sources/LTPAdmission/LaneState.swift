@@ -29,10 +29,14 @@ public struct LaneState: ~Copyable {
   public var epoch: UInt64
   /// Counters of the current state: LTP_CLASS_COUNT + 1 classes by Outcome.count.
   public var stateCounters: UnsafeMutablePointer<Atomic<UInt64>>
-  /// Grows whenever the lane comes under another word.
-  @usableFromInline var turn: UInt64 = 0
   /// By domain.
   @usableFromInline let domains: UnsafeMutablePointer<DomainEpoch>
+  /// By domain: LTP_STATE_UNSTABLE in an outage of its own, else 0.
+  let outages: UnsafeMutablePointer<UInt8>
+  /// Some domain is, and the current state is none that hides it.
+  var hasOutages = false
+  /// As `rules`, for requests of those domains.
+  let outageRules: UnsafeMutablePointer<UInt64>
   @usableFromInline let tokenKey: TokenKey
   /// The current state's rules under the current threshold, LTP_CLASS_COUNT of them, and the one of a class that
   /// cannot be.
@@ -115,13 +119,16 @@ public struct Lane {
 
   /// Zeroed memory that a lane takes beside its ring, in bytes: a multiple of a page.
   public static var memoryBytes: Int {
-    (domainsOffset + Int(LTP_DOMAIN_COUNT) * MemoryLayout<DomainEpoch>.stride + 4095) / 4096 * 4096
+    (outagesOffset + Int(LTP_DOMAIN_COUNT) + 4095) / 4096 * 4096
   }
 
+  private static var outagesOffset: Int {
+    domainsOffset + Int(LTP_DOMAIN_COUNT) * MemoryLayout<DomainEpoch>.stride
+  }
   private static var domainsOffset: Int { (keyOffset + TokenKey.memoryBytes + 63) / 64 * 64 }
   private static var keyOffset: Int { (limitsOffset + LaneLimits.memoryBytes + 63) / 64 * 64 }
   private static var limitsOffset: Int {
-    (rulesOffset + (2 * ruleCount + Outcome.count + LaneState.counterCount) * 8 + 63) / 64 * 64
+    (rulesOffset + (3 * ruleCount + Outcome.count + LaneState.counterCount) * 8 + 63) / 64 * 64
   }
 
   private static var rulesOffset: Int { (stateOffset + MemoryLayout<LaneState>.size + 63) / 64 * 64 }
@@ -147,12 +154,14 @@ public struct Lane {
   ) {
     state = (memory + Self.stateOffset).bindMemory(to: LaneState.self, capacity: 1)
     let rules = (memory + Self.rulesOffset)
-      .bindMemory(to: UInt64.self, capacity: 2 * Self.ruleCount + Outcome.count)
+      .bindMemory(to: UInt64.self, capacity: 3 * Self.ruleCount + Outcome.count)
     rules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
     let verdicts = rules + Self.ruleCount
     let shadowRules = verdicts + Outcome.count
     shadowRules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
-    let counters = UnsafeMutableRawPointer(shadowRules + Self.ruleCount)
+    let outageRules = shadowRules + Self.ruleCount
+    outageRules[Int(LTP_CLASS_COUNT)] = CompiledRule.unknownClass.rawValue
+    let counters = UnsafeMutableRawPointer(outageRules + Self.ruleCount)
       .bindMemory(to: Atomic<UInt64>.self, capacity: LaneState.counterCount)
     let slotsPerBlock =
       (configuration.blockBytes - Int(LTP_BLOCK_HEADER_BYTES)) / Int(LTP_SLOT_BYTES)
@@ -163,6 +172,8 @@ public struct Lane {
         epoch: 0, stateCounters: counters,
         domains: (memory + Self.domainsOffset)
           .bindMemory(to: DomainEpoch.self, capacity: Int(LTP_DOMAIN_COUNT)),
+        outages: (memory + Self.outagesOffset)
+          .bindMemory(to: UInt8.self, capacity: Int(LTP_DOMAIN_COUNT)), outageRules: outageRules,
         tokenKey: TokenKey(memory: memory + Self.keyOffset, runKey: configuration.runKey), rules: rules,
         verdicts: verdicts, limitsWord: 0,
         limits: LaneLimits(

@@ -41,6 +41,12 @@ public struct Verdict: Equatable, Sendable {
       | UInt64(commitment) << Self.highShift(LTP_AT_verdict_commitment)
   }
 
+  /// The same, given under the state of a domain.
+  func inState(_ state: UInt8) -> Verdict {
+    let shift = Self.highShift(LTP_AT_verdict_state)
+    return Verdict(low: low, high: high & ~(0xFF << shift) | UInt64(state) << shift)
+  }
+
   @inlinable
   @inline(__always)
   public var cValue: ltp_verdict { unsafeBitCast(self, to: ltp_verdict.self) }

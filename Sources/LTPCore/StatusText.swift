@@ -37,6 +37,7 @@ package func statusText(_ status: Int32) -> StaticString {
     "/proc/pressure (boot with psi=1), or the control group's memory, cannot be read here; leave its LTP_OBSERVE_* out"
   case LTP_ERROR_THROTTLED: "the server denies too much: treat this request as denied"
   case LTP_ERROR_RETRY_BUDGET: "the retry budget is spent: do not try it again"
+  case LTP_ERROR_HELLO_LATER: "no life is begun now; send the answer, which says when to ask again"
   case LTP_ERROR_NOT_HOST_DRIVEN: "this core has threads of its own; open it with LTP_OPEN_HOST_DRIVEN"
   case LTP_ERROR_FRAME_SHORT: "the frame is cut short"
   case LTP_ERROR_FRAME_MAGIC: "not a frame: it does not begin with \"LT\""

@@ -32,7 +32,7 @@ struct FrameShape {
   init?(type: UInt8) {
     switch type {
     case LTP_FRAME_HELLO:
-      self.init(MemoryLayout<ltp_hello>.size, flags: LTP_HELLO_ANSWER)
+      self.init(MemoryLayout<ltp_hello>.size, flags: LTP_HELLO_ANSWER | LTP_HELLO_LATER)
     case LTP_FRAME_HEARTBEAT:
       self.init(MemoryLayout<ltp_heartbeat>.size)
     case LTP_FRAME_ORIENTATION:

@@ -2,7 +2,7 @@
 //
 // hello: a session shakes hands and gets a continuity token for the current continuity epoch.
 //
-// Invariants: a hello that asks carries no token, no epoch and no incarnation; only the server's answer does. Each has a client's
+// Invariants: an answer grants something, or says when to ask again. A hello that asks carries no token, no epoch and no incarnation; only the server's answer does. Each has a client's
 // nonce.
 
 public import CLTP
@@ -37,11 +37,19 @@ public struct HelloView: TypedFrameView {
   @inlinable public var domain: UInt8 { fields.domain }
   @inlinable public var versionMin: UInt8 { fields.version_min }
   @inlinable public var versionMax: UInt8 { fields.version_max }
+  /// The server's answer, which grants nothing.
+  @inlinable public var isLater: Bool { flags & LTP_HELLO_LATER != 0 }
+  /// 0 unless `isLater`.
+  @inlinable public var retryAfterMilliseconds: UInt32 { fields.retry_after_ms }
 
   public func checkBody() throws(FrameError) {
     let check = FrameCheck(fields, base: 0)
     let hello = check.part
-    let isAnswer = hello.header.flags & LTP_HELLO_ANSWER != 0
+    let isLater = hello.header.flags & LTP_HELLO_LATER != 0
+    try check.require(!isLater || hello.header.flags & LTP_HELLO_ANSWER != 0, "header.flags") {
+      address(&$0.header.flags)
+    }
+    let isAnswer = hello.header.flags & LTP_HELLO_ANSWER != 0 && !isLater
     try check.require(hello.session_id != 0, "hello.session_id") { address(&$0.session_id) }
     try check.require(isAnswer || hello.continuity_token == 0, "hello.continuity_token") {
       address(&$0.continuity_token)
@@ -55,6 +63,9 @@ public struct HelloView: TypedFrameView {
       address(&$0.version_min)
     }
     try check.requireZero(hello.reserved, "hello.reserved") { address(&$0.reserved) }
+    try check.require(isLater || hello.retry_after_ms == 0, "hello.retry_after_ms") {
+      address(&$0.retry_after_ms)
+    }
   }
 
   public func copyFields(to writer: FrameWriter<Self>) {
@@ -70,6 +81,7 @@ public struct HelloView: TypedFrameView {
     copy.domain = domain
     copy.version_min = versionMin
     copy.version_max = versionMax
+    copy.retry_after_ms = retryAfterMilliseconds
     writer.set(copy)
   }
 }

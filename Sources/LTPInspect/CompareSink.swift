@@ -39,8 +39,6 @@ struct CompareSink: RecordSink {
     _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext, log: LogState
   ) -> Int {
     guard let candidate else { return shadowed(body, from: from, to: to, context: context) }
-    let state = context.word.state
-    let rules = candidate.rules + Int(state) * RecordedPolicy.columns
     let threshold = context.threshold(of: candidate)
     var slot = from
     while slot < to {
@@ -49,7 +47,8 @@ struct CompareSink: RecordSink {
       let sessionID = record.decision.pointee.session_id
       slot += 1
       let recorded = word.outcome
-      let rule = rules[word.column]
+      let rule = context.rule(of: word, in: candidate)
+      let threshold = context.threshold(of: word, in: candidate, threshold)
       func decide(_ inputs: UInt16) -> Outcome {
         rule.decide(threshold: threshold, priority: word.priority, inputs: inputs, sessionID: sessionID)
           .outcome

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPRecords
+import LTPRules
 
 extension LogState {
   func applyTransition(_ record: UnsafePointer<ltp_transition_record>, _ place: Place) {
@@ -27,6 +28,17 @@ extension LogState {
     checkPolicy(after, generation, place)
     history.record(
       PublishedOrientation(word: after, numbers: record.numbers, policyGeneration: generation))
+    domains.apply(record)
+  }
+
+  /// The full epoch of a word that a lane names.
+  private func epoch(of word: OrientationWord) -> UInt64? {
+    history.current?.numbers.extended(to: word).epoch
+  }
+
+  /// The continuity epoch of a domain under a word that a lane names, in full; nil: it is not known.
+  func domainNumber(_ domain: UInt8, under word: OrientationWord) -> UInt64? {
+    epoch(of: word).flatMap { domains.number(of: domain, at: $0) }
   }
 
   private func checkRepeated(_ said: PublishedOrientation, _ place: Place) {
@@ -50,6 +62,12 @@ extension LogState {
     }
     if !isSignal(reason) {
       findings.add(.transition, at: place, "the transition's reason \(reason) is not a signal")
+    }
+    let isOfDomain = after.scope == LTP_SCOPE_DOMAIN
+    if !Self.isDomainState(record.pointee.domain_state)
+      || !isOfDomain && (record.pointee.domain != 0 || record.pointee.domain_state != 0)
+    {
+      findings.add(.transition, at: place, "the transition tells of a domain what cannot be")
     }
     if record.pointee.flags & ~LTP_TRANSITION_REPEATED != 0 {
       findings.add(.transition, at: place, "the transition has a flag that is not known")
@@ -97,8 +115,29 @@ extension LogState {
       findings.add(
         .transition, at: place, "going to \(stateName(after.state)) did not advance the continuity epoch")
     }
+    checkScope(before, after, advanced, place)
     if reason == LTP_SIGNAL_POLICY_CHANGED, before.state != after.state {
       findings.add(.transition, at: place, "a change of policy changed the state")
+    }
+  }
+
+  /// Whom the transition concerned.
+  private func checkScope(
+    _ before: OrientationWord, _ after: OrientationWord, _ advanced: UInt64, _ place: Place
+  ) {
+    let isFit =
+      switch after.scope {
+      case LTP_SCOPE_NONE: advanced == 0
+      case LTP_SCOPE_ALL: advanced == 1
+      case LTP_SCOPE_DOMAIN:
+        before.state == after.state && before.threshold == after.threshold
+          && before.policySlot == after.policySlot
+      default: false
+      }
+    if !isFit {
+      findings.add(
+        .transition, at: place,
+        "the transition says that it concerns scope \(after.scope), and does otherwise")
     }
   }
 
@@ -203,5 +242,11 @@ extension LogState {
       return
     }
     context.word = word
+    context.mayHaveOutages = false
+    if CompiledRule.isTouchedByOutages(word.state), let epoch = epoch(of: word) {
+      context.mayHaveOutages = domains.isForgotten(epoch)
+    }
+    context.outages =
+      CompiledRule.isTouchedByOutages(word.state) ? epoch(of: word).flatMap { domains.outages(at: $0) } : nil
   }
 }

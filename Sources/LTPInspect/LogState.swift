@@ -53,6 +53,7 @@ final class LogState {
   let findings: Findings
   let summary: SummaryCheck
   var history: OrientationHistory
+  var domains = DomainHistory()
   var shelf = PolicyShelf()
   var lanes = LaneSequences()
   var totals = LogTotals()
@@ -63,6 +64,11 @@ final class LogState {
   /// A record has been taken in.
   private var hasBegun = false
   private var isResuming = false
+  /// The segment's DOMAINS records may still come ...
+  private var isSayingDomains = false
+  /// ... and are believed, because nothing before them is at hand; else they must say what transitions did.
+  private var isTakingDomains = false
+  private var domainsSaid = DomainTable()
 
   /// `epochsMax`: how many transitions back a lane may lag.
   init(findings: Findings, epochsMax: Int = OrientationHistory.entriesMax) {
@@ -171,6 +177,12 @@ final class LogState {
     }
     segment.bytesMax = record.pointee.segment_bytes
     defer { hasBegun = true }
+    isSayingDomains = true
+    domainsSaid = DomainTable(all: record.pointee.continuity_all)
+    if record.pointee.continuity_all > numbers.continuityEpoch {
+      findings.add(
+        .transition, at: place, "the segment says a continuity epoch of all domains that has not come")
+    }
     if !hasBegun, place.block == 0 {
       history.beginLog()
     } else if !hasBegun || isResuming {
@@ -194,8 +206,58 @@ final class LogState {
   private func resume(at orientation: PublishedOrientation, run number: UInt64) {
     isResuming = false
     history.beginAt(orientation)
+    domains.begin(at: orientation.numbers.epoch, all: domainsSaid.all)
+    isTakingDomains = true
     lanes.beginLate()
     run = RunTotals(number: number, isFromSegment: true)
+  }
+
+  // MARK: Domains
+
+  func applyDomains(_ record: UnsafePointer<ltp_domains_record>, _ place: Place) {
+    let used = record.pointee.entry_count
+    guard isSayingDomains, used >= 1, used <= UInt32(LTP_DOMAINS_ENTRIES) else {
+      findings.add(
+        .record, at: place, "a DOMAINS record that does not follow SEGMENT, or has \(used) entries")
+      return
+    }
+    for index in 0..<Int(LTP_DOMAINS_ENTRIES) {
+      let entry = record.entry(index)
+      let isZero = firstNonZero(entry, from: 0, to: MemoryLayout<ltp_domains_entry>.size) == nil
+      let isFit =
+        index < Int(used)
+        ? entry.pointee.continuity_epoch > 0 && Self.isDomainState(entry.pointee.state)
+          && firstNonZero(entry, from: LTP_AT_domains_entry_reserved, to: LTP_END_domains_entry_reserved)
+            == nil
+        : isZero
+      if !isFit {
+        findings.add(.record, at: place, "entry \(index + 1) of the DOMAINS record is malformed")
+        return
+      }
+    }
+    domainsSaid.apply(record)
+    if isTakingDomains { domains.apply(record) }
+  }
+
+  static func isDomainState(_ state: UInt8) -> Bool { state == 0 || state == LTP_STATE_UNSTABLE }
+
+  /// Whatever else comes in a segment's first block comes after what it says of domains.
+  func endDomains(_ place: Place) {
+    guard isSayingDomains else { return }
+    isSayingDomains = false
+    defer { isTakingDomains = false }
+    guard !isTakingDomains, history.current != nil else { return }
+    for domain in UInt8.min...UInt8.max
+    where domainsSaid.number(of: domain) != domains.current.number(of: domain)
+      || domainsSaid.state(of: domain) != domains.current.state(of: domain)
+    {
+      findings.add(
+        .transition, at: place,
+        "the segment says that domain \(domain) is in continuity epoch \(domainsSaid.number(of: domain)) and state "
+          + "\(domainsSaid.state(of: domain)), and by the transitions before it is in \(domains.current.number(of: domain)) and "
+          + "\(domains.current.state(of: domain))")
+      return
+    }
   }
 
   func applyOpened(_ record: UnsafePointer<ltp_opened_record>, _ place: Place) {

@@ -13,7 +13,7 @@ final class RecordedPolicy {
   static let otherColumn = PolicyTable.classCount
   static let noneColumn = PolicyTable.classCount + 1
   /// In `required`: no EXECUTE at all.
-  static let never: UInt16 = 1 << 9  // a bit that no inputs have
+  static let never: UInt16 = 1 << 10  // a bit that no inputs have
 
   let generation: UInt32
   let slot: UInt32
@@ -93,6 +93,15 @@ final class RecordedPolicy {
     case .continuity: LTP_CONTINUITY_VALID
     case .noExecute: never
     }
+  }
+
+  /// The class's rule under a state, by column.
+  @inline(__always)
+  func rule(state: UInt8, column: Int) -> CompiledRule { rules[Int(state) * Self.columns + column] }
+
+  /// What decides a request of a domain in an outage of its own, under this state of the service.
+  func outageRule(state: UInt8, column: Int) -> CompiledRule {
+    rule(state: LTP_STATE_UNSTABLE, column: column).inOutage(under: rule(state: state, column: column))
   }
 
   /// Of the state, where no host sets another.

@@ -4,6 +4,7 @@
 
 import CLTP
 import LTPRecords
+import LTPRules
 
 struct RecordContext {
   let segment: UInt64
@@ -19,6 +20,10 @@ struct RecordContext {
   var word = OrientationWord(rawValue: 0)
   /// What the limits added to it.
   var limitsWord = LimitsWord(rawValue: 0)
+  /// By domain, who is in an outage of its own that changes what is decided under `word`; nil: nobody.
+  var outages: [Bool]?
+  /// The word is from before what is retained, so that any domain may have been in an outage.
+  var mayHaveOutages = false
   /// In force under `word`; nil when the trace does not hold it any more.
   var policy: RecordedPolicy?
 
@@ -48,6 +53,24 @@ extension RecordContext {
   func threshold(of other: RecordedPolicy) -> UInt8 {
     let own = policy.map { $0.threshold(state: word.state) }
     return own == nil || own == word.threshold ? other.threshold(state: word.state) : word.threshold
+  }
+
+  /// The request's domain is in an outage of its own.
+  @inline(__always)
+  func isInOutage(_ decision: DecisionWord) -> Bool { outages?[Int(decision.domain)] ?? false }
+
+  /// What decided this request under `policy`: its own, or a candidate.
+  @inline(__always)
+  func rule(of decision: DecisionWord, in policy: RecordedPolicy) -> CompiledRule {
+    isInOutage(decision)
+      ? policy.outageRule(state: word.state, column: decision.column)
+      : policy.rule(state: word.state, column: decision.column)
+  }
+
+  /// The threshold for this request, where `threshold` is the word's, or a candidate's for it.
+  @inline(__always)
+  func threshold(of decision: DecisionWord, in policy: RecordedPolicy, _ threshold: UInt8) -> UInt8 {
+    isInOutage(decision) ? max(threshold, policy.threshold(state: LTP_STATE_UNSTABLE)) : threshold
   }
 
   /// When a transition was published. Its record's own time is that of the block, and it lies before it.

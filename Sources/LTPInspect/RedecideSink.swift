@@ -20,7 +20,6 @@ struct RedecideSink: RecordSink {
       withoutPolicy += UInt64(count)
       return count
     }
-    let row = Int(context.word.state) * RecordedPolicy.columns
     let shadow = ShadowRow(policy, context, isWholeLog: log.run.isWhole)
     var slot = from
     while slot < to {
@@ -28,15 +27,12 @@ struct RedecideSink: RecordSink {
       guard let recorded = DecisionWord(record) else { break }
       let sessionID = record.decision.pointee.session_id
       slot += 1
-      let rule = policy.rules[row + recorded.column]
-      let decision = rule.decide(
-        threshold: context.word.threshold,
-        retryFloorMilliseconds: context.limitsWord.retryFloor(under: policy.gates[row + recorded.column]),
-        priority: recorded.priority, inputs: recorded.inputs, sessionID: sessionID)
-      let same =
-        recorded.outcome == decision.outcome
-        && Self.retryFits(recorded, recorded.retryAfterMilliseconds, decision)
-      let facts = Self.fault(rule, policy.gates[row + recorded.column], recorded, decision, context)
+      var (decision, same, facts) = Self.decide(recorded, sessionID, isOut: nil, policy, context)
+      if context.mayHaveOutages, !same || facts != nil {
+        // Then it is as right when its domain was.
+        let (_, isSame, others) = Self.decide(recorded, sessionID, isOut: true, policy, context)
+        if isSame, others == nil { (same, facts) = (true, nil) }
+      }
       if !same || facts != nil || !shadow.fits(recorded, sessionID: sessionID) {
         mismatches += 1
         report(record.decision, slot - 1, facts ?? (same ? .shadow : nil), decision, context, log)
@@ -45,6 +41,29 @@ struct RedecideSink: RecordSink {
     }
     redecided += UInt64(slot - from)
     return slot - from
+  }
+
+  /// Decides again; whether that is what was recorded, and what the record's facts contradict. `isOut`: whether the request's domain is in
+  /// an outage, if that is not for the context to say.
+  @inline(__always)
+  private static func decide(
+    _ recorded: DecisionWord, _ sessionID: UInt64, isOut: Bool?, _ policy: RecordedPolicy,
+    _ context: borrowing RecordContext
+  ) -> (Decision, Bool, Fault?) {
+    let (state, column) = (context.word.state, recorded.column)
+    let gates = policy.gates[Int(state) * RecordedPolicy.columns + column]
+    var rule = policy.rule(state: state, column: column)
+    var threshold = context.word.threshold
+    if isOut ?? context.isInOutage(recorded) {
+      rule = policy.outageRule(state: state, column: column)
+      threshold = max(threshold, policy.threshold(state: LTP_STATE_UNSTABLE))
+    }
+    let decision = rule.decide(
+      threshold: threshold, retryFloorMilliseconds: context.limitsWord.retryFloor(under: gates),
+      priority: recorded.priority, inputs: recorded.inputs, sessionID: sessionID)
+    let same =
+      recorded.outcome == decision.outcome && retryFits(recorded, recorded.retryAfterMilliseconds, decision)
+    return (decision, same, fault(rule, gates, recorded, decision, context))
   }
 
   /// A rate may tell callers to wait longer than the policy does, never shorter.

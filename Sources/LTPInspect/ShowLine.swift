@@ -177,6 +177,9 @@ enum ShowLine {
     Timestamp.append(view.unixNanoseconds, to: &out)
     out.append("\",\"epoch\":\(view.epoch),\"from\":\"\(view.from)\",\"to\":\"\(view.to)\"")
     out.append(",\"reason\":\"\(view.reason)\",\"continuity_epoch\":\(view.continuityEpoch)")
+    if let domain = view.domain {
+      out.append(",\"domain\":\(domain),\"domain_in_outage\":\(view.isDomainInOutage)")
+    }
     out.append(",\"priority_threshold\":\(view.priorityThreshold)")
     out.append(",\"policy_generation\":\(view.policyGeneration),\"evidence\":[")
     for (index, fact) in view.evidence.enumerated() {

@@ -115,7 +115,7 @@ struct ShowSink: RecordSink {
           ("slot", UInt64(record.policy.pointee.policy_slot)),
         ], filter.json, &out)
     // What the others say is in the lines of decisions, or about files.
-    case .decision, .replay, .tenant, .observed, .time, .segment, .text, .sealed, .counts: return
+    case .decision, .replay, .tenant, .observed, .time, .segment, .text, .sealed, .counts, .domains: return
     }
     endLine()
   }

@@ -146,12 +146,12 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       log.noteTime(context.unixNanoseconds(record.unrecorded.pointee.time_us))
     case .hello:
       let hello = record.hello.pointee
-      let epoch = hello.continuity_epoch & UInt32(LTP_WORD_CONTINUITY_MASK)
-      if hello.session_id == 0 || hello.incarnation == 0 || epoch != context.word.continuityEpoch {
+      let number = log.domainNumber(hello.domain, under: context.word)
+      let isOfEpoch = number.map { UInt32(truncatingIfNeeded: $0) == hello.continuity_epoch } ?? true
+      if hello.session_id == 0 || hello.incarnation == 0 || !isOfEpoch {
         log.findings.add(
           .record, at: context.place(slot: slot),
-          "a HELLO record without a session or incarnation, or of another continuity epoch than the orientation's"
-        )
+          "a HELLO record without a session or incarnation, or of another continuity epoch than its domain's")
       }
       log.totals.hellos += 1
       log.noteTime(context.unixNanoseconds(hello.time_us))
@@ -160,7 +160,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .tenant:
       log.findings.add(.record, at: context.place(slot: slot), "a TENANT record that no decision announces")
     case .decision: return false  // `walkLane` hands those to the sink
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
       log.findings.add(
         .record, at: context.place(slot: slot),
         "a record of kind \(kind.rawValue) belongs to the control lane")
@@ -211,6 +211,11 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       checkReserved(kind, record, slot, context)
       log.noteTime(context.unixNanoseconds(record.control.pointee.time_us))
       if kind != .counts, kind != .sealed { log.summary.endCounts(place) }
+      switch kind {
+      case .segment, .domains: break
+      case .transition where record.transition.isRepeated: break
+      default: log.endDomains(place)
+      }
       applyControlRecord(kind, record, place, isLastOfBlock: slot + slots == count)
       sink.record(kind, record, slot: slot, context: context, log: log)
       slot += slots
@@ -229,6 +234,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .text: break  // `applyTexts` has
     case .sealed: log.applySealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
     case .counts: log.summary.applyCounts(record.counts, place)
+    case .domains: log.applyDomains(record.domains, place)
     case .closed: log.applyClosed(record.closed, place)
     // `walkControl` has refused them.
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break

@@ -23,6 +23,10 @@ public struct TransitionView: Sendable, Equatable, Encodable {
   public var policyGeneration: UInt32
   public var evidence: [Evidence]
   public var text: String
+  /// The one continuity domain that it concerned: then the state stays. nil: all.
+  public var domain: UInt8?
+  /// With a domain: it is in an outage of its own from here on.
+  public var isDomainInOutage = false
 
   init(_ record: UnsafePointer<ltp_transition_record>, unixNanoseconds: UInt64, texts: [UInt32: String]) {
     let before = OrientationWord(rawValue: record.pointee.word_before)
@@ -47,11 +51,16 @@ public struct TransitionView: Sendable, Equatable, Encodable {
     let field = record.text
     let end = field.firstIndex(of: 0) ?? field.count
     text = printable(String(decoding: field[..<end], as: UTF8.self))
+    if after.scope == LTP_SCOPE_DOMAIN {
+      domain = record.pointee.domain
+      isDomainInOutage = record.pointee.domain_state != 0
+    }
   }
 
   /// "HEALTHY -> SATURATED  QUEUE_LATENCY_SPIKE  queue_depth 5000 (threshold 1000)  \"text\""
   public var line: String {
     var line = "\(from) -> \(to)  \(reason)"
+    if let domain { line = "domain \(domain) \(isDomainInOutage ? "UNSTABLE" : "well")  \(reason)" }
     for fact in evidence { line += "  \(fact.name) \(fact.value) (threshold \(fact.threshold))" }
     if !text.isEmpty { line += "  \"\(text)\"" }
     return line

@@ -108,7 +108,7 @@ struct WindowVisitor: BlockVisitor {
       case .time: context.baseUnixNanoseconds = record.time.pointee.base_unix_ns
       case .replay, .tenant, .unrecorded, .hello: break
       // Not a lane's: `verify` says so.
-      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts: break
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: break
       }
     }
   }
@@ -143,7 +143,7 @@ struct WindowVisitor: BlockVisitor {
       names.record(kind, record, slot: slot, context: context, log: log)
     case .counts: log.summary.applyCounts(record.counts, place)
     case .sealed: applySealed(record.sealed, place)
-    case .segment, .closed: break
+    case .segment, .closed, .domains: break
     case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time: break
     }
   }

@@ -98,7 +98,7 @@ public func ltp_connection_bind(
   return withCopy(ofFrame: answer, available: MemoryLayout<ltp_hello>.size) { answer, available in
     do throws(FrameError) {
       let granted = try HelloView(checking: answer, available: available)
-      guard granted.isAnswer else { return LTP_ERROR_FRAME_FLAGS }
+      guard granted.isAnswer, !granted.isLater else { return LTP_ERROR_FRAME_FLAGS }
       connection.pointee = ltp_connection(
         session_id: granted.sessionID, client_nonce: granted.clientNonce, incarnation: granted.incarnation,
         continuity_epoch: granted.continuityEpoch, domain: granted.domain, reserved: (0, 0, 0, 0, 0, 0, 0))
@@ -183,8 +183,7 @@ public func ltp_hello_answer(
     } catch {
       return error.status
     }
-    return withOwned(handle) { $0?.answer(hello: fields, into: &answer.pointee) ?? false }
-      ? LTP_OK : LTP_ERROR_BACKPRESSURE
+    return withOwned(handle) { $0?.answer(hello: fields, into: &answer.pointee) ?? LTP_ERROR_BAD_HANDLE }
   }
 }
 

@@ -27,6 +27,9 @@ public struct TransitionChange {
   public var threshold: UInt8?
   /// nil: the policy stays.
   public var policySlot: UInt8?
+  /// nil: it concerns the core as a whole. Else the state and the threshold stay, and continuity moves for this domain only. Its publisher
+  /// holds the domains' mutex.
+  package var domain: DomainChange?
 
   public init(to: UInt8, reason: UInt8) {
     self.to = to
@@ -55,13 +58,14 @@ public struct Orientation {
   /// One thread is making a transition of what the followed page says; the others wait for it.
   let followMutex: UnsafeMutablePointer<ltp_system_mutex>
   let follower: UnsafeMutablePointer<PageFollower>
+  package let domains: Domains
   /// The word that lanes load with each decision.
   package let watched: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// Zeroed memory that an orientation takes, in bytes.
   public static var memoryBytes: Int {
     4096 + PolicySlot.count * (slotBytes + PolicySlot.tableBytes)
-      + transitionsMax * (MemoryLayout<ltp_transition_record>.stride + 4)
+      + transitionsMax * (MemoryLayout<ltp_transition_record>.stride + 4) + Domains.memoryBytes
   }
 
   private static var slotBytes: Int { (MemoryLayout<PolicySlot>.size + 63) / 64 * 64 }
@@ -95,6 +99,8 @@ public struct Orientation {
     next += Self.transitionsMax * MemoryLayout<ltp_transition_record>.stride
     filledEpochs = next.bindMemory(to: Atomic<UInt32>.self, capacity: Self.transitionsMax)
     next += Self.transitionsMax * 4
+    domains = Domains(memory: next, number: numbers.continuityEpoch)
+    next += Domains.memoryBytes
     let tables = next
     next += PolicySlot.count * PolicySlot.tableBytes
     slots = next.bindMemory(to: PolicySlot.self, capacity: PolicySlot.count)
@@ -120,9 +126,9 @@ public struct Orientation {
     ).extended(to: word)
   }
 
-  /// The continuity epoch of a domain under a word of today, in full.
-  package func continuityEpoch(of domain: UInt8, under word: OrientationWord) -> UInt64 {
-    numbers(of: word).continuityEpoch
+  /// Enters what a word of today says of domains, so that they are as of the word.
+  package func enterDomains(of word: OrientationWord) {
+    if word.scope != LTP_SCOPE_NONE { domains.enter(word, numbers(of: word)) }
   }
 
   /// How many transitions up to this word the trace has not taken.
@@ -149,15 +155,24 @@ public struct Orientation {
       var change = change
       // The last free slot goes to UNKNOWN: whatever comes after cannot be recorded, so nothing may be assumed.
       let overrun = waiting == UInt32(Self.transitionsMax) - 1
+      if overrun {
+        change.reason = LTP_SIGNAL_ORIENTATION_OVERRUN
+        change.domain = nil
+      }
       let after = word(after: before, change, overrun: overrun)
-      if overrun { change.reason = LTP_SIGNAL_ORIENTATION_OVERRUN }
+      enterDomains(of: before)
+      if let domain = change.domain {
+        domains.announce(
+          domain, epoch: after.epoch, advances: after.continuityEpoch != before.continuityEpoch)
+      }
       let generation = slots[Int(after.policySlot)].generation.load(ordering: .acquiring)
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
+      enterDomains(of: after)
       nudgeLanes()
       fill(
-        before: before, after: after, reason: change.reason, generation: generation,
+        before: before, after: after, reason: change.reason, domain: change.domain, generation: generation,
         evidence: evidence, evidenceCount: evidenceCount, text: text, now: now)
       guard !overrun else { throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE) }
       return after
@@ -167,6 +182,11 @@ public struct Orientation {
   private func word(
     after before: OrientationWord, _ change: TransitionChange, overrun: Bool
   ) -> OrientationWord {
+    if change.domain != nil {
+      return before.next(
+        to: before.state, advancesContinuity: change.advancesContinuity, policySlot: before.policySlot,
+        threshold: before.threshold, isDomains: true)
+    }
     let to = overrun ? LTP_STATE_UNKNOWN : change.to
     let slot = change.policySlot ?? before.policySlot
     return before.next(
@@ -175,8 +195,9 @@ public struct Orientation {
   }
 
   private func fill(
-    before: OrientationWord, after: OrientationWord, reason: UInt8, generation: UInt32,
-    evidence: UnsafePointer<ltp_evidence>?, evidenceCount: Int, text: UnsafePointer<CChar>?, now: UInt64
+    before: OrientationWord, after: OrientationWord, reason: UInt8, domain: DomainChange? = nil,
+    generation: UInt32, evidence: UnsafePointer<ltp_evidence>?, evidenceCount: Int,
+    text: UnsafePointer<CChar>?, now: UInt64
   ) {
     let index = Int(after.epoch) % Self.transitionsMax
     var record = ltp_transition_record()
@@ -190,6 +211,8 @@ public struct Orientation {
     record.time_monotonic_ns = now
     record.policy_generation = generation
     record.reason = reason
+    record.domain = domain?.domain ?? 0
+    record.domain_state = domain?.state ?? 0
     record.evidence_count = UInt8(evidenceCount)
     copyFacts(evidence: evidence, count: evidenceCount, to: &record.evidence)
     copyText(text, to: &record.text)
@@ -256,10 +279,12 @@ public struct Orientation {
       let after = self.word(after: before, change, overrun: false)
       // Set first: the writer may take the transition at once, and a later load must see this slot as in use.
       slots[Int(free)].sinceEpoch.store(numbers(of: after).epoch, ordering: .releasing)
+      enterDomains(of: before)
       let (won, _) = line.pointee.word.compareExchange(
         expected: before.rawValue, desired: after.rawValue, ordering: .acquiringAndReleasing)
       guard won else { continue }
       isPublished = true
+      enterDomains(of: after)
       nudgeLanes()
       fill(
         before: before, after: after, reason: change.reason, generation: generation, evidence: nil,

@@ -98,7 +98,8 @@ struct PolicyReader {
   mutating func read(_ value: JSONValue) throws(PolicyFileError) -> Policy {
     let root = JSONPath()
     let members = try object(
-      value, root, keys: ["version", "base", "thresholds", "classes", "limits", "signals", "$schema"])
+      value, root,
+      keys: ["version", "base", "thresholds", "classes", "limits", "signals", "domains", "$schema"])
     guard let version = members["version"] else {
       throw fault(root, "\"version\" is missing: this is version 1")
     }
@@ -116,6 +117,7 @@ struct PolicyReader {
     if let classes = members["classes"] { try readClasses(classes, root + "classes") }
     if let limits = members["limits"] { try readLimits(limits, root + "limits") }
     if let signals = members["signals"] { try readSignals(signals, root + "signals") }
+    if let domains = members["domains"] { try readDomains(domains, root + "domains") }
     try checkWhole()
     return policy
   }

@@ -22,7 +22,7 @@ public struct EpochNumbers: Equatable, Sendable {
   /// The low bits of `epoch`, as words, frames and verdicts have them.
   public static func low(epoch: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: epoch) }
 
-  /// The numbers of a word that lies near these: at most 2^17 steps of continuity and 2^31 of the epoch away, either way.
+  /// The numbers of a word that lies near these: at most 2^15 steps of continuity and 2^31 of the epoch away, either way.
   public func extended(to word: OrientationWord) -> EpochNumbers {
     let mask = UInt32(LTP_WORD_CONTINUITY_MASK)
     let behind = Int32(bitPattern: word.epoch &- UInt32(truncatingIfNeeded: epoch))

@@ -12,13 +12,15 @@ public struct OrientationWord: Equatable, Sendable {
 
   @inlinable
   public init(
-    state: UInt8, policySlot: UInt8, threshold: UInt8, continuityEpoch: UInt32, epoch: UInt32
+    state: UInt8, policySlot: UInt8, threshold: UInt8, continuityEpoch: UInt32, epoch: UInt32,
+    scope: UInt8 = LTP_SCOPE_NONE
   ) {
     rawValue =
       UInt64(state & 0xF) << UInt64(LTP_WORD_STATE_SHIFT)
       | UInt64(policySlot & 0x3) << UInt64(LTP_WORD_POLICY_SLOT_SHIFT)
       | UInt64(threshold) << UInt64(LTP_WORD_THRESHOLD_SHIFT)
       | UInt64(continuityEpoch & UInt32(LTP_WORD_CONTINUITY_MASK)) << UInt64(LTP_WORD_CONTINUITY_SHIFT)
+      | UInt64(scope & 0x3) << UInt64(LTP_WORD_SCOPE_SHIFT)
       | UInt64(epoch) << UInt64(LTP_WORD_EPOCH_SHIFT)
   }
 
@@ -42,6 +44,12 @@ public struct OrientationWord: Equatable, Sendable {
   public var continuityEpoch: UInt32 {
     UInt32(truncatingIfNeeded: rawValue >> UInt64(LTP_WORD_CONTINUITY_SHIFT))
       & UInt32(LTP_WORD_CONTINUITY_MASK)
+  }
+
+  /// LTP_SCOPE_*: whom the transition concerned that brought this word.
+  @inlinable
+  public var scope: UInt8 {
+    UInt8(truncatingIfNeeded: rawValue >> UInt64(LTP_WORD_SCOPE_SHIFT)) & 0x3
   }
 
   @inlinable

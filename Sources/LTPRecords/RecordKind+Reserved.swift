@@ -38,14 +38,14 @@ extension RecordKind {
     case .segment: [header, LTP_AT_segment_record_reserved..<LTP_END_segment_record_reserved, none]
     case .transition:
       [
-        header, LTP_AT_transition_record_reserved..<LTP_END_transition_record_reserved,
-        LTP_AT_transition_record_reserved_2..<LTP_END_transition_record_reserved_2,
+        header, LTP_AT_transition_record_reserved_2..<LTP_END_transition_record_reserved_2, none,
       ]
     case .policy: [header, LTP_AT_policy_record_reserved..<LTP_END_policy_record_reserved, none]
     case .text: [header, none, none]
     case .sealed: [header, LTP_AT_sealed_record_reserved..<LTP_END_sealed_record_reserved, none]
     // Those of its entries depend on how many are used: `ltp inspect` looks at each.
     case .counts: [header, LTP_AT_counts_record_reserved..<LTP_END_counts_record_reserved, none]
+    case .domains: [header, LTP_AT_domains_record_reserved..<LTP_END_domains_record_reserved, none]
     case .closed: [header, LTP_AT_closed_record_reserved..<LTP_END_closed_record_reserved, none]
     }
   }

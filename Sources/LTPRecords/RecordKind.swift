@@ -10,7 +10,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   // Of lanes.
   case decision, replay, observed, unrecorded, hello, time, tenant
   // Of the control lane.
-  case opened, segment, transition, policy, text, sealed, closed, counts
+  case opened, segment, transition, policy, text, sealed, closed, counts, domains
 
   /// `rawValue` is LTP_RECORD_*; nil for any other byte.
   @inlinable
@@ -31,6 +31,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case LTP_RECORD_SEALED: self = .sealed
     case LTP_RECORD_CLOSED: self = .closed
     case LTP_RECORD_COUNTS: self = .counts
+    case LTP_RECORD_DOMAINS: self = .domains
     default: return nil
     }
   }
@@ -53,6 +54,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .sealed: LTP_RECORD_SEALED
     case .closed: LTP_RECORD_CLOSED
     case .counts: LTP_RECORD_COUNTS
+    case .domains: LTP_RECORD_DOMAINS
     }
   }
 
@@ -74,6 +76,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .sealed: MemoryLayout<ltp_sealed_record>.size
     case .closed: MemoryLayout<ltp_closed_record>.size
     case .counts: MemoryLayout<ltp_counts_record>.size
+    case .domains: MemoryLayout<ltp_domains_record>.size
     }
   }
 
@@ -83,7 +86,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   package var isControl: Bool {
     switch self {
     case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: false
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts: true
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: true
     }
   }
 }

@@ -68,6 +68,7 @@ package struct RecordView {
   package var sealed: UnsafePointer<ltp_sealed_record> { bound(to: ltp_sealed_record.self) }
   package var closed: UnsafePointer<ltp_closed_record> { bound(to: ltp_closed_record.self) }
   package var counts: UnsafePointer<ltp_counts_record> { bound(to: ltp_counts_record.self) }
+  package var domains: UnsafePointer<ltp_domains_record> { bound(to: ltp_domains_record.self) }
 
   /// The record's time in microseconds since the block's base; nil where a record of this kind has none.
   package func timeMicroseconds(_ kind: RecordKind) -> UInt32? {
@@ -77,7 +78,8 @@ package struct RecordView {
     case .unrecorded: unrecorded.pointee.time_us
     case .hello: hello.pointee.time_us
     case .replay, .time, .tenant: nil
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts: control.pointee.time_us
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
+      control.pointee.time_us
     }
   }
 }
@@ -153,6 +155,14 @@ extension UnsafePointer<ltp_text_record> {
     UnsafeRawBufferPointer(
       start: UnsafeRawPointer(self) + LTP_AT_text_record_text,
       count: LTP_END_text_record_text - LTP_AT_text_record_text)
+  }
+}
+
+extension UnsafePointer<ltp_domains_record> {
+  /// `index` is below LTP_DOMAINS_ENTRIES.
+  package func entry(_ index: Int) -> UnsafePointer<ltp_domains_entry> {
+    (UnsafeRawPointer(self) + LTP_AT_domains_record_entries)
+      .assumingMemoryBound(to: ltp_domains_entry.self) + index
   }
 }
 

@@ -94,7 +94,7 @@ extension SegmentCounts {
     case .unrecorded: totals.pointee.unrecorded &+= record.unrecorded.pointee.denied_count
     case .replay, .tenant, .hello: break
     // Not a lane's; `ltp inspect` says so.
-    case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts: break
+    case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: break
     }
     return false
   }

@@ -95,6 +95,20 @@ extension CompiledRule {
       rawValue: rawValue & 0x1_00_FFFF_FFFF | UInt64(least) << 32 | (isLimited ? 1 << 41 : 0) | retry << 42)
   }
 
+  /// Whether an outage of one domain changes anything under this state of the service. It does not under one that is as bad, or worse.
+  public static func isTouchedByOutages(_ state: UInt8) -> Bool {
+    switch state {
+    case LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED, LTP_STATE_RECOVERING: true
+    default: false
+    }
+  }
+
+  /// This rule, which is the class's in UNSTABLE, for a domain in an outage of its own, while the service is in a state with the rule
+  /// `own`. What the service's state asks of continuity is asked for still: the never list is the service's.
+  public func inOutage(under own: CompiledRule) -> CompiledRule {
+    CompiledRule(rawValue: rawValue | own.rawValue & (1 << 40))
+  }
+
   /// A lane's rule: neither a token nor a limit is to be looked at.
   @inlinable
   @inline(__always)

@@ -64,6 +64,7 @@ public enum PolicyCheck {
     try checkEnvelope(policy)
     try checkLimits(policy)
     try checkSignals(policy)
+    try checkDomains(policy.pointee.domains)
     for actionClass in 0..<PolicyTable.classCount {
       let described = policy.classDescription(actionClass)
       try checkClass(policy, actionClass, described)
@@ -196,6 +197,24 @@ public enum PolicyCheck {
       }
     guard !breaks else {
       throw PolicyRefusal(never.status, never.text, actionClass: actionClass, state: state)
+    }
+  }
+
+  private static func checkDomains(_ domains: ltp_policy_domains) throws(PolicyRefusal) {
+    var reserved = domains.reserved
+    let isZero = withUnsafeBytes(of: &reserved) { bytes in bytes.allSatisfy { $0 == 0 } }
+    guard isZero else { throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "reserved bytes of domains are not zero") }
+    guard domains.stay_ms <= 3_600_000, domains.stay_ms_max <= 3_600_000, domains.half_life_ms <= 86_400_000
+    else {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_RULE,
+        "domains.stay_ms or stay_ms_max is more than an hour, or half_life_ms more than a day")
+    }
+    guard domains.stay_ms_max == 0 || domains.stay_ms_max >= domains.stay_ms else {
+      throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "domains.stay_ms_max is less than stay_ms")
+    }
+    guard domains.outage < LTP_OUTAGE_COUNT else {
+      throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "domains.outage is not one of LTP_OUTAGE_*")
     }
   }
 

@@ -15,6 +15,7 @@ public struct RecoveredTrace {
   public var word: UInt64
   /// Of the word, in full.
   package var numbers: EpochNumbers
+  package var domains: DomainTable
   /// The policy that `word` is under.
   public var wordGeneration: UInt32
   /// The highest number that any policy has.
@@ -46,7 +47,7 @@ public struct RecoveredTrace {
     if chain.handle == nil { counts.removeAll() } else { chain.segmentBytes = facts.segmentBytes }
     return RecoveredTrace(
       chain: chain, run: used.run + 1, nextLaneID: used.nextLaneID, controlSequence: facts.controlSequence,
-      word: facts.word, numbers: facts.numbers, wordGeneration: facts.wordGeneration,
+      word: facts.word, numbers: facts.numbers, domains: facts.domains, wordGeneration: facts.wordGeneration,
       policyGeneration: used.policyGeneration, counts: counts)
   }
 
@@ -64,6 +65,7 @@ struct TraceFacts: BlockReader {
   var word: UInt64 = 0
   /// Of the word, in full.
   var numbers = EpochNumbers()
+  var domains = DomainTable()
   /// The policy that `word` is under.
   var wordGeneration: UInt32 = 0
   /// The limit that the last segment was begun with.
@@ -113,11 +115,14 @@ struct TraceFacts: BlockReader {
       word = segment.orientation_word
       wordGeneration = segment.policy_generation
       numbers = EpochNumbers(epoch: segment.epoch, continuityEpoch: segment.continuity_epoch)
+      domains = DomainTable(all: segment.continuity_all)
     case .transition:
       let transition = record.transition
       word = transition.pointee.word_after
       wordGeneration = transition.pointee.policy_generation
       numbers = transition.numbers
+      domains.apply(transition)
+    case .domains: domains.apply(record.domains)
     case .sealed: isSealed = true
     case .opened, .policy, .text, .closed, .counts: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.

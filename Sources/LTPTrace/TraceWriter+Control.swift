@@ -30,12 +30,15 @@ struct ControlFacts {
   var wordGeneration: UInt32
   /// Of the word, in full.
   var numbers: EpochNumbers
+  /// As the transitions up to the word left them.
+  var domains: DomainTable
 }
 
 /// How much of a segment's preamble has been gathered.
 struct Preamble {
   var isDone = false
   var segmentIsGathered = false
+  var domains = 0
   var policySlots = 0
   var texts = 0
   /// Of the segment, once it is done.
@@ -69,7 +72,7 @@ struct ControlLane {
     sequence = log.controlSequence
     gathered = ControlFacts(
       generation: log.policyGeneration, word: log.word, wordGeneration: log.wordGeneration,
-      numbers: log.numbers)
+      numbers: log.numbers, domains: log.domains)
     sealed = gathered
     preamble.isDone = log.chain.offset > 0
   }
@@ -187,6 +190,7 @@ extension TraceWriter where Device: ~Copyable {
       control.gathered.word = record.pointee.word_after
       control.gathered.wordGeneration = generation
       control.gathered.numbers = record.numbers
+      control.gathered.domains.apply(record)
       orientation.markDrained(control.gathered.numbers)
       progressed = true
     }
@@ -307,6 +311,10 @@ extension TraceWriter where Device: ~Copyable {
       guard gatherSegment(in: gathering) else { return false }
       control.preamble.segmentIsGathered = true
     }
+    while let (record, next) = control.sealed.domains.record(from: control.preamble.domains) {
+      guard gather(record, in: gathering) else { return false }
+      control.preamble.domains = next
+    }
     // Before the first transition there is nothing to repeat: the log's start says it all by itself.
     while control.sealed.opened, control.preamble.policySlots < PolicySlot.count {
       let slot = orientation.policySlot(UInt8(control.preamble.policySlots))
@@ -340,6 +348,7 @@ extension TraceWriter where Device: ~Copyable {
     record.policy_generation = control.sealed.wordGeneration
     record.epoch = control.sealed.numbers.epoch
     record.continuity_epoch = control.sealed.numbers.continuityEpoch
+    record.continuity_all = control.sealed.domains.all
     record.block_bytes = UInt32(configuration.chain.blockBytes)
     guard gather(record, in: gathering) else { return false }
     guard control.sealed.opened else { return true }

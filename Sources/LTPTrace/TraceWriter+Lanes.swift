@@ -127,7 +127,7 @@ extension TraceWriter where Device: ~Copyable {
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
       case .decision, .replay, .tenant, .unrecorded, .hello: break
-      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts:
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
         assertionFailure("a lane wrote what is not a lane's record")
       }
     }

@@ -145,10 +145,13 @@ struct PolicyTable: Encodable {
   var limits: PolicyLimits
   /// Nil: the policy does not say what makes the states.
   var signals: PolicySignals?
+  /// Nil: nothing of them is set.
+  var domains: PolicyDomains?
 
   init(_ policy: Policy) {
     limits = PolicyLimits(policy)
     signals = policy.signals.map { PolicySignals($0) }
+    domains = PolicyDomains(policy)
     for state in State.allCases {
       thresholds[state.description] = withUnsafeBytes(of: policy.fields.priority_threshold) {
         $0[Int(state.rawValue)]
@@ -200,6 +203,7 @@ struct PolicyTable: Encodable {
     let limitLines = limits.lines + rates.sorted()
     if !limitLines.isEmpty { lines += [""] + limitLines }
     if let signals { lines += [""] + signals.lines }
+    if let domains { lines += [""] + domains.lines }
     return lines.joined(separator: "\n")
   }
 

@@ -42,7 +42,7 @@ import Testing
     func token(
       _ key: TokenKey, session: UInt64 = 9, incarnation: UInt32 = 3, domain: UInt8 = 7, epoch: UInt64 = 261
     ) -> UInt64 {
-      DomainEpoch(mask: key.mask(domain: domain, epoch: epoch), number: epoch, turn: 0)
+      DomainEpoch(key, domain: domain, number: epoch)
         .token(key, sessionID: session, incarnation: incarnation)
     }
     let good = token(key)
@@ -64,7 +64,7 @@ import Testing
     let key = key(usesProcessor: usesProcessor)
     let (first, number): (UInt64, UInt64) = (1000, 1300)
     func fault(token epoch: UInt64, intent: UInt64, flipping bit: UInt64 = 0) -> UInt16 {
-      let granted = DomainEpoch(mask: key.mask(domain: 7, epoch: epoch), number: epoch, turn: 0)
+      let granted = DomainEpoch(key, domain: 7, number: epoch)
       let claim = ContinuityClaim(
         sessionID: 9, token: granted.token(key, sessionID: 9, incarnation: 3) ^ bit,
         intentEpoch: UInt32(truncatingIfNeeded: intent), incarnation: 3, domain: 7)
@@ -86,7 +86,7 @@ import Testing
     let none = ContinuityClaim(sessionID: 9, token: 0, intentEpoch: 0, incarnation: 0, domain: 7)
     #expect(key.fault(of: none, number: number, first: first) == LTP_CONTINUITY_NONE)
     // Of an earlier run: nobody can say more.
-    let early = DomainEpoch(mask: key.mask(domain: 7, epoch: 1299), number: 1299, turn: 0)
+    let early = DomainEpoch(key, domain: 7, number: 1299)
     let claim = ContinuityClaim(
       sessionID: 9, token: early.token(key, sessionID: 9, incarnation: 3), intentEpoch: 1299, incarnation: 3,
       domain: 7)

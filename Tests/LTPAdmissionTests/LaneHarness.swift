@@ -80,16 +80,15 @@ final class LaneHarness: @unchecked Sendable {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: TokenKey.memoryBytes, alignment: 16)
     defer { memory.deallocate() }
     let key = TokenKey(memory: memory, runKey: Self.runKey)
-    let number = epoch ?? orientation.continuityEpoch(of: domain, under: orientation.current)
+    orientation.enterDomains(of: orientation.current)
+    let number = epoch ?? orientation.domains.number(of: Int(domain))
     var life = ltp_hello()
     life.session_id = sessionID
     life.domain = domain
     life.incarnation = key.incarnation(sessionID: sessionID, clientNonce: nonce)
     life.continuity_epoch = UInt32(truncatingIfNeeded: number)
-    life.continuity_token = DomainEpoch(
-      mask: key.mask(domain: domain, epoch: number), number: number, turn: 0
-    )
-    .token(key, sessionID: sessionID, incarnation: life.incarnation)
+    life.continuity_token = DomainEpoch(key, domain: domain, number: number)
+      .token(key, sessionID: sessionID, incarnation: life.incarnation)
     return life
   }
 
@@ -126,7 +125,7 @@ extension Lane {
     hello.domain = domain
     hello.client_nonce = nonce
     var answer = ltp_hello()
-    #expect(self.answer(hello: hello, into: &answer))
+    #expect(self.answer(hello: hello, into: &answer) == LTP_OK)
     return answer
   }
 

@@ -131,7 +131,11 @@ enum RejectionTable {
       .init(.helloAnswering, 32, 8, 0, range, "hello.client_nonce"),
       .init(.helloAsking, 57, 1, 3, range, "hello.version_min"),
       .init(.helloAsking, 58, 1, 0, range, "hello.version_min", refused: 57),
-    ] + Spoiler.reserved(.helloAsking, 59..<64, "hello.reserved")
+      .init(.helloAsking, 60, 4, 1, range, "hello.retry_after_ms"),
+      .init(.helloAnswering, 60, 4, 1 << 31, range, "hello.retry_after_ms"),
+      .init(.helloAsking, 6, 2, 2, range, "header.flags"),
+      .init(.helloAnswering, 6, 2, 3, range, "hello.continuity_token", refused: 24),
+    ] + Spoiler.reserved(.helloAsking, 59..<60, "hello.reserved")
 
   private static let heartbeat: [Spoiler] =
     [

@@ -111,6 +111,8 @@ struct PolicyFileTests {
         "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"UNSTABLE\": {\"verdict\": \"DEFER\"}}}]}",
         2, "class 8"
       ),
+      ("{\"version\": 1, \"domains\": {\n\"outage\": \"service\"}}", 2, "\"domain\" or \"both\""),
+      ("{\"version\": 1, \"domains\": {\"stay_ms\": 9,\n\"stay_max_ms\": 8}}", 2, "from 9"),
       ("{\"version\": 1, \"limits\": {\n\"totl\": {}}}", 2, "\"totl\" means nothing"),
       ("{\"version\": 1, \"limits\": {\n\"total\": {\"burst\": 5}}}", 2, "needs \"per_second\""),
       (

@@ -14,25 +14,27 @@ struct WordTests {
     #expect(OrientationWord(rawValue: 0).state == LTP_STATE_UNKNOWN)
     let full = OrientationWord(
       state: 0xF, policySlot: 3, threshold: 0xFF, continuityEpoch: UInt32(LTP_WORD_CONTINUITY_MASK),
-      epoch: .max)
+      epoch: .max, scope: 3)
     #expect(full.rawValue == .max)
     #expect(full.state == OrientationWord.closed)
     func word(
       state: UInt8 = 0, policySlot: UInt8 = 0, threshold: UInt8 = 0, continuityEpoch: UInt32 = 0,
-      epoch: UInt32 = 0
+      epoch: UInt32 = 0, scope: UInt8 = 0
     ) -> OrientationWord {
       OrientationWord(
         state: state, policySlot: policySlot, threshold: threshold, continuityEpoch: continuityEpoch,
-        epoch: epoch)
+        epoch: epoch, scope: scope)
     }
     #expect(word(state: 1).rawValue == 1 << UInt64(LTP_WORD_STATE_SHIFT))
     #expect(word(policySlot: 1).rawValue == 1 << UInt64(LTP_WORD_POLICY_SLOT_SHIFT))
     #expect(word(threshold: 1).rawValue == 1 << UInt64(LTP_WORD_THRESHOLD_SHIFT))
     #expect(word(continuityEpoch: 1).rawValue == 1 << UInt64(LTP_WORD_CONTINUITY_SHIFT))
+    #expect(word(scope: 1).rawValue == 1 << UInt64(LTP_WORD_SCOPE_SHIFT))
     #expect(word(epoch: 1).rawValue == 1 << UInt64(LTP_WORD_EPOCH_SHIFT))
-    let mixed = word(state: 5, policySlot: 2, threshold: 77, continuityEpoch: 123_456, epoch: 987_654_321)
+    let mixed = word(
+      state: 5, policySlot: 2, threshold: 77, continuityEpoch: 12_345, epoch: 987_654_321, scope: 2)
     #expect(mixed.state == 5 && mixed.policySlot == 2 && mixed.threshold == 77)
-    #expect(mixed.continuityEpoch == 123_456 && mixed.epoch == 987_654_321)
+    #expect(mixed.continuityEpoch == 12_345 && mixed.scope == 2 && mixed.epoch == 987_654_321)
   }
 
   @Test("the limits word holds what was put in")
@@ -46,7 +48,7 @@ struct WordTests {
 
   @Test("a word's low bits and numbers nearby are the numbers in full, either way and over every wrap")
   func numbers() {
-    var numbers = EpochNumbers(epoch: 0xFFFF_FFF0, continuityEpoch: 0x7_FFF0)
+    var numbers = EpochNumbers(epoch: 0xFFFF_FFF0, continuityEpoch: 0x1_FFF0)
     var words: [(OrientationWord, EpochNumbers)] = []
     for step in 0..<64 {
       numbers.epoch = EpochNumbers.epoch(after: numbers.epoch)
@@ -59,7 +61,7 @@ struct WordTests {
       #expect(numbers.fit(word))
       words.append((word, numbers))
     }
-    #expect(numbers.epoch > 1 << 32 && numbers.continuityEpoch > 0x8_0000)
+    #expect(numbers.epoch > 1 << 32 && numbers.continuityEpoch > 0x2_0000)
     for (word, full) in words { for (_, other) in words { #expect(other.extended(to: word) == full) } }
   }
 

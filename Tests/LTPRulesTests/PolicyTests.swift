@@ -95,7 +95,7 @@ import Testing
       (LTP_ERROR_POLICY_VERSION, { $0.version = 3 }),
       (LTP_ERROR_POLICY_RULE, { $0.reserved.5 = 1 }),
       (LTP_ERROR_POLICY_RULE, { $0.reserved_2.0 = 1 }),
-      (LTP_ERROR_POLICY_RULE, { $0.reserved_2.463 = 1 }),
+      (LTP_ERROR_POLICY_RULE, { $0.reserved_2.399 = 1 }),
       (LTP_ERROR_SIGNAL_RULES, { $0.signals.reserved.5 = 1 }),
       (LTP_ERROR_POLICY_RULE, { $0.priority_threshold.7 = 1 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.attributes = 1 << 9 }),

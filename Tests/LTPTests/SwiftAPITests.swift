@@ -202,6 +202,31 @@ struct SwiftAPITests {
     try core.close()
   }
 
+  @Test("a connection speaks for one life; a lost domain is lost alone")
+  func connections() throws {
+    let core = try healthyCore()
+    do {
+      var lane = try core.openLane()
+      var connection = Connection()
+      let first = try lane.answer(hello: 1, session: 9, domain: 3)
+      let second = try lane.answer(hello: 2, session: 9, domain: 3)
+      func cancel(_ life: ltp_hello) -> RouteRequest {
+        RouteRequest(id: 3, session: 9, actionClass: 44, continuity: Continuity(life))
+      }
+      #expect(lane.admit(cancel(first), from: connection).reason == .otherIncarnation)
+      try connection.bind(second)
+      #expect(lane.admit(cancel(first), from: connection).reason == .otherIncarnation)
+      #expect(lane.admit(cancel(second), from: connection).isExecute)
+      let other = try lane.answer(hello: 4, session: 10, domain: 4)
+      try core.report(.restarted, domain: 3)
+      #expect(lane.admit(cancel(second), from: connection).reason == .systemUnstable)
+      let create = RouteRequest(id: 5, session: 10, actionClass: 44, continuity: Continuity(other))
+      #expect(lane.admit(create).isExecute)
+      #expect(throws: LTPError.self) { try lane.answer(hello: 6, session: 9, domain: 3) }
+    }
+    try core.close()
+  }
+
   @Test("a malformed frame is named by field and offset")
   func frames() throws {
     var request = RouteRequest(id: 1, session: 1, actionClass: 1)

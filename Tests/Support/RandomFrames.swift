@@ -16,7 +16,9 @@ package struct FrameKind: CustomStringConvertible, Sendable {
   package var description: String { "\(name), flags \(flags)" }
 
   package static let all: [FrameKind] =
-    (0...1).map { FrameKind(name: "hello", type: LTP_FRAME_HELLO, flags: $0) }
+    [0, LTP_HELLO_ANSWER, LTP_HELLO_ANSWER | LTP_HELLO_LATER].map {
+      FrameKind(name: "hello", type: LTP_FRAME_HELLO, flags: $0)
+    }
     + [
       FrameKind(name: "heartbeat", type: LTP_FRAME_HEARTBEAT, flags: 0),
       FrameKind(name: "orientation", type: LTP_FRAME_ORIENTATION, flags: 0),
@@ -74,7 +76,9 @@ package struct FrameKind: CustomStringConvertible, Sendable {
     var hello = ltp_hello()
     hello.frame_id = random.any()
     hello.session_id = random.nonZero()
-    if flags & LTP_HELLO_ANSWER != 0 {
+    if flags & LTP_HELLO_LATER != 0 {
+      hello.retry_after_ms = random.any()
+    } else if flags & LTP_HELLO_ANSWER != 0 {
       hello.continuity_token = random.any()
       hello.continuity_epoch = random.any()
       hello.incarnation = random.any() | 1

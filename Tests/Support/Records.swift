@@ -63,7 +63,8 @@ package enum Records {
   }
 
   package static func segment(
-    run: UInt32, nextLane: UInt32, bytes size: UInt64, word: OrientationWord, generation: UInt32
+    run: UInt32, nextLane: UInt32, bytes size: UInt64, word: OrientationWord, generation: UInt32,
+    all: UInt64 = 0
   ) -> [UInt8] {
     var record = ltp_segment_record()
     record.header = header(.segment)
@@ -75,14 +76,18 @@ package enum Records {
     record.block_bytes = 16 << 10
     record.epoch = UInt64(word.epoch)
     record.continuity_epoch = UInt64(word.continuityEpoch)
+    record.continuity_all = all
     return bytes(record)
   }
 
   package static func transition(
     from: OrientationWord, to: OrientationWord, reason: UInt8, generation: UInt32,
-    evidence: [ltp_evidence] = [], text: String = "", monotonic: UInt64 = TraceBuilder.startMonotonic
+    evidence: [ltp_evidence] = [], text: String = "", monotonic: UInt64 = TraceBuilder.startMonotonic,
+    domain: UInt8 = 0, domainState: UInt8 = 0
   ) -> [UInt8] {
     var record = ltp_transition_record()
+    record.domain = domain
+    record.domain_state = domainState
     record.header = header(.transition)
     record.word_before = from.rawValue
     record.word_after = to.rawValue
@@ -221,11 +226,27 @@ package enum Records {
     return bytes(record)
   }
 
-  package static func hello(session: UInt64, epoch: UInt32) -> [UInt8] {
+  /// `entries`: domain, its epoch, its state.
+  package static func domains(_ entries: [(UInt8, UInt64, UInt8)]) -> [UInt8] {
+    var record = ltp_domains_record()
+    record.header = header(.domains)
+    record.entry_count = UInt32(entries.count)
+    withUnsafeMutableBytes(of: &record.entries) { raw in
+      for (index, entry) in entries.enumerated() {
+        raw.storeBytes(of: entry.1, toByteOffset: index * 16, as: UInt64.self)
+        raw.storeBytes(of: entry.0, toByteOffset: index * 16 + 8, as: UInt8.self)
+        raw.storeBytes(of: entry.2, toByteOffset: index * 16 + 9, as: UInt8.self)
+      }
+    }
+    return bytes(record)
+  }
+
+  package static func hello(session: UInt64, epoch: UInt32, domain: UInt8 = 0) -> [UInt8] {
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
     record.continuity_epoch = epoch
     record.incarnation = 1
+    record.domain = domain
     record.time_us = 8
     record.frame_id = 99
     record.session_id = session

@@ -28,6 +28,7 @@ package final class TraceBuilder {
   private var lastTransition: [UInt8] = []
   private var segmentBlocks: UInt64 = 0
   private var summary = TraceSummary()
+  package private(set) var domains = Domains()
   private var runDecisions: UInt64 = 0
   private var runUnrecorded: UInt64 = 0
   private var texts: [[UInt8]] = []
@@ -113,7 +114,8 @@ package final class TraceBuilder {
     let before = word
     word = OrientationWord(
       state: LTP_STATE_UNKNOWN, policySlot: 0, threshold: 0, continuityEpoch: before.continuityEpoch + 1,
-      epoch: before.epoch + 1)
+      epoch: before.epoch + 1, scope: LTP_SCOPE_ALL)
+    domains = Domains(all: UInt64(word.continuityEpoch))
     lastTransition = Records.transition(
       from: before, to: word, reason: LTP_SIGNAL_CORE_STARTED, generation: generation)
     control(
@@ -121,16 +123,23 @@ package final class TraceBuilder {
       Records.policy(policy, generation: generation, slot: UInt32(word.policySlot)), lastTransition)
   }
 
-  package func beginSegment() {
+  package func beginSegment(domains given: [UInt8]? = nil) {
     segments.append((segments.last.map { $0.index + 1 } ?? 0, []))
     segmentBlocks = 0
     summary = TraceSummary()
     var records = Records.segment(
-      run: max(run, 1), nextLane: nextLane, bytes: UInt64(segmentBytes), word: word, generation: generation)
+      run: max(run, 1), nextLane: nextLane, bytes: UInt64(segmentBytes), word: word, generation: generation,
+      all: domains.all)
     if generation > 0 {
       var repeated = lastTransition
       repeated[LTP_AT_transition_record_flags] = LTP_TRANSITION_REPEATED
       records += repeated
+      if let given {
+        records += given
+      } else if !domains.own.isEmpty {
+        records += Records.domains(
+          domains.own.sorted { $0.key < $1.key }.map { ($0.key, $0.value.0, $0.value.1) })
+      }
       records += Records.policy(policy, generation: generation, slot: UInt32(word.policySlot))
       for text in texts { records += text }
     }
@@ -153,11 +162,44 @@ package final class TraceBuilder {
     let outage = (state == LTP_STATE_UNSTABLE || state == LTP_STATE_FAILED) && state != before.state
     word = OrientationWord(
       state: state, policySlot: before.policySlot, threshold: Records.threshold(policy, state: state),
-      continuityEpoch: before.continuityEpoch + (outage ? 1 : 0), epoch: before.epoch + 1)
+      continuityEpoch: before.continuityEpoch + (outage ? 1 : 0), epoch: before.epoch + 1,
+      scope: outage ? LTP_SCOPE_ALL : LTP_SCOPE_NONE)
+    if outage { domains.moveAll(to: UInt64(word.continuityEpoch)) }
     lastTransition = Records.transition(
       from: before, to: word, reason: reason, generation: generation, evidence: evidence, text: text,
       monotonic: Self.startMonotonic + clock)
     if record { control(lastTransition) }
+  }
+
+  /// Where domains stand, as the builder counts for itself.
+  package struct Domains {
+    package var all: UInt64 = 0
+    /// Those that are not like all: epoch and state.
+    package var own: [UInt8: (UInt64, UInt8)] = [:]
+
+    package init(all: UInt64 = 0) { self.all = all }
+
+    mutating func moveAll(to number: UInt64) {
+      all = number
+      own = own.filter { $0.value.1 != 0 }.mapValues { (number, $0.1) }
+    }
+
+    package func number(of domain: UInt8) -> UInt64 { own[domain]?.0 ?? all }
+  }
+
+  /// A transition of one domain, recorded: it moves, unless told otherwise.
+  package func publish(domain: UInt8, state: UInt8, moves: Bool = true) {
+    let before = word
+    word = OrientationWord(
+      state: before.state, policySlot: before.policySlot, threshold: before.threshold,
+      continuityEpoch: before.continuityEpoch + (moves ? 1 : 0), epoch: before.epoch + 1,
+      scope: LTP_SCOPE_DOMAIN)
+    let number = moves ? UInt64(word.continuityEpoch) : domains.number(of: domain)
+    domains.own[domain] = number == domains.all && state == 0 ? nil : (number, state)
+    lastTransition = Records.transition(
+      from: before, to: word, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED, generation: generation,
+      monotonic: Self.startMonotonic + clock, domain: domain, domainState: state)
+    control(lastTransition)
   }
 
   /// Another policy, in the next slot.
@@ -193,9 +235,10 @@ package final class TraceBuilder {
     control(counts.flatMap { Records.bytes($0) }, Records.bytes(sealed))
   }
 
-  package func rotate() {
+  /// `domains`: DOMAINS records that the next segment says instead of the right ones.
+  package func rotate(domains: [UInt8]? = nil) {
     seal()
-    beginSegment()
+    beginSegment(domains: domains)
   }
 
   package func close() {

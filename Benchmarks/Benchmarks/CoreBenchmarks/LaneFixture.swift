@@ -50,7 +50,7 @@ final class LaneFixture: @unchecked Sendable {
       var hello = ltp_hello()
       (hello.session_id, hello.client_nonce) = (request.session_id, 1)
       var answer = ltp_hello()
-      precondition(lane.answer(hello: hello, into: &answer))
+      precondition(lane.answer(hello: hello, into: &answer) == LTP_OK)
       request.continuity_token = answer.continuity_token
       (request.incarnation, request.intent_epoch) = (answer.incarnation, answer.continuity_epoch)
       request.action_class = classes[index * 5 % classes.count]

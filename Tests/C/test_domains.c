@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Continuity domains: outages of one, their ends by the clock, and what the policy makes of them. */
+#include "check.h"
+#include "support.h"
+
+#include <string.h>
+
+static ltp_core *core;
+static ltp_lane *lane;
+
+static void begin(uint8_t outage) {
+  static ltp_policy policy;
+  REQUIRE_EQUAL(ltp_policy_default(&policy), LTP_OK);
+  policy.domains.stay_ms = 50;
+  policy.domains.outage = outage;
+  ltp_core_options options = small_options(new_directory());
+  options.policy = &policy;
+  core = open_core(&options);
+  lane = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+}
+
+static void end(void) {
+  CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+  close_core(core);
+}
+
+static int32_t greet(uint64_t session_id, uint8_t domain, ltp_hello *answer) {
+  ltp_hello hello;
+  ltp_frame_init(&hello, sizeof hello, LTP_FRAME_HELLO, 0);
+  hello.session_id = session_id, hello.client_nonce = monotonic_ns(), hello.domain = domain;
+  hello.version_max = LTP_PROTOCOL_VERSION;
+  return ltp_hello_answer(lane, &hello, sizeof hello, answer);
+}
+
+static ltp_verdict cancel(ltp_hello life) {
+  ltp_route_request asked = request(1, life.session_id, CLASS_ORDER_CANCEL);
+  carry(&asked, life);
+  return admit(lane, &asked);
+}
+
+static void one_gateway_of_two(void) {
+  begin(LTP_OUTAGE_OF_DOMAIN);
+  ltp_hello here, there, later;
+  REQUIRE_EQUAL(greet(1, 0, &here), LTP_OK);
+  REQUIRE_EQUAL(greet(2, 255, &there), LTP_OK);
+  CHECK_EQUAL(ltp_transport_event(core, 255, LTP_TRANSPORT_CONNECTED), LTP_OK);
+  CHECK_EQUAL(cancel(there).verdict, LTP_VERDICT_EXECUTE);
+  CHECK_EQUAL(ltp_transport_event(core, 255, LTP_TRANSPORT_DISCONNECTED), LTP_OK);
+  CHECK_EQUAL(cancel(here).verdict, LTP_VERDICT_EXECUTE);
+  ltp_verdict refused = cancel(there);
+  CHECK_EQUAL(refused.reason, LTP_REASON_SYSTEM_UNSTABLE);
+  CHECK_EQUAL(refused.state, LTP_STATE_UNSTABLE);
+  CHECK_EQUAL(greet(2, 255, &later), LTP_ERROR_HELLO_LATER);
+  CHECK_EQUAL(ltp_frame_check(&later, sizeof later, NULL), LTP_OK);
+  CHECK(later.header.flags & LTP_HELLO_LATER && later.continuity_token == 0 && later.retry_after_ms >= 50);
+  ltp_connection connection;
+  CHECK(ltp_connection_bind(&connection, &later) != LTP_OK);
+  CHECK_EQUAL(greet(3, 0, &later), LTP_OK);
+  /* Down it stays, however long; once it is back, for its stay. */
+  sleep_ns(100 * MILLISECOND);
+  CHECK_EQUAL(cancel(there).reason, LTP_REASON_SYSTEM_UNSTABLE);
+  CHECK_EQUAL(ltp_transport_event(core, 255, LTP_TRANSPORT_CONNECTED), LTP_OK);
+  while (cancel(there).reason == LTP_REASON_SYSTEM_UNSTABLE) sleep_ns(MILLISECOND);
+  CHECK_EQUAL(cancel(there).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  REQUIRE_EQUAL(greet(2, 255, &there), LTP_OK);
+  CHECK_EQUAL(cancel(there).verdict, LTP_VERDICT_EXECUTE);
+  CHECK_EQUAL(cancel(here).verdict, LTP_VERDICT_EXECUTE);
+  CHECK_EQUAL(ltp_transport_event(core, 0, 0), LTP_ERROR_OPTION_RANGE);
+  CHECK_EQUAL(ltp_transport_event(core, 0, 4), LTP_ERROR_OPTION_RANGE);
+  CHECK_EQUAL(ltp_transport_event(NULL, 0, LTP_TRANSPORT_CONNECTED), LTP_ERROR_BAD_HANDLE);
+  end();
+}
+
+/* A domain whose outage is the service's, too: the host leads a core back that it orients itself. */
+static void outage_of_both(void) {
+  begin(LTP_OUTAGE_OF_BOTH);
+  ltp_hello here;
+  REQUIRE_EQUAL(greet(1, 0, &here), LTP_OK);
+  CHECK_EQUAL(ltp_transport_event(core, 7, LTP_TRANSPORT_RESTARTED), LTP_OK);
+  ltp_orientation frame;
+  REQUIRE_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.to, LTP_STATE_UNSTABLE);
+  CHECK_EQUAL(frame.reason, LTP_SIGNAL_TRANSPORT_DISCONNECTED);
+  CHECK_EQUAL(frame.evidence[0].value, 1);
+  publish(core, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(cancel(here).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  end();
+}
+
+static void wrong_policies(void) {
+  static ltp_policy policy;
+  ltp_policy_error error;
+  REQUIRE_EQUAL(ltp_policy_default(&policy), LTP_OK);
+  policy.domains.outage = LTP_OUTAGE_COUNT;
+  CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_ERROR_POLICY_RULE);
+  CHECK_TEXT(error.message, "domains.outage");
+  policy.domains.outage = 0;
+  policy.domains.stay_ms = 2000, policy.domains.stay_ms_max = 1000;
+  CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_ERROR_POLICY_RULE);
+  CHECK_TEXT(error.message, "stay_ms_max");
+  policy.domains.stay_ms_max = 3600001;
+  CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_ERROR_POLICY_RULE);
+  policy.domains.stay_ms_max = 3600000;
+  CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_OK);
+  policy.domains.reserved[50] = 1;
+  CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_ERROR_POLICY_RULE);
+}
+
+static const struct test tests[] = {
+  {"one gateway is out: the sessions of others keep their tokens", one_gateway_of_two},
+  {"an outage of a domain that is the service's, too", outage_of_both},
+  {"a policy whose domains are out of range is refused", wrong_policies},
+  {NULL, NULL},
+};
+const struct suite suite_domains = {"domains", tests};
