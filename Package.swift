@@ -57,7 +57,7 @@ let package = Package(
       ],
       swiftSettings: core),
     // the caller's side: adaptive throttling, retry budgets
-    .target(name: "LTPClient", dependencies: ["CLTP"], swiftSettings: core),
+    .target(name: "LTPClient", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
     // sealed blocks -> chained, acknowledged segments on disk, and back at recovery; whatever the blocks say
     .target(name: "LTPStorage", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
     // lanes, transitions, policies -> the blocks of a trace

@@ -83,6 +83,9 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_PRESSURE 26        /* what LTP_OBSERVE_* names cannot be read here */
 #define LTP_ERROR_PERMIT 29          /* no such permit is out: released already, expired, or another lane's */
 #define LTP_ERROR_HELLO_LATER 30         /* no life is begun now; the answer, which is to be sent, says when to ask again */
+#define LTP_ERROR_SESSION_HELD 31        /* the caller's side: the session may not do this now; its phase and not_before_ns say why */
+#define LTP_ERROR_SESSION_ANSWER 40      /* the caller's side: no answer to this session's last hello */
+#define LTP_ERROR_INTENT_STALE 41        /* the caller's side: the intent was made before an outage */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
@@ -990,7 +993,8 @@ int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uin
  * record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
 
-/* Writes the route_response that tells this verdict to the sender of this request. */
+/* Writes the route_response that tells this verdict to the sender of this request, with what to do next. It does not tell the
+ * continuity epoch: only a hello's answer does, so that nobody acts under it unknowingly. */
 int32_t ltp_response_write(
   const void *request, size_t available, const ltp_verdict *verdict, ltp_route_response *response);
 
@@ -1032,6 +1036,52 @@ int32_t ltp_throttle_request(ltp_throttle *throttle, uint64_t now_ns);
 int32_t ltp_throttle_accepted(ltp_throttle *throttle, uint64_t now_ns);
 /* Before a request is tried again: LTP_OK, or LTP_ERROR_RETRY_BUDGET. Ask ltp_throttle_request() as well. */
 int32_t ltp_throttle_retry(ltp_throttle *throttle, uint64_t now_ns);
+
+/* One session of a client: its lives, and what may be sent in each. The caller owns the memory; one thread at a time uses it.
+ * docs/POLICIES.md has the table of its phases. */
+#define LTP_SESSION_NEW ((uint8_t)0)      /* has no life: a hello is to be sent, at not_before_ns */
+#define LTP_SESSION_GREETING ((uint8_t)1) /* a hello is under way */
+#define LTP_SESSION_RESYNC ((uint8_t)2)   /* has a life: the caller looks what the world is like, then ltp_session_resynced() */
+#define LTP_SESSION_LIVE ((uint8_t)3)     /* intents may be made */
+#define LTP_SESSION_COUNT 4
+
+typedef struct ltp_session {
+  uint64_t session_id;
+  uint64_t client_nonce;     /* of the last hello */
+  uint64_t continuity_token; /* a credential: not for logs */
+  uint64_t not_before_ns;    /* monotonic: until then nothing is sent */
+  uint32_t continuity_epoch;
+  uint32_t incarnation;
+  uint32_t hellos; /* sent so far */
+  uint8_t domain;
+  uint8_t phase; /* LTP_SESSION_* */
+  uint8_t reserved[18];
+} ltp_session;
+
+LTP_STATIC_ASSERT(sizeof(ltp_session) == 64, session_size);
+
+/* In each: now_ns is monotonic, or 0: read the clock. LTP_ERROR_BAD_HANDLE for memory that ltp_session_init() has not set. */
+int32_t ltp_session_init(ltp_session *session, uint64_t session_id, uint8_t domain);
+/* Begins a new life: writes the hello to be sent. LTP_ERROR_SESSION_HELD before not_before_ns. */
+int32_t ltp_session_hello(ltp_session *session, uint64_t now_ns, ltp_hello *hello);
+/* Takes the hello's answer. LTP_ERROR_HELLO_LATER: it was put off, to not_before_ns. LTP_ERROR_SESSION_ANSWER: it answers another
+ * hello; nothing has changed. */
+int32_t ltp_session_greeted(ltp_session *session, uint64_t now_ns, const void *answer, size_t available);
+/* The caller has looked what became of its intents and of the world. */
+int32_t ltp_session_resynced(ltp_session *session);
+/* Stamps a request whose intent is made now: session, domain, epoch, incarnation, token. Once an intent: what is sent again keeps its
+ * stamp. LTP_ERROR_SESSION_HELD in any phase but LIVE. */
+int32_t ltp_session_stamp(ltp_session *session, ltp_route_request *request);
+/* The same for a request that only looks what the world is like, before ltp_session_resynced(): in RESYNC, too. */
+int32_t ltp_session_look(ltp_session *session, ltp_route_request *request);
+/* Before each sending of a stamped request, the first one too: gives it the token of the present life. LTP_ERROR_INTENT_STALE: it was made
+ * before an outage; drop it, or make it anew after looking. LTP_ERROR_SESSION_HELD: not now. */
+int32_t ltp_session_carry(ltp_session *session, uint64_t now_ns, ltp_route_request *request);
+/* Takes the answer to a request. *next_step (may be NULL) gets what to do with that intent: LTP_NEXT_*. */
+int32_t ltp_session_told(
+  ltp_session *session, uint64_t now_ns, const void *response, size_t available, uint8_t *next_step);
+/* The connection is gone. The next hello waits for up to spread_ms, each session for another part of it. */
+int32_t ltp_session_lost(ltp_session *session, uint64_t now_ns, uint32_t spread_ms);
 
 /* ---- Counters and status ----------------------------------------------------------------------------- */
 

@@ -53,5 +53,21 @@ private func responseFields(to asked: RouteRequestView, _ verdict: ltp_verdict) 
   fields.reason = verdict.reason
   fields.state = verdict.state
   fields.commitment = verdict.commitment
+  fields.domain = asked.domain
+  fields.next_step = nextStep(verdict)
   return fields
+}
+
+/// What the sender of a request with this verdict should do: LTP_NEXT_*.
+private func nextStep(_ verdict: ltp_verdict) -> UInt8 {
+  guard verdict.verdict == LTP_VERDICT_DENY else { return LTP_NEXT_NONE }
+  return switch verdict.reason {
+  case LTP_REASON_REHANDSHAKE_REQUIRED, LTP_REASON_CONTINUITY_FORGED, LTP_REASON_OTHER_INCARNATION:
+    LTP_NEXT_REHANDSHAKE
+  case LTP_REASON_STALE_INTENT: LTP_NEXT_RESYNC
+  case LTP_REASON_POLICY_FORBIDS, LTP_REASON_DEADLINE_EXCEEDED, LTP_REASON_MALFORMED_FRAME,
+    LTP_REASON_UNKNOWN_ACTION_CLASS, LTP_REASON_ALREADY_REPLAYED:
+    LTP_NEXT_GIVE_UP
+  default: LTP_NEXT_WAIT
+  }
 }

@@ -227,6 +227,51 @@ struct SwiftAPITests {
     try core.close()
   }
 
+  @Test("a session holds, shakes hands, looks, and asks anew")
+  func sessions() throws {
+    let core = try healthyCore()
+    do {
+      var lane = try core.openLane()
+      var session = try Session(id: 9, domain: 1)
+      func greet(now: UInt64) throws {
+        let hello = try session.hello(now: now)
+        try session.greeted(
+          withUnsafeBytes(of: hello) { try lane.answer(hello: Array($0).span.bytes) }, now: now)
+        try session.resynced()
+      }
+      try greet(now: 1)
+      var order = RouteRequest(id: 1, session: 9, actionClass: 44)
+      try session.stamp(&order)
+      try session.carry(&order, now: 1)
+      #expect(lane.admit(order).isExecute)
+      try core.publish(Transition(to: .healthy, because: .transportDisconnected, advancesContinuity: true))
+      #expect(try session.told(try order.response(lane.admit(order)), now: 1) == .rehandshake)
+      #expect(session.phase == .new && session.notBefore > 1)
+      let later = session.notBefore
+      try greet(now: later)
+      do throws(LTPError) {
+        try session.carry(&order, now: later)
+        Issue.record("an intent of the life before was sent")
+      } catch {
+        #expect(error.status == LTP_ERROR_INTENT_STALE)
+      }
+      try session.lost(spreadMilliseconds: 100, now: later)
+      #expect(session.phase == .new && throwsHeld(session))
+    }
+    try core.close()
+  }
+
+  private func throwsHeld(_ session: Session) -> Bool {
+    var session = session
+    var order = RouteRequest(id: 1, session: 9, actionClass: 44)
+    do throws(LTPError) {
+      try session.stamp(&order)
+      return false
+    } catch {
+      return error.status == LTP_ERROR_SESSION_HELD
+    }
+  }
+
   @Test("a malformed frame is named by field and offset")
   func frames() throws {
     var request = RouteRequest(id: 1, session: 1, actionClass: 1)
