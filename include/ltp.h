@@ -633,7 +633,9 @@ typedef struct ltp_policy_domains {
   uint32_t stay_ms_max;  /* and at most this; 0: 60,000, or stay_ms where that is more */
   uint32_t half_life_ms; /* returns count half after this; up to 86,400,000; 0: 60,000 */
   uint8_t outage;        /* LTP_OUTAGE_* */
-  uint8_t reserved[51];
+  uint8_t reserved[3];
+  ltp_rate hellos;       /* lives that may begin in each domain; per_second 0: no limit */
+  uint8_t reserved_2[40];
 } ltp_policy_domains;
 
 LTP_STATIC_ASSERT(sizeof(ltp_policy_domains) == 64, policy_domains_size);
@@ -988,7 +990,9 @@ int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uin
 
 /* Answers a hello: writes the answering frame with the session's incarnation and continuity token, and records it. A session
  * may shake hands in every state of the service; ltp_hello never admits an action. LTP_ERROR_FRAME_VERSION: it speaks no version that this
- * library does. LTP_ERROR_HELLO_LATER: its domain is in an outage of its own; the answer is written, and is to be sent.
+ * library does. LTP_ERROR_HELLO_LATER: its domain is in an outage of its own, or the rate of hellos has no room, or the session has begun four lives within
+ * a second; the answer is written, and is to be sent. None of these leaves a record. The same hello again is answered alike, and counts
+ * once.
  * LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; that is counted with the decisions denied without a
  * record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);

@@ -53,16 +53,6 @@ extension Lane {
         first: state.pointee.orientation.firstContinuityEpoch))
   }
 
-  /// The answer to a hello that begins nothing now: its domain is out, and whatever was granted would be void with the next report.
-  /// Without a record: a storm of hellos is not to fill the trace.
-  func putOff(_ hello: ltp_hello, _ answer: inout ltp_hello) {
-    answer.header.flags |= LTP_HELLO_LATER
-    // Between once and twice the least stay, by session, so that they do not come back together.
-    let fraction = (hello.session_id &* 0x9E37_79B9_7F4A_7C15) >> 32
-    let least = state.pointee.orientation.domains.leastStayMilliseconds
-    answer.retry_after_ms = UInt32(truncatingIfNeeded: least + (least &* fraction) >> 32)
-  }
-
   /// Begins the life that a hello asks for: its incarnation, and the token for it.
   func begin(_ hello: ltp_hello, in domain: DomainEpoch, _ answer: inout ltp_hello) {
     let key = state.pointee.tokenKey

@@ -63,6 +63,7 @@ extension Lane {
       orientation.enterDomains(of: word)
       copyDomains(under: word)
       let hasOutages = state.pointee.hasOutages
+      state.pointee.helloRate = slot.pointee.helloRate
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Off the fast path: everything that `admit` has no short answer to. Changes, odd frames, replays, hellos, and
-// denials without a record.
+// Off the fast path: everything that `admit` has no short answer to. Changes, odd frames, replays, and denials
+// without a record.
 
 public import CLTP
 import CLTPSystem
@@ -138,32 +138,5 @@ extension Lane {
     record.original_frame_id = originalFrameID
     record.frame_id = frameID
     (state.pointee.cursor + Int(LTP_SLOT_BYTES)).storeBytes(of: record, as: ltp_replay_record.self)
-  }
-
-  /// Answers a hello with the life that it begins, and records it. Any status but LTP_OK: none is begun.
-  public func answer(hello: ltp_hello, into answer: inout ltp_hello) -> Int32 {
-    guard settle() else {
-      _ = denyUnrecorded()
-      return LTP_ERROR_BACKPRESSURE
-    }
-    answer = hello
-    answer.header.flags |= LTP_HELLO_ANSWER
-    guard state.pointee.outages[Int(hello.domain)] == 0 else {
-      putOff(hello, &answer)
-      return LTP_ERROR_HELLO_LATER
-    }
-    begin(hello, in: domain(hello.domain), &answer)
-    var record = ltp_hello_record()
-    record.kind = LTP_RECORD_HELLO
-    record.domain = hello.domain
-    record.continuity_epoch = answer.continuity_epoch
-    record.time_us = state.pointee.timeMicroseconds
-    record.node_id = hello.node_id <= UInt32(LTP_TEXT_COUNT_MAX) ? UInt16(hello.node_id) : 0
-    record.incarnation = answer.incarnation
-    record.frame_id = hello.frame_id
-    record.session_id = hello.session_id
-    guard append(record) else { return LTP_ERROR_BACKPRESSURE }
-    state.pointee.orientation.hellos.pointee.wrappingAdd(1, ordering: .relaxed)
-    return LTP_OK
   }
 }

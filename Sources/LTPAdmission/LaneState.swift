@@ -37,6 +37,10 @@ public struct LaneState: ~Copyable {
   var hasOutages = false
   /// As `rules`, for requests of those domains.
   let outageRules: UnsafeMutablePointer<UInt64>
+  let recentHellos: UnsafeMutablePointer<RecentHello>
+  let helloRates: HelloRates
+  /// The policy's, of each domain.
+  var helloRate = ltp_rate()
   @usableFromInline let tokenKey: TokenKey
   /// The current state's rules under the current threshold, LTP_CLASS_COUNT of them, and the one of a class that
   /// cannot be.
@@ -119,9 +123,10 @@ public struct Lane {
 
   /// Zeroed memory that a lane takes beside its ring, in bytes: a multiple of a page.
   public static var memoryBytes: Int {
-    (outagesOffset + Int(LTP_DOMAIN_COUNT) + 4095) / 4096 * 4096
+    (hellosOffset + RecentHello.placeCount * MemoryLayout<RecentHello>.stride + 4095) / 4096 * 4096
   }
 
+  private static var hellosOffset: Int { outagesOffset + Int(LTP_DOMAIN_COUNT) }
   private static var outagesOffset: Int {
     domainsOffset + Int(LTP_DOMAIN_COUNT) * MemoryLayout<DomainEpoch>.stride
   }
@@ -174,6 +179,8 @@ public struct Lane {
           .bindMemory(to: DomainEpoch.self, capacity: Int(LTP_DOMAIN_COUNT)),
         outages: (memory + Self.outagesOffset)
           .bindMemory(to: UInt8.self, capacity: Int(LTP_DOMAIN_COUNT)), outageRules: outageRules,
+        recentHellos: (memory + Self.hellosOffset)
+          .bindMemory(to: RecentHello.self, capacity: RecentHello.placeCount), helloRates: limits.hellos,
         tokenKey: TokenKey(memory: memory + Self.keyOffset, runKey: configuration.runKey), rules: rules,
         verdicts: verdicts, limitsWord: 0,
         limits: LaneLimits(

@@ -12,13 +12,17 @@ public import Synchronization
 public struct SharedLimits {
   public let rates: RateTable
   public let pool: PermitPool
+  public let hellos: HelloRates
 
-  public static var memoryBytes: Int { PermitPool.memoryBytes + RateTable.memoryBytes }
+  public static var memoryBytes: Int {
+    PermitPool.memoryBytes + RateTable.memoryBytes + HelloRates.memoryBytes
+  }
 
   /// `memory`: `memoryBytes` zeroed bytes. `tick`: of the core's clock, in nanoseconds.
   public init(memory: UnsafeMutableRawPointer, tick: UInt64) {
     pool = PermitPool(memory: memory)
     rates = RateTable(memory: memory + PermitPool.memoryBytes, tick: tick)
+    hellos = HelloRates(memory: memory + PermitPool.memoryBytes + RateTable.memoryBytes, tick: tick)
   }
 }
 

@@ -26,6 +26,8 @@ public struct PolicySlot: ~Copyable {
   /// 1: a second policy decides beside the first, by `shadowRules`, under `shadowThresholds`.
   public let hasShadow = Atomic<UInt8>(0)
   let shadowThresholds = Atomic<UInt64>(0)
+  /// Of hellos in each domain: a second, and above it the burst.
+  private let hellos = Atomic<UInt64>(0)
   public let shadowSource: UnsafeMutablePointer<ltp_policy>
   package let shadowRules: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -62,6 +64,8 @@ public struct PolicySlot: ~Copyable {
         gates[Int(state) * PolicyTable.classCount + actionClass].store(own.rawValue, ordering: .releasing)
       }
     }
+    let rate = policy.pointee.domains.hellos
+    hellos.store(UInt64(rate.per_second) | UInt64(rate.burst) << 32, ordering: .releasing)
     hasShadow.store(shadow == nil ? 0 : 1, ordering: .releasing)
     guard let shadow else { return }
     shadowSource.pointee = shadow.pointee
@@ -83,6 +87,12 @@ public struct PolicySlot: ~Copyable {
       }
     }
     return thresholds
+  }
+
+  package var helloRate: ltp_rate {
+    let packed = hellos.load(ordering: .acquiring)
+    return ltp_rate(
+      per_second: UInt32(truncatingIfNeeded: packed), burst: UInt32(truncatingIfNeeded: packed >> 32))
   }
 
   package func shadowThreshold(state: UInt8) -> UInt8 {

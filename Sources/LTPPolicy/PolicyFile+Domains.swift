@@ -13,7 +13,9 @@ extension Policy {
 
 extension PolicyReader {
   mutating func readDomains(_ value: JSONValue, _ path: JSONPath) throws(PolicyFileError) {
-    let members = try object(value, path, keys: ["stay_ms", "stay_max_ms", "half_life_ms", "outage"])
+    let members = try object(
+      value, path, keys: ["stay_ms", "stay_max_ms", "half_life_ms", "outage", "hellos"])
+    if let hellos = members["hellos"] { policy.fields.domains.hellos = try readRate(hellos, path + "hellos") }
     if let stay = members["stay_ms"] {
       policy.fields.domains.stay_ms = UInt32(try integer(stay, path + "stay_ms", 1...3_600_000))
     }

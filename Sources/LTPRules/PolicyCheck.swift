@@ -201,8 +201,11 @@ public enum PolicyCheck {
   }
 
   private static func checkDomains(_ domains: ltp_policy_domains) throws(PolicyRefusal) {
-    var reserved = domains.reserved
+    var reserved = (domains.reserved, domains.reserved_2)
     let isZero = withUnsafeBytes(of: &reserved) { bytes in bytes.allSatisfy { $0 == 0 } }
+    guard domains.hellos.per_second > 0 || domains.hellos.burst == 0 else {
+      throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "domains.hellos has a burst without a rate")
+    }
     guard isZero else { throw PolicyRefusal(LTP_ERROR_POLICY_RULE, "reserved bytes of domains are not zero") }
     guard domains.stay_ms <= 3_600_000, domains.stay_ms_max <= 3_600_000, domains.half_life_ms <= 86_400_000
     else {

@@ -148,6 +148,10 @@ extension ltp_signal_rules {
       let isEmpty = withUnsafeBytes(of: rule) { $0.allSatisfy { $0 == 0 } }
       return isEmpty ? nil : "a rule without a condition"
     }
+    if UInt8(signal) == LTP_SIGNAL_WS_RECONNECT_STORM, rule.condition >= LTP_CONDITION_UNSTABLE {
+      return
+        "a reconnect storm that is an outage: an outage voids tokens, sessions greet again, and that is the storm; it would never end"
+    }
     if !isObservation(UInt8(signal)) { return "a rule for what is no observation" }
     if rule.condition > LTP_CONDITION_FAILED { return "a condition that does not exist" }
     if rule.flags & ~LTP_SIGNAL_RULE_BELOW != 0 || rule.reserved.0 | rule.reserved.1 != 0 {

@@ -10,6 +10,7 @@ struct PolicyDomains: Encodable {
   var stayMaxMs: UInt32?
   var halfLifeMs: UInt32?
   var outage: String?
+  var hellos: PolicyLimits.Rate?
 
   /// Nil: nothing is set.
   init?(_ policy: Policy) {
@@ -21,7 +22,8 @@ struct PolicyDomains: Encodable {
     if domains.outage != LTP_OUTAGE_OF_DOMAIN {
       outage = Policy.domainOutages.first { $0.value == domains.outage }?.name
     }
-    guard stayMs ?? stayMaxMs ?? halfLifeMs != nil || outage != nil else { return nil }
+    hellos = PolicyLimits.Rate(domains.hellos)
+    guard hellos != nil || stayMs ?? stayMaxMs ?? halfLifeMs != nil || outage != nil else { return nil }
   }
 
   var lines: [String] {
@@ -32,6 +34,7 @@ struct PolicyDomains: Encodable {
     if let stayMaxMs { parts.append("at most \(stayMaxMs.grouped) ms") }
     if let halfLifeMs { parts.append("returns count half after \(halfLifeMs.grouped) ms") }
     if outage != nil { parts.append("its outage is the service's, too") }
+    if let hellos { parts.append("\(hellos.text) hellos") }
     return ["a domain: " + parts.joined(separator: ", ")]
   }
 }

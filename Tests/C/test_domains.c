@@ -103,7 +103,7 @@ static void wrong_policies(void) {
   CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_ERROR_POLICY_RULE);
   policy.domains.stay_ms_max = 3600000;
   CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_OK);
-  policy.domains.reserved[50] = 1;
+  policy.domains.reserved_2[39] = 1;
   CHECK_EQUAL(ltp_policy_check(&policy, &error), LTP_ERROR_POLICY_RULE);
 }
 

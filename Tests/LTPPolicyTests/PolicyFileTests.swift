@@ -256,6 +256,25 @@ struct PolicyFileTests {
     #expect(policy.describedClass(90).attributes == LTP_CLASS_MUTATING | LTP_CLASS_PERMIT)
   }
 
+  @Test("domains are read, each into its field")
+  func domains() throws {
+    let domains = try parse(
+      """
+      { "version": 1, "domains": { "stay_ms": 5, "stay_max_ms": 50, "half_life_ms": 500, "outage": "both",
+        "hellos": { "per_second": 7, "burst": 3 } } }
+      """
+    ).fields.domains
+    #expect(domains.stay_ms == 5 && domains.stay_ms_max == 50 && domains.half_life_ms == 500)
+    #expect(domains.outage == LTP_OUTAGE_OF_BOTH)
+    #expect(domains.hellos.per_second == 7 && domains.hellos.burst == 3)
+    #expect(throws: PolicyFileError.self) {
+      try parse(
+        """
+        { "version": 1, "signals": { "rules": { "WS_RECONNECT_STORM": { "condition": "UNSTABLE", "enter": 5, "exit": 1 } } } }
+        """)
+    }
+  }
+
   @Test("signals are read, each into its field, and what is not said is the built-in rules'")
   func signals() throws {
     let text = """
