@@ -18,6 +18,7 @@ LTP_KIND_FIRST(observed_record);
 LTP_KIND_FIRST(unrecorded_record);
 LTP_KIND_FIRST(hello_record);
 LTP_KIND_FIRST(time_record);
+LTP_KIND_FIRST(voided_record);
 LTP_KIND_FIRST(tenant_record);
 LTP_KIND_FIRST(control_header);
 LTP_HEADER_FIRST(opened_record);

@@ -997,6 +997,16 @@ int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uin
  * record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
 
+/* Voids every life of a session so far, in all domains: its requests are refused with REHANDSHAKE_REQUIRED, in all lanes, until it
+ * has shaken hands again. The core keeps no table of sessions: it counts by a hash, so that, rarely, another session has to shake hands as
+ * well; what is void is never admitted. Recorded. LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; nothing was changed. */
+int32_t ltp_lane_void_session(ltp_lane *lane, uint64_t session_id);
+
+/* The fencing number of what this lane decides in a domain just now: its continuity epoch, in full. It goes with each EXECUTE to
+ * whoever carries it out, and only grows in a log, over restarts as well. Who has seen a higher one refuses what comes with a lower one: that was
+ * let in before an outage (docs/POLICIES.md has the WHERE clause). Two loads. 0: not a good handle, or nothing was decided yet. */
+uint64_t ltp_lane_fence(ltp_lane *lane, uint8_t domain);
+
 /* Writes the route_response that tells this verdict to the sender of this request, with what to do next. It does not tell the
  * continuity epoch: only a hello's answer does, so that nobody acts under it unknowingly. */
 int32_t ltp_response_write(

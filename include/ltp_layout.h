@@ -70,6 +70,9 @@ LTP_FIELD(tenant_record, reserved);
 LTP_FIELD(tenant_record, reserved_2);
 LTP_FIELD(tenant_record, reserved_3);
 LTP_FIELD(time_record, reserved);
+LTP_FIELD(voided_record, reserved);
+LTP_FIELD(voided_record, reserved_2);
+LTP_FIELD(voided_record, reserved_3);
 LTP_FIELD(time_record, reserved_2);
 
 LTP_FIELD(control_header, reserved);

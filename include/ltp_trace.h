@@ -87,6 +87,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_HELLO ((uint8_t)5)        /* 1 slot, lanes */
 #define LTP_RECORD_TIME ((uint8_t)6)         /* 1 slot, lanes: times count from this base from here on */
 #define LTP_RECORD_TENANT ((uint8_t)7)       /* 1 slot, lanes: belongs to the decision before it, which a limit refused */
+#define LTP_RECORD_VOIDED ((uint8_t)8)       /* 1 slot, lanes: every life of a session so far */
 #define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
 #define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
 #define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
@@ -193,6 +194,15 @@ typedef struct ltp_hello_record {
   uint64_t frame_id;
   uint64_t session_id;
 } ltp_hello_record;
+
+typedef struct ltp_voided_record {
+  uint8_t kind; /* LTP_RECORD_VOIDED */
+  uint8_t reserved[7];
+  uint32_t time_us;
+  uint32_t reserved_2;
+  uint64_t session_id;
+  uint64_t reserved_3;
+} ltp_voided_record;
 
 /* A block's time offsets have 32 bits; a lane that fills one for longer than an hour moves the base on. */
 typedef struct ltp_time_record {
@@ -345,6 +355,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_observed_record) == 32, observed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_unrecorded_record) == 32, unrecorded_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_tenant_record) == 32, tenant_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_hello_record) == 32, hello_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_voided_record) == 32, voided_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_time_record) == 32, time_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_control_header) == 8, control_header_size);
 LTP_STATIC_ASSERT(sizeof(ltp_opened_record) == 4 * 32, opened_record_size);

@@ -2,7 +2,7 @@
 // Continuity tokens: proof that this life of a session shook hands in its domain's current continuity epoch. Checking one looks
 // nothing up but the domain.
 //
-// token = 56 bits of MAC(K, mask(domain, epoch), session, incarnation) | the epoch's low 8 bits
+// token = 56 bits of MAC(K, mask(domain, epoch), session, incarnation, voids of the session) | the epoch's low 8 bits
 //
 // The epoch's bits say which epoch's mask an old token is to be checked against, so that it is told from a forged one without a
 // record of anything. A token of another session, incarnation, domain, epoch, run or core verifies by chance only (2^-56).
@@ -99,31 +99,48 @@ struct DomainEpoch {
 
   @inlinable
   @inline(__always)
-  func token(_ key: TokenKey, sessionID: UInt64, incarnation: UInt32) -> UInt64 {
-    key.hash(mask, sessionID, UInt64(incarnation)) &<< 8 | number & 0xFF
+  func token(_ key: TokenKey, sessionID: UInt64, incarnation: UInt32, voids: UInt32) -> UInt64 {
+    key.hash(mask, sessionID, UInt64(incarnation) | UInt64(voids) &<< 32) &<< 8 | number & 0xFF
   }
 }
 
 extension TokenKey {
   /// What a request without a valid token has shown: LTP_CONTINUITY_*, for a domain whose epoch is `number`. Epochs before `first` were
-  /// granted by earlier runs, whose keys nobody has any more.
+  /// granted by earlier runs, whose keys nobody has any more; `latest` is the last one of any domain.
   ///
   /// Costs about a microsecond, so that only refusals pay for it.
-  func fault(of claim: ContinuityClaim, number: UInt64, first: UInt64) -> UInt16 {
+  func fault(of claim: ContinuityClaim, number: UInt64, latest: UInt64, first: UInt64) -> UInt16 {
     guard claim.token != 0 else { return LTP_CONTINUITY_NONE }
-    // The last epoch whose low bits are the token's.
-    let age = (number &- claim.token) & epochBits
-    guard age <= number, number - age >= first else { return LTP_CONTINUITY_NONE }
-    let granted = DomainEpoch(self, domain: claim.domain, number: number - age)
-    guard granted.token(self, sessionID: claim.sessionID, incarnation: claim.incarnation) == claim.token
-    else {
-      return LTP_CONTINUITY_FORGED
+    // The last epoch of this run whose low bits are the token's.
+    let age = (latest &- claim.token) & epochBits
+    guard age <= latest, latest - age >= first else { return LTP_CONTINUITY_NONE }
+    var epoch = latest - age
+    if epoch > number {
+      // Another domain's, or one of this domain's a round before.
+      guard epoch >= first + epochBits + 1 else { return LTP_CONTINUITY_FORGED }
+      epoch -= epochBits + 1
     }
-    guard age == 0 else { return LTP_CONTINUITY_NONE }
+    let granted = DomainEpoch(self, domain: claim.domain, number: epoch)
+    guard let voidsSince = voids(since: granted, claim) else { return LTP_CONTINUITY_FORGED }
+    guard epoch == number, voidsSince == 0 else { return LTP_CONTINUITY_NONE }
     // A good token: then it is the intent. One of an epoch that has not come is nobody's.
     let isLater = Int32(bitPattern: claim.intentEpoch &- UInt32(truncatingIfNeeded: number)) > 0
     return isLater ? LTP_CONTINUITY_FORGED : LTP_CONTINUITY_STALE
   }
+}
+
+extension TokenKey {
+  /// How often sessions of this hash were voided since the token was granted; nil: it was not granted, or too long ago to tell.
+  private func voids(since granted: DomainEpoch, _ claim: ContinuityClaim) -> UInt32? {
+    for ago in 0...min(claim.voids, Self.voidsMax) {
+      let token = granted.token(
+        self, sessionID: claim.sessionID, incarnation: claim.incarnation, voids: claim.voids - ago)
+      if token == claim.token { return ago }
+    }
+    return nil
+  }
+
+  private static var voidsMax: UInt32 { 16 }
 }
 
 /// What a request says of its session's continuity.
@@ -133,4 +150,6 @@ struct ContinuityClaim {
   var intentEpoch: UInt32
   var incarnation: UInt32
   var domain: UInt8
+  /// Of the session, so far.
+  var voids: UInt32 = 0
 }

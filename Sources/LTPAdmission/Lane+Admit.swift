@@ -174,7 +174,8 @@ extension Lane {
       return continuityInputsAnew(of: request)
     }
     let token = domain.pointee.token(
-      state.pointee.tokenKey, sessionID: request.sessionID, incarnation: request.incarnation)
+      state.pointee.tokenKey, sessionID: request.sessionID, incarnation: request.incarnation,
+      voids: state.pointee.voided.count(request.sessionID))
     // One comparison: whichever bits differ, something is wrong.
     let differs =
       token ^ request.continuityToken

@@ -46,10 +46,13 @@ extension Lane {
     let fields = request.fields
     let claim = ContinuityClaim(
       sessionID: fields.session_id, token: fields.continuity_token, intentEpoch: fields.intent_epoch,
-      incarnation: fields.incarnation, domain: fields.domain)
+      incarnation: fields.incarnation, domain: fields.domain,
+      voids: state.pointee.voided.count(fields.session_id))
     return UInt64(
       state.pointee.tokenKey.fault(
         of: claim, number: domain(fields.domain).number,
+        latest: state.pointee.orientation.numbers(of: OrientationWord(rawValue: state.pointee.word))
+          .continuityEpoch,
         first: state.pointee.orientation.firstContinuityEpoch))
   }
 
@@ -57,15 +60,31 @@ extension Lane {
   func begin(_ hello: ltp_hello, in domain: DomainEpoch, _ answer: inout ltp_hello) {
     let key = state.pointee.tokenKey
     var incarnation = key.incarnation(sessionID: hello.session_id, clientNonce: hello.client_nonce)
+    let voids = state.pointee.voided.count(hello.session_id)
     answer.continuity_token = domain.token(
-      key, sessionID: hello.session_id, incarnation: incarnation)
+      key, sessionID: hello.session_id, incarnation: incarnation, voids: voids)
     // 0 means that there is none.
     while answer.continuity_token == 0 {
       incarnation = max(1, incarnation &+ 1)
       answer.continuity_token = domain.token(
-        key, sessionID: hello.session_id, incarnation: incarnation)
+        key, sessionID: hello.session_id, incarnation: incarnation, voids: voids)
     }
     answer.incarnation = incarnation
     answer.continuity_epoch = UInt32(truncatingIfNeeded: domain.number)
   }
+
+  /// Ends every life of a session so far. False: the trace can take no record now, and nothing has changed.
+  public func void(sessionID: UInt64) -> Bool {
+    guard settle() else { return false }
+    var record = ltp_voided_record()
+    record.kind = LTP_RECORD_VOIDED
+    record.time_us = state.pointee.timeMicroseconds
+    record.session_id = sessionID
+    guard append(record) else { return false }
+    state.pointee.voided.void(sessionID)
+    return true
+  }
+
+  /// The domain's continuity epoch that the lane's last decision was under, in full.
+  public func fence(_ domain: UInt8) -> UInt64 { state.pointee.domains[Int(domain)].number }
 }

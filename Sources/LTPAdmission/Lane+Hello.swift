@@ -21,8 +21,10 @@ struct RecentHello {
 
   var sessionID: UInt64 = 0
   var clientNonce: UInt64 = 0
-  /// Of its domain, in full: an outage makes it a stranger.
+  /// Of its domain, in full: an outage makes it a stranger ...
   var number: UInt64 = 0
+  /// ... and so does its end by the host.
+  var voids: UInt32 = 0
   var secondStart: UInt64 = 0
   var lives: UInt32 = 0
   var domain: UInt8 = 0
@@ -45,8 +47,10 @@ extension Lane {
     let domain = domain(hello.domain)
     let recent = recentHello(hello.session_id)
     var next = recent.pointee
+    let voids = state.pointee.voided.count(hello.session_id)
     let isKnown =
       next.sessionID == hello.session_id && next.domain == hello.domain && next.number == domain.number
+      && next.voids == voids
     if isKnown, next.clientNonce == hello.client_nonce {
       begin(hello, in: domain, &answer)
       return LTP_OK
@@ -60,7 +64,8 @@ extension Lane {
         return LTP_ERROR_HELLO_LATER
       }
       next = RecentHello(
-        sessionID: hello.session_id, number: domain.number, secondStart: now, domain: hello.domain)
+        sessionID: hello.session_id, number: domain.number, voids: voids, secondStart: now,
+        domain: hello.domain)
     }
     guard next.lives < RecentHello.livesMax else { return putOff(hello, least: 1000, &answer) }
     begin(hello, in: domain, &answer)

@@ -42,6 +42,7 @@ public struct LaneState: ~Copyable {
   /// The policy's, of each domain.
   var helloRate = ltp_rate()
   @usableFromInline let tokenKey: TokenKey
+  @usableFromInline let voided: VoidedSessions
   /// The current state's rules under the current threshold, LTP_CLASS_COUNT of them, and the one of a class that
   /// cannot be.
   public let rules: UnsafeMutablePointer<UInt64>
@@ -103,15 +104,18 @@ public struct LaneConfiguration {
   public var blockCount: Int
   public var backpressureWaitNanoseconds: UInt64
   public var runKey: SipKey
+  public var voided: VoidedSessions
 
   public init(
-    id: UInt32, blockBytes: Int, blockCount: Int, backpressureWaitNanoseconds: UInt64, runKey: SipKey
+    id: UInt32, blockBytes: Int, blockCount: Int, backpressureWaitNanoseconds: UInt64, runKey: SipKey,
+    voided: VoidedSessions
   ) {
     self.id = id
     self.blockBytes = blockBytes
     self.blockCount = blockCount
     self.backpressureWaitNanoseconds = backpressureWaitNanoseconds
     self.runKey = runKey
+    self.voided = voided
   }
 
   public var ringBytes: Int { blockBytes * blockCount }
@@ -181,7 +185,9 @@ public struct Lane {
           .bindMemory(to: UInt8.self, capacity: Int(LTP_DOMAIN_COUNT)), outageRules: outageRules,
         recentHellos: (memory + Self.hellosOffset)
           .bindMemory(to: RecentHello.self, capacity: RecentHello.placeCount), helloRates: limits.hellos,
-        tokenKey: TokenKey(memory: memory + Self.keyOffset, runKey: configuration.runKey), rules: rules,
+        tokenKey: TokenKey(memory: memory + Self.keyOffset, runKey: configuration.runKey),
+        voided: configuration.voided,
+        rules: rules,
         verdicts: verdicts, limitsWord: 0,
         limits: LaneLimits(
           memory: memory + Self.limitsOffset, shared: limits, laneID: configuration.id),

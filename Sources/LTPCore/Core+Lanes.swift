@@ -39,7 +39,7 @@ extension Core {
         configuration: LaneConfiguration(
           id: id, blockBytes: options.trace.chain.blockBytes, blockCount: options.laneBlocks,
           backpressureWaitNanoseconds: options.backpressureWaitNanoseconds,
-          runKey: state.pointee.runKey), owner: state)
+          runKey: state.pointee.runKey, voided: state.pointee.voided), owner: state)
       state.pointee.lanes.enter(lane, at: index)
       state.pointee.progress.pointee.openLanes.add(1, ordering: .acquiringAndReleasing)
       latch.open()

@@ -121,7 +121,7 @@ extension Core {
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
         staging: staging, options: options, choice: choice,
-        runKey: runKey,
+        runKey: runKey, voided: VoidedSessions(memory: memory + CoreMemory.voidedOffset),
         regulator: Regulator(
           memory: memory + CoreMemory.regulatorOffset, word: orientation.limitsWord, lanes: lanes,
           tick: options.clockIntervalNanoseconds),

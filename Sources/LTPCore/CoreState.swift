@@ -30,6 +30,7 @@ package struct CoreState: ~Copyable {
   package let choice: StorageChoice
   /// Of this run alone: what tokens are made from.
   let runKey: SipKey
+  let voided: VoidedSessions
   package let regulator: Regulator<LaneTable>
   /// Orients the core; nil: the host does, or a page.
   package let observer: Observer?
@@ -89,7 +90,8 @@ struct CoreMemory {
 
   static var systemOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
   static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }
-  static var bytes: Int { regulatorOffset + Regulator<LaneTable>.memoryBytes }
+  static var voidedOffset: Int { aligned(regulatorOffset + Regulator<LaneTable>.memoryBytes) }
+  static var bytes: Int { voidedOffset + VoidedSessions.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

@@ -89,6 +89,13 @@ struct ShowSink: RecordSink {
       else { return }
       shown += 1
       ShowLine.hello(record.hello, time, context, slot, json: filter.json, &out)
+    case .voided:
+      guard filter.verdict == nil,
+        filter.session == nil || filter.session == record.voided.pointee.session_id
+      else { return }
+      ShowLine.event(
+        "voided", time, [("lane", UInt64(context.lane)), ("session", record.voided.pointee.session_id)],
+        filter.json, &out)
     case .unrecorded:
       ShowLine.event(
         "unrecorded", time,

@@ -155,6 +155,11 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       }
       log.totals.hellos += 1
       log.noteTime(context.unixNanoseconds(hello.time_us))
+    case .voided:
+      if record.voided.pointee.session_id == 0 {
+        log.findings.add(.record, at: context.place(slot: slot), "a VOIDED record without a session")
+      }
+      log.noteTime(context.unixNanoseconds(record.voided.pointee.time_us))
     case .replay:
       log.findings.add(.record, at: context.place(slot: slot), "a REPLAY record without a replayed decision")
     case .tenant:
@@ -237,7 +242,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .domains: log.applyDomains(record.domains, place)
     case .closed: log.applyClosed(record.closed, place)
     // `walkControl` has refused them.
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: break
     }
   }
 }

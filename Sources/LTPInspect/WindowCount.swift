@@ -106,7 +106,7 @@ struct WindowVisitor: BlockVisitor {
         counts.add(1, of: SegmentCounts.Key(word, state: context.word.state))
       case .observed: context.word = OrientationWord(rawValue: record.observed.pointee.orientation_word)
       case .time: context.baseUnixNanoseconds = record.time.pointee.base_unix_ns
-      case .replay, .tenant, .unrecorded, .hello: break
+      case .replay, .tenant, .unrecorded, .hello, .voided: break
       // Not a lane's: `verify` says so.
       case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: break
       }
@@ -144,7 +144,7 @@ struct WindowVisitor: BlockVisitor {
     case .counts: log.summary.applyCounts(record.counts, place)
     case .sealed: applySealed(record.sealed, place)
     case .segment, .closed, .domains: break
-    case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time: break
+    case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time, .voided: break
     }
   }
 

@@ -188,6 +188,18 @@ public func ltp_hello_answer(
 }
 
 @c @implementation
+public func ltp_lane_void_session(_ lane: OpaquePointer!, _ sessionID: UInt64) -> Int32 {
+  guard live(lane) != nil else { return LTP_ERROR_BAD_HANDLE }
+  guard sessionID != 0 else { return LTP_ERROR_OPTION_RANGE }
+  return withOwned(lane) { $0?.void(sessionID: sessionID) ?? false } ? LTP_OK : LTP_ERROR_BACKPRESSURE
+}
+
+@c @implementation
+public func ltp_lane_fence(_ lane: OpaquePointer!, _ domain: UInt8) -> UInt64 {
+  live(lane)?.fence(domain) ?? 0
+}
+
+@c @implementation
 public func ltp_lane_sequence(_ lane: OpaquePointer!) -> UInt64 {
   count(of: lane) { $0.pointee.published.load(ordering: .acquiring) }
 }

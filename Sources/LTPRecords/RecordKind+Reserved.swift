@@ -23,6 +23,12 @@ extension RecordKind {
         LTP_AT_unrecorded_record_reserved_2..<LTP_END_unrecorded_record_reserved_2,
         LTP_AT_unrecorded_record_reserved_3..<LTP_END_unrecorded_record_reserved_3,
       ]
+    case .voided:
+      [
+        LTP_AT_voided_record_reserved..<LTP_END_voided_record_reserved,
+        LTP_AT_voided_record_reserved_2..<LTP_END_voided_record_reserved_2,
+        LTP_AT_voided_record_reserved_3..<LTP_END_voided_record_reserved_3,
+      ]
     case .time:
       [
         LTP_AT_time_record_reserved..<LTP_END_time_record_reserved,

@@ -8,7 +8,7 @@ package import CLTP
 @frozen
 package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   // Of lanes.
-  case decision, replay, observed, unrecorded, hello, time, tenant
+  case decision, replay, observed, unrecorded, hello, time, tenant, voided
   // Of the control lane.
   case opened, segment, transition, policy, text, sealed, closed, counts, domains
 
@@ -23,6 +23,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case LTP_RECORD_HELLO: self = .hello
     case LTP_RECORD_TIME: self = .time
     case LTP_RECORD_TENANT: self = .tenant
+    case LTP_RECORD_VOIDED: self = .voided
     case LTP_RECORD_OPENED: self = .opened
     case LTP_RECORD_SEGMENT: self = .segment
     case LTP_RECORD_TRANSITION: self = .transition
@@ -46,6 +47,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .hello: LTP_RECORD_HELLO
     case .time: LTP_RECORD_TIME
     case .tenant: LTP_RECORD_TENANT
+    case .voided: LTP_RECORD_VOIDED
     case .opened: LTP_RECORD_OPENED
     case .segment: LTP_RECORD_SEGMENT
     case .transition: LTP_RECORD_TRANSITION
@@ -68,6 +70,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .hello: MemoryLayout<ltp_hello_record>.size
     case .time: MemoryLayout<ltp_time_record>.size
     case .tenant: MemoryLayout<ltp_tenant_record>.size
+    case .voided: MemoryLayout<ltp_voided_record>.size
     case .opened: MemoryLayout<ltp_opened_record>.size
     case .segment: MemoryLayout<ltp_segment_record>.size
     case .transition: MemoryLayout<ltp_transition_record>.size
@@ -85,7 +88,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   /// Written by the writer itself, in the control lane; else by lanes. Its record starts with an ltp_control_header.
   package var isControl: Bool {
     switch self {
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: false
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: false
     case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: true
     }
   }

@@ -55,6 +55,7 @@ package struct RecordView {
   package var hello: UnsafePointer<ltp_hello_record> { bound(to: ltp_hello_record.self) }
   package var time: UnsafePointer<ltp_time_record> { bound(to: ltp_time_record.self) }
   package var tenant: UnsafePointer<ltp_tenant_record> { bound(to: ltp_tenant_record.self) }
+  package var voided: UnsafePointer<ltp_voided_record> { bound(to: ltp_voided_record.self) }
 
   // MARK: Of the control lane
 
@@ -77,6 +78,7 @@ package struct RecordView {
     case .observed: observed.pointee.time_us
     case .unrecorded: unrecorded.pointee.time_us
     case .hello: hello.pointee.time_us
+    case .voided: voided.pointee.time_us
     case .replay, .time, .tenant: nil
     case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
       control.pointee.time_us

@@ -30,7 +30,7 @@ package struct UsedNumbers: Equatable, Sendable {
       // Its transition may never have come: the number is used all the same.
       policyGeneration = max(policyGeneration, record.policy.pointee.policy_generation)
     case .text, .sealed, .closed, .counts, .domains: break
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: break
     }
   }
 }

@@ -126,7 +126,7 @@ struct TraceFacts: BlockReader {
     case .sealed: isSealed = true
     case .opened, .policy, .text, .closed, .counts: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: break
     }
   }
 }

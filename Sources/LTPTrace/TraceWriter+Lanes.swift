@@ -126,7 +126,7 @@ extension TraceWriter where Device: ~Copyable {
       case .time:
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
-      case .decision, .replay, .tenant, .unrecorded, .hello: break
+      case .decision, .replay, .tenant, .unrecorded, .hello, .voided: break
       case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
         assertionFailure("a lane wrote what is not a lane's record")
       }

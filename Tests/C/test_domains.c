@@ -88,6 +88,64 @@ static void outage_of_both(void) {
   end();
 }
 
+/* One session is voided, in every lane; nobody else has to shake hands. */
+static void voided_sessions(void) {
+  begin(LTP_OUTAGE_OF_DOMAIN);
+  ltp_lane *other = open_lane(core);
+  ltp_hello one, two;
+  REQUIRE_EQUAL(greet(1, 0, &one), LTP_OK);
+  REQUIRE_EQUAL(greet(2, 0, &two), LTP_OK);
+  CHECK_EQUAL(ltp_lane_void_session(lane, 1), LTP_OK);
+  ltp_route_request asked = request(1, 1, CLASS_ORDER_CANCEL);
+  carry(&asked, one);
+  CHECK_EQUAL(cancel(one).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK_EQUAL(admit(other, &asked).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  asked.continuity_token ^= 1ull << 40;
+  CHECK_EQUAL(admit(other, &asked).reason, LTP_REASON_CONTINUITY_FORGED);
+  CHECK_EQUAL(cancel(two).verdict, LTP_VERDICT_EXECUTE);
+  /* The same hello, or another: both begin a life anew. */
+  ltp_hello again;
+  REQUIRE_EQUAL(greet(1, 0, &again), LTP_OK);
+  CHECK_EQUAL(cancel(again).verdict, LTP_VERDICT_EXECUTE);
+  CHECK_EQUAL(cancel(one).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  for (int round = 0; round < 3; round++) CHECK_EQUAL(ltp_lane_void_session(other, 1), LTP_OK);
+  CHECK_EQUAL(cancel(again).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK_EQUAL(ltp_lane_void_session(lane, 0), LTP_ERROR_OPTION_RANGE);
+  CHECK_EQUAL(ltp_lane_void_session(NULL, 1), LTP_ERROR_BAD_HANDLE);
+  ltp_lane_close(other);
+  end();
+}
+
+/* What is let in before an outage has a lower number than what is let in after it, over restarts as well. */
+static void fencing_numbers(void) {
+  ltp_core_options options = small_options(new_directory());
+  uint64_t last = 0;
+  for (int run = 0; run < 3; run++) {
+    core = open_core(&options);
+    lane = open_lane(core);
+    publish(core, LTP_STATE_HEALTHY);
+    CHECK_EQUAL(ltp_lane_fence(lane, 3), 0);
+    ltp_route_request asked = request(1, 1, CLASS_READ);
+    CHECK_EQUAL(admit(lane, &asked).verdict, LTP_VERDICT_EXECUTE);
+    uint64_t before = ltp_lane_fence(lane, 3), elsewhere = ltp_lane_fence(lane, 4);
+    CHECK(before > last && elsewhere > last);
+    CHECK_EQUAL(ltp_transport_event(core, 3, LTP_TRANSPORT_RESTARTED), LTP_OK);
+    /* Until the lane has seen it, what it let in is of before. */
+    CHECK_EQUAL(ltp_lane_fence(lane, 3), before);
+    admit(lane, &asked);
+    CHECK(ltp_lane_fence(lane, 3) > before);
+    CHECK_EQUAL(ltp_lane_fence(lane, 4), elsewhere);
+    publish(core, LTP_STATE_FAILED);
+    publish(core, LTP_STATE_HEALTHY);
+    admit(lane, &asked);
+    last = ltp_lane_fence(lane, 3);
+    CHECK(last > before + 1);
+    CHECK_EQUAL(ltp_lane_fence(lane, 4), last);
+    CHECK_EQUAL(ltp_lane_fence(NULL, 4), 0);
+    end();
+  }
+}
+
 static void wrong_policies(void) {
   static ltp_policy policy;
   ltp_policy_error error;
@@ -110,6 +168,8 @@ static void wrong_policies(void) {
 static const struct test tests[] = {
   {"one gateway is out: the sessions of others keep their tokens", one_gateway_of_two},
   {"an outage of a domain that is the service's, too", outage_of_both},
+  {"a session that is voided has to shake hands again, and no other", voided_sessions},
+  {"fencing numbers grow with each outage and restart", fencing_numbers},
   {"a policy whose domains are out of range is refused", wrong_policies},
   {NULL, NULL},
 };

@@ -43,7 +43,7 @@ import Testing
       _ key: TokenKey, session: UInt64 = 9, incarnation: UInt32 = 3, domain: UInt8 = 7, epoch: UInt64 = 261
     ) -> UInt64 {
       DomainEpoch(key, domain: domain, number: epoch)
-        .token(key, sessionID: session, incarnation: incarnation)
+        .token(key, sessionID: session, incarnation: incarnation, voids: 0)
     }
     let good = token(key)
     #expect(good & 0xFF == 5)
@@ -66,9 +66,9 @@ import Testing
     func fault(token epoch: UInt64, intent: UInt64, flipping bit: UInt64 = 0) -> UInt16 {
       let granted = DomainEpoch(key, domain: 7, number: epoch)
       let claim = ContinuityClaim(
-        sessionID: 9, token: granted.token(key, sessionID: 9, incarnation: 3) ^ bit,
+        sessionID: 9, token: granted.token(key, sessionID: 9, incarnation: 3, voids: 0) ^ bit,
         intentEpoch: UInt32(truncatingIfNeeded: intent), incarnation: 3, domain: 7)
-      return key.fault(of: claim, number: number, first: first)
+      return key.fault(of: claim, number: number, latest: number, first: first)
     }
     #expect(fault(token: number, intent: number - 1) == LTP_CONTINUITY_STALE)
     #expect(fault(token: number, intent: 0) == LTP_CONTINUITY_STALE)
@@ -84,12 +84,20 @@ import Testing
     // Too old to be told.
     #expect(fault(token: number - 256, intent: number) == LTP_CONTINUITY_FORGED)
     let none = ContinuityClaim(sessionID: 9, token: 0, intentEpoch: 0, incarnation: 0, domain: 7)
-    #expect(key.fault(of: none, number: number, first: first) == LTP_CONTINUITY_NONE)
+    #expect(key.fault(of: none, number: number, latest: number, first: first) == LTP_CONTINUITY_NONE)
+    // Of an epoch that another domain has come to, and this one has not.
+    let ahead = DomainEpoch(key, domain: 8, number: number + 3)
+    let stray = ContinuityClaim(
+      sessionID: 9, token: ahead.token(key, sessionID: 9, incarnation: 3, voids: 0),
+      intentEpoch: UInt32(number), incarnation: 3, domain: 7)
+    #expect(
+      key.fault(of: stray, number: number, latest: number + 5, first: number - 1) == LTP_CONTINUITY_FORGED)
     // Of an earlier run: nobody can say more.
     let early = DomainEpoch(key, domain: 7, number: 1299)
     let claim = ContinuityClaim(
-      sessionID: 9, token: early.token(key, sessionID: 9, incarnation: 3), intentEpoch: 1299, incarnation: 3,
+      sessionID: 9, token: early.token(key, sessionID: 9, incarnation: 3, voids: 0), intentEpoch: 1299,
+      incarnation: 3,
       domain: 7)
-    #expect(key.fault(of: claim, number: number, first: 1300) == LTP_CONTINUITY_NONE)
+    #expect(key.fault(of: claim, number: number, latest: number, first: 1300) == LTP_CONTINUITY_NONE)
   }
 }

@@ -17,6 +17,7 @@ import Testing
 final class LaneHarness: @unchecked Sendable {
   let orientation: Orientation
   let limits: SharedLimits
+  let voided: VoidedSessions
   private let memory: UnsafeMutableRawPointer
   private var mapped: [(UnsafeMutableRawPointer, Int)] = []
 
@@ -34,6 +35,9 @@ final class LaneHarness: @unchecked Sendable {
     let shared = ltp_system_map(SharedLimits.memoryBytes, 0)!
     mapped.append((shared, SharedLimits.memoryBytes))
     limits = SharedLimits(memory: shared, tick: 1_000_000)
+    let counts = ltp_system_map(VoidedSessions.memoryBytes, 0)!
+    mapped.append((counts, VoidedSessions.memoryBytes))
+    voided = VoidedSessions(memory: counts)
     orientation.line.pointee.tick(monotonic: now, unix: now + 5)
     load(builtInPolicy(), generation: 1, starting: true)
     if state != LTP_STATE_UNKNOWN, page == nil { publish(state) }
@@ -66,7 +70,7 @@ final class LaneHarness: @unchecked Sendable {
   func lane(id: UInt32 = 1, blockBytes: Int = 4096, blockCount: Int = 4, wait: UInt64 = 0) -> Lane {
     let configuration = LaneConfiguration(
       id: id, blockBytes: blockBytes, blockCount: blockCount, backpressureWaitNanoseconds: wait,
-      runKey: Self.runKey)
+      runKey: Self.runKey, voided: voided)
     let ring = ltp_system_map(configuration.ringBytes, 0)!
     let state = ltp_system_map(Lane.memoryBytes, 0)!
     mapped += [(ring, configuration.ringBytes), (state, Lane.memoryBytes)]
@@ -88,7 +92,7 @@ final class LaneHarness: @unchecked Sendable {
     life.incarnation = key.incarnation(sessionID: sessionID, clientNonce: nonce)
     life.continuity_epoch = UInt32(truncatingIfNeeded: number)
     life.continuity_token = DomainEpoch(key, domain: domain, number: number)
-      .token(key, sessionID: sessionID, incarnation: life.incarnation)
+      .token(key, sessionID: sessionID, incarnation: life.incarnation, voids: voided.count(sessionID))
     return life
   }
 

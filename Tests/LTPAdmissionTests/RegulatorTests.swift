@@ -39,7 +39,8 @@ private final class Regulated {
       tick: millisecond)
     let configuration = LaneConfiguration(
       id: 1, blockBytes: 1 << 20, blockCount: 4, backpressureWaitNanoseconds: 0,
-      runKey: SipKey(low: 1, high: 2))
+      runKey: SipKey(low: 1, high: 2),
+      voided: VoidedSessions(memory: ltp_system_map(VoidedSessions.memoryBytes, 0)!))
     lane = Lane(
       memory: map(Lane.memoryBytes), ring: map(configuration.ringBytes), orientation: orientation,
       limits: regulator.shared, configuration: configuration, owner: mapped[0].0)

@@ -45,6 +45,7 @@ struct RecordKindTests {
     case .observed: ltp_observed_record()
     case .unrecorded: ltp_unrecorded_record()
     case .hello: ltp_hello_record()
+    case .voided: ltp_voided_record()
     case .domains: ltp_domains_record()
     case .time: ltp_time_record()
     case .tenant: ltp_tenant_record()

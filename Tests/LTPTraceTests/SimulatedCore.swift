@@ -174,7 +174,8 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
         memory: ltp_system_map(SharedLimits.memoryBytes, 0)!, tick: 1_000_000),
       configuration: LaneConfiguration(
         id: id, blockBytes: configuration.chain.blockBytes, blockCount: laneBlocks,
-        backpressureWaitNanoseconds: backpressureWaitNanoseconds, runKey: SipKey(low: 1, high: 2)),
+        backpressureWaitNanoseconds: backpressureWaitNanoseconds, runKey: SipKey(low: 1, high: 2),
+        voided: VoidedSessions(memory: ltp_system_map(VoidedSessions.memoryBytes, 0)!)),
       owner: memory)
     lanes.enter(lane, at: index)
     let opened = SimulatedLane(lane: lane, index: index, id: id)

@@ -32,7 +32,8 @@ final class LaneFixture: @unchecked Sendable {
     policy.deallocate()
     let configuration = LaneConfiguration(
       id: 1, blockBytes: Self.blockBytes, blockCount: Self.blockCount, backpressureWaitNanoseconds: 0,
-      runKey: SipKey(low: 1, high: 2))
+      runKey: SipKey(low: 1, high: 2),
+      voided: VoidedSessions(memory: ltp_system_map(VoidedSessions.memoryBytes, 0)!))
     let memory = ltp_system_map(Lane.memoryBytes, 0)!
     lane = Lane(
       memory: memory, ring: ltp_system_map(configuration.ringBytes, 0), orientation: orientation,
