@@ -86,6 +86,12 @@ struct DomainHistory {
     return max(all.number, Self.last(own[domain], at: epoch)?.number ?? 0)
   }
 
+  /// The domain was in this epoch already when what is retained begins.
+  func isFromBefore(_ number: UInt64, of domain: UInt8) -> Bool {
+    guard floor > 0, let first = self.number(of: domain, at: floor) else { return false }
+    return number <= first
+  }
+
   /// Nobody knows any more who was in an outage under this epoch.
   func isForgotten(_ epoch: UInt64) -> Bool { epoch < floor }
 

@@ -38,6 +38,22 @@ public struct RedecideReport: Sendable {
   public var withoutPolicy: UInt64
 }
 
+public struct ViolationsReport: Sendable {
+  public var inspection: InspectReport
+  public var redecided: UInt64
+  /// EXECUTEs of sessions that had to show their continuity.
+  public var acts: UInt64
+  /// Those whose hello may have left the trace with older segments.
+  public var unknownActs: UInt64
+}
+
+public struct ExplainReport: Sendable {
+  public var inspection: InspectReport
+  /// All, those that are not listed included.
+  public var decisions: UInt64
+  public var explanations: [Explanation]
+}
+
 public struct Inspector {
   public let path: String
   public var options: InspectOptions
@@ -58,6 +74,24 @@ public struct Inspector {
     return RedecideReport(
       inspection: report, redecided: sink.redecided, mismatches: sink.mismatches,
       withoutPolicy: sink.withoutPolicy)
+  }
+
+  /// All that `verify` and `redecide` check, and that whoever had to show continuity had shaken hands.
+  public func violations() throws(InspectFailure) -> ViolationsReport {
+    let (report, sink) = try run(ViolationsSink(), salvages: false)
+    var inspection = report
+    let unproven = sink.lives.violations
+    inspection.violationCount += UInt64(unproven.count)
+    inspection.violations += unproven.prefix(max(0, Findings.violationsMax - inspection.violations.count))
+    return ViolationsReport(
+      inspection: inspection, redecided: sink.redeciding.redecided, acts: sink.lives.acts,
+      unknownActs: sink.lives.unknown)
+  }
+
+  /// Every decision about a frame, and what it followed from.
+  public func explain(frame: UInt64, session: UInt64? = nil) throws(InspectFailure) -> ExplainReport {
+    let (report, sink) = try run(ExplainSink(frame: frame, session: session), salvages: false)
+    return ExplainReport(inspection: report, decisions: sink.count, explanations: sink.found)
   }
 
   func run<Sink: RecordSink>(

@@ -32,7 +32,7 @@ extension LogState {
   }
 
   /// The full epoch of a word that a lane names.
-  private func epoch(of word: OrientationWord) -> UInt64? {
+  func epoch(of word: OrientationWord) -> UInt64? {
     history.current?.numbers.extended(to: word).epoch
   }
 

@@ -65,12 +65,16 @@ enum ShowLine {
     out.append(UInt64(record.pointee.retryAfterMilliseconds))
     let inputs = record.pointee.inputs
     let shadow = record.pointee.shadow
-    guard inputs != 0 || shadow.rawValue != 0 else { return }
+    let domain = record.pointee.domain
+    let isOut = context.outages?[Int(domain)] ?? false
+    guard inputs != 0 || shadow.rawValue != 0 || domain != 0 || isOut else { return }
     out.pad(to: facts, since: start)
     appendFacts(inputs, separator: " ", &out)
     if let tenant { out.append(" tenant:\(tenant)") }
+    if domain != 0 { out.append(inputs != 0 ? " domain:\(domain)" : "domain:\(domain)") }
+    if isOut { out.append(inputs != 0 || domain != 0 ? " domain-out" : "domain-out") }
     guard shadow.rawValue != 0 else { return }
-    if inputs != 0 { out.append(" ") }
+    if inputs != 0 || domain != 0 || isOut { out.append(" ") }
     out.append("shadow:\(describe(shadow))")
   }
 
@@ -136,6 +140,9 @@ enum ShowLine {
     out.append(reasonName(record.pointee.reason))
     out.append("\",\"class\":")
     out.append(json: className)
+    out.append(",\"domain\":")
+    out.append(UInt64(record.pointee.domain))
+    if context.outages?[Int(record.pointee.domain)] ?? false { out.append(",\"domain_in_outage\":true") }
     out.append(",\"priority\":")
     out.append(UInt64(record.pointee.priority))
     out.append(",\"session\":\"")

@@ -54,6 +54,8 @@ public struct Violation: Equatable, Sendable, Encodable {
     case policy
     /// The never list of the protocol.
     case never
+    /// A session acted, and never shook hands in that epoch.
+    case continuity
     /// A count in the trace is not what was counted.
     case count
     /// Deciding again gives another answer.

@@ -47,6 +47,9 @@ public struct CompiledRule: Equatable, Sendable {
 
   @inlinable
   public var needsContinuity: Bool { rawValue & (1 << 40) != 0 }
+
+  /// What becomes of a request that lacks nothing.
+  public var ruled: Outcome { Outcome(rawValue: UInt8(truncatingIfNeeded: rawValue)) }
 }
 
 public struct Decision: Equatable, Sendable {

@@ -14,7 +14,9 @@ struct InspectShow: ParsableCommand {
       RFC 3339 (2026-03-01T09:05:07Z; the Z says UTC) or Unix nanoseconds. Transitions are shown whatever is asked for.
 
       FACTS are what a decision knew: token, the session's continuity token was valid; no-token, one was asked for and \
-      there was none, or an old one; late, past its deadline; malformed, no valid frame; replay, of an earlier frame; \
+      there was none, or an old one; stale-intent, made before an outage; forged-token, one that was never granted; \
+      other-incarnation, not of the life that its connection is bound to; domain:N, its continuity domain, if not 0; domain-out, \
+      which was in an outage of its own: decided as in UNSTABLE; late, past its deadline; malformed, no valid frame; replay, of an earlier frame; \
       by-shedding, by-class-rate, by-tenant-rate, by-total-rate, by-ramp, by-concurrency: the limit that refused; \
       shadow:, what the policy beside said.
       """)
@@ -44,13 +46,7 @@ struct InspectShow: ParsableCommand {
     if let from { filter.from = try time(from, option: "--from") }
     if let to { filter.to = try time(to, option: "--to") }
     if let limit { filter.limit = limit }
-    if let session {
-      let isHexadecimal = session.lowercased().hasPrefix("0x")
-      guard let id = isHexadecimal ? UInt64(session.dropFirst(2), radix: 16) : UInt64(session) else {
-        throw ValidationError("--session is a number of 64 bits, decimal or 0x and hexadecimal")
-      }
-      filter.session = id
-    }
+    if let session { filter.session = try number(session, option: "--session") }
     if let verdict {
       guard let index = ["DENY", "DEFER", "EXECUTE"].firstIndex(of: verdict.uppercased()) else {
         throw ValidationError("--verdict is execute, deny or defer")
