@@ -64,7 +64,9 @@ struct ExplainSink: RecordSink {
       let record = RecordView(body, slot: slot)
       guard let decision = DecisionWord(record) else { continue }
       var original: UInt64?
-      if decision.inputs & LTP_INPUT_REPLAY != 0, slot + 1 < to, RecordView(body, slot: slot + 1).kind == .replay {
+      if decision.inputs & LTP_INPUT_REPLAY != 0, slot + 1 < to,
+        RecordView(body, slot: slot + 1).kind == .replay
+      {
         original = RecordView(body, slot: slot + 1).replay.pointee.original_frame_id
       }
       guard record.decision.pointee.frame_id == frame || original == frame,

@@ -31,7 +31,9 @@ struct LifeCheck {
   /// Those of which nobody can say more: their hello may have left the trace with older segments.
   private(set) var unknown: UInt64 = 0
 
-  mutating func hello(_ record: UnsafePointer<ltp_hello_record>, _ context: borrowing RecordContext, _ log: LogState) {
+  mutating func hello(
+    _ record: UnsafePointer<ltp_hello_record>, _ context: borrowing RecordContext, _ log: LogState
+  ) {
     guard let number = log.domainNumber(record.pointee.domain, under: context.word) else { return }
     let life = Life(session: record.pointee.session_id, domain: record.pointee.domain, number: number)
     open[life] = nil
@@ -42,7 +44,9 @@ struct LifeCheck {
     _ decision: DecisionWord, _ record: UnsafePointer<ltp_decision_record>, slot: Int,
     _ context: borrowing RecordContext, _ log: LogState
   ) {
-    guard decision.outcome.isExecute, continuityOf(inputs: decision.inputs) == LTP_CONTINUITY_VALID else { return }
+    guard decision.outcome.isExecute, continuityOf(inputs: decision.inputs) == LTP_CONTINUITY_VALID else {
+      return
+    }
     acts += 1
     guard let number = log.domainNumber(decision.domain, under: context.word),
       !log.domains.isFromBefore(number, of: decision.domain)
@@ -61,13 +65,15 @@ struct LifeCheck {
 
   /// At the end: who acted without a hello, in the trace's order.
   var violations: [Violation] {
-    open.sorted { ($0.value.place.block ?? 0, $0.value.place.offset) < ($1.value.place.block ?? 0, $1.value.place.offset) }
-      .map { life, act in
-        Violation(
-          .continuity, at: act.place,
-          "frame \(act.frame) is EXECUTEd for session \(life.session), and no hello of it in domain \(life.domain), continuity epoch "
-            + "\(life.number), is in the trace")
-      }
+    open.sorted {
+      ($0.value.place.block ?? 0, $0.value.place.offset) < ($1.value.place.block ?? 0, $1.value.place.offset)
+    }
+    .map { life, act in
+      Violation(
+        .continuity, at: act.place,
+        "frame \(act.frame) is EXECUTEd for session \(life.session), and no hello of it in domain \(life.domain), continuity epoch "
+          + "\(life.number), is in the trace")
+    }
   }
 }
 

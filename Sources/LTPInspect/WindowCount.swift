@@ -35,6 +35,7 @@ struct WindowVisitor: BlockVisitor {
   private enum Plan { case slots, summary, outside }
 
   private let window: SummaryWindow
+  private let filter: CountFilter
   private let tail: SegmentTail?
   private let log: LogState
   private var names: SummarySink
@@ -48,9 +49,11 @@ struct WindowVisitor: BlockVisitor {
 
   /// `tail`: nil counts every segment by its slots. The counts are the caller's to give back.
   init(
-    _ window: SummaryWindow, log: LogState, tail: SegmentTail?, transitionsMax: Int, counts: SegmentCounts
+    _ window: SummaryWindow, of filter: CountFilter = CountFilter(), log: LogState, tail: SegmentTail?,
+    transitionsMax: Int, counts: SegmentCounts
   ) {
     self.window = window
+    self.filter = filter
     self.log = log
     self.tail = tail
     self.counts = counts
@@ -75,7 +78,7 @@ struct WindowVisitor: BlockVisitor {
     // A clock past its end would go round; such times are looked at one by one.
     guard span.firstUnixNanoseconds <= span.lastUnixNanoseconds else { return .slots }
     if window.contains(span.firstUnixNanoseconds), window.contains(span.lastUnixNanoseconds) {
-      return .summary
+      return filter.session == nil ? .summary : .slots
     }
     let isOutside = span.lastUnixNanoseconds < window.from || span.firstUnixNanoseconds >= window.to
     return isOutside ? .outside : .slots
@@ -101,6 +104,7 @@ struct WindowVisitor: BlockVisitor {
       switch record.kind {
       case .decision:
         guard window.contains(context.unixNanoseconds(record.decision.pointee.time_us)),
+          filter.session == nil || filter.session == record.decision.pointee.session_id,
           let word = DecisionWord(record)
         else { continue }
         counts.add(1, of: SegmentCounts.Key(word, state: context.word.state))
@@ -179,7 +183,9 @@ struct WindowVisitor: BlockVisitor {
     func order(_ entry: ltp_counts_entry) -> (UInt8, UInt8, UInt8, UInt8) {
       (entry.state, entry.action_class, entry.outcome, entry.gate &- 1)
     }
-    let sorted = (0..<counts.entryCount).map { counts.entry($0) }.sorted { order($0) < order($1) }
+    let sorted = (0..<counts.entryCount).map { counts.entry($0) }
+      .filter { filter.wants($0, names.classNames[CountTable.column($0.action_class)]) }
+      .sorted { order($0) < order($1) }
     // Entries that differ in their domain only are one.
     var merged: [ltp_counts_entry] = []
     for entry in sorted {
@@ -218,8 +224,15 @@ extension Inspector {
     try summary(in: window, transitionsMax: transitionsMax, usesSummaries: true)
   }
 
+  /// How many decisions of the window the filter wants: the report's totals and counters are of those alone.
+  public func count(
+    in window: SummaryWindow, of filter: CountFilter
+  ) throws(InspectFailure) -> WindowReport {
+    try summary(in: window, of: filter, transitionsMax: 0, usesSummaries: true)
+  }
+
   func summary(
-    in window: SummaryWindow, transitionsMax: Int, usesSummaries: Bool
+    in window: SummaryWindow, of filter: CountFilter = CountFilter(), transitionsMax: Int, usesSummaries: Bool
   ) throws(InspectFailure) -> WindowReport {
     let findings = Findings()
     let began = ltp_system_monotonic_ns()
@@ -228,7 +241,8 @@ extension Inspector {
     guard let counts = SegmentCounts() else { throw InspectFailure("no memory for the counts") }
     defer { counts.releaseMemory() }
     var visitor = WindowVisitor(
-      window, log: LogState(findings: findings), tail: usesSummaries ? SegmentTail(directory) : nil,
+      window, of: filter, log: LogState(findings: findings),
+      tail: usesSummaries ? SegmentTail(directory) : nil,
       transitionsMax: min(max(0, transitionsMax), Self.transitionsMax), counts: counts)
     let scanner = try TraceScanner(
       directory, findings: findings, salvages: true, direct: options.readsDirect, progress: options.progress)

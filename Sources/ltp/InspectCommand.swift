@@ -17,7 +17,7 @@ struct InspectCommand: ParsableCommand {
       """,
     subcommands: [
       InspectVerify.self, InspectSummary.self, InspectShow.self, InspectPolicies.self, InspectRedecide.self,
-      InspectViolations.self, InspectExplain.self, InspectCompare.self,
+      InspectViolations.self, InspectExplain.self, InspectCount.self, InspectCompare.self,
     ])
 }
 

@@ -7,7 +7,8 @@ import LTPInspect
 struct InspectExplain: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "explain",
-    abstract: "Say why a frame was decided as it was: state, evidence, rule, token, limits; and what became of it.",
+    abstract:
+      "Say why a frame was decided as it was: state, evidence, rule, token, limits; and what became of it.",
     discussion: """
       Tells every decision about the frame id: a client may have asked more than once, several sessions may use one id \
       (--session tells them apart), and a replay names the first frame. Exit status 1 also when the frame is not there.
@@ -61,13 +62,16 @@ struct InspectExplain: ParsableCommand {
         + (why.retryAfterMilliseconds > 0 ? ", retry after \(why.retryAfterMilliseconds) ms" : ""),
       "  at       \(why.place.text)",
       "  state    \(why.state) at epoch \(why.epoch)"
-        + (why.isDomainInOutage ? ", and domain \(why.domain) is in an outage of its own: decided as in UNSTABLE" : ""),
-      "  because  " + (why.transition.map { "\($0.line), \(Timestamp.text($0.unixNanoseconds))" }
-        ?? "of a transition that has left the trace with older segments"),
+        + (why.isDomainInOutage
+          ? ", and domain \(why.domain) is in an outage of its own: decided as in UNSTABLE" : ""),
+      "  because  "
+        + (why.transition.map { "\($0.line), \(Timestamp.text($0.unixNanoseconds))" }
+          ?? "of a transition that has left the trace with older segments"),
     ]
     if let replayed = why.replayOf { lines.append("  replays  frame \(replayed)") }
     if let rule = why.rule, let policy = why.policyGeneration {
-      lines.append("  rule     class \(why.actionClass), priority \(why.priority): policy \(policy) says \(rule)")
+      lines.append(
+        "  rule     class \(why.actionClass), priority \(why.priority): policy \(policy) says \(rule)")
     } else {
       lines.append("  rule     class \(why.actionClass), priority \(why.priority)")
     }

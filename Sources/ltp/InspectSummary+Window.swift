@@ -38,7 +38,7 @@ extension InspectSummary {
     } else {
       printOverview(report)
       printTransitions(report.transitions, of: inspection.totals.transitions)
-      printCounters(report.counters)
+      Self.printCounters(report.counters)
       print("")
       printFindings(inspection)
     }

@@ -65,7 +65,7 @@ struct InspectSummary: ParsableCommand {
     } else {
       printOverview(summary.inspection)
       printTransitions(summary.transitions, of: summary.inspection.totals.transitions)
-      printCounters(summary.counters)
+      Self.printCounters(summary.counters)
       print("")
       printFindings(summary.inspection)
     }
@@ -101,7 +101,7 @@ struct InspectSummary: ParsableCommand {
     }
   }
 
-  func printCounters(_ counters: [SummaryReport.Counter]) {
+  static func printCounters(_ counters: [SummaryReport.Counter]) {
     guard !counters.isEmpty else { return }
     print("")
     printRow("STATE", "CLASS", "VERDICT", "REASON", "LIMIT", "COUNT")
@@ -112,7 +112,7 @@ struct InspectSummary: ParsableCommand {
     }
   }
 
-  private func printRow(
+  private static func printRow(
     _ state: String, _ actionClass: String, _ verdict: String, _ reason: String, _ limit: String,
     _ count: String
   ) {

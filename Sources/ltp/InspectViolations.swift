@@ -29,14 +29,17 @@ struct InspectViolations: ParsableCommand {
     if arguments.json {
       try printJSON(
         Output(
-          redecided: report.redecided, executedWithContinuity: report.acts, withoutHelloAtHand: report.unknownActs,
+          redecided: report.redecided, executedWithContinuity: report.acts,
+          withoutHelloAtHand: report.unknownActs,
           inspection: InspectionJSON(inspection)))
     } else {
       print("decisions  \(inspection.totals.decisions.grouped), \(report.redecided.grouped) decided again")
       print("transitions \(inspection.totals.transitions.grouped)")
       print("with continuity \(report.acts.grouped) EXECUTEs, each with a hello of its session in its epoch")
       if report.unknownActs > 0 {
-        print("  but for \(report.unknownActs.grouped), whose hello would have left the trace with older segments")
+        print(
+          "  but for \(report.unknownActs.grouped), whose hello would have left the trace with older segments"
+        )
       }
       printFindings(inspection)
       print(

@@ -38,7 +38,8 @@ struct ViolationsTests {
 
   private func inspector(_ trace: TraceBuilder) -> (Inspector, TemporaryDirectory) {
     let directory = TemporaryDirectory()
-    trace.write(to: directory)
+    // As a core leaves full segments: what they do not use is cut.
+    trace.write(to: directory, fill: false)
     return (Inspector(directory.path), directory)
   }
 
@@ -105,6 +106,54 @@ struct ViolationsTests {
     }
   }
 
+  @Test("count is exact, by each of its filters, whether by summaries or slot by slot")
+  func counts() throws {
+    var random = TestSeed.random(9)
+    let trace = TraceBuilder()
+    trace.open()
+    trace.publish(LTP_STATE_HEALTHY)
+    var made: [(session: UInt64, actionClass: UInt8, domain: UInt8)] = []
+    for segment in 0..<4 {
+      for _ in 0..<6 {
+        var slots: [UInt8] = []
+        for _ in 0..<20 {
+          let one = (
+            session: UInt64(1 + random.below(3)),
+            actionClass: UInt8([8, 9, 48].randomElement(using: &random)!),
+            domain: UInt8(random.below(2))
+          )
+          made.append(one)
+          slots += Records.decision(
+            LTP_VERDICT_EXECUTE, LTP_REASON_ADMITTED, actionClass: one.actionClass, domain: one.domain,
+            session: one.session)
+        }
+        trace.lane(1, slots)
+      }
+      if segment < 3 { trace.rotate() }
+    }
+    let (inspector, directory) = inspector(trace)
+    func count(_ change: (inout CountFilter) -> Void) throws -> UInt64 {
+      var filter = CountFilter()
+      change(&filter)
+      let report = try inspector.count(in: SummaryWindow(), of: filter)
+      #expect(report.inspection.isGood && (filter.session != nil || report.segments.bySummary == 3))
+      return report.inspection.totals.decisions
+    }
+    #expect(try count { _ in } == 480)
+    #expect(try count { $0.domain = 1 } == UInt64(made.count { $0.domain == 1 }))
+    #expect(try count { $0.session = 2 } == UInt64(made.count { $0.session == 2 }))
+    #expect(
+      try count { ($0.session, $0.domain, $0.actionClass) = (3, 0, "bid") }
+        == UInt64(made.count { $0.session == 3 && $0.domain == 0 && $0.actionClass == 48 }))
+    #expect(try count { $0.verdict = LTP_VERDICT_DENY } == 0)
+    #expect(try count { ($0.state, $0.reason) = (LTP_STATE_HEALTHY, LTP_REASON_ADMITTED) } == 480)
+    let outcome = try Tool.run(
+      ["inspect", "count", directory.path, "--class", "read", "--state", "healthy", "--verdict", "execute"])
+    #expect(outcome.status == 0)
+    #expect(outcome.output.hasPrefix("\(made.count { $0.actionClass == 8 })\n"))
+    #expect(try Tool.run(["inspect", "count", directory.path, "--reason", "because"]).status != 0)
+  }
+
   @Test("explain tells state, evidence, rule and token, each time that the frame was asked")
   func explains() throws {
     let trace = TraceBuilder()
@@ -115,16 +164,21 @@ struct ViolationsTests {
       evidence: [Records.evidence(LTP_SIGNAL_DB_WRITE_LATENCY, 9000, 5000)])
     trace.lane(1, trace.decide(Self.modify, session: 8, frame: 4711))
     trace.publish(LTP_STATE_HEALTHY)
-    trace.lane(1, trace.decide(Self.modify, session: 8, frame: 4711, token: false), trace.decide(8, session: 9, frame: 4711))
+    trace.lane(
+      1, trace.decide(Self.modify, session: 8, frame: 4711, token: false),
+      trace.decide(8, session: 9, frame: 4711))
     trace.close()
     let (inspector, directory) = inspector(trace)
     let report = try inspector.explain(frame: 4711)
     #expect(report.decisions == 3 && report.inspection.isGood)
     let first = report.explanations[0]
-    #expect(first.reason == "SYSTEM_UNSTABLE" && first.state == "UNSTABLE" && first.rule == "DENY SYSTEM_UNSTABLE")
+    #expect(
+      first.reason == "SYSTEM_UNSTABLE" && first.state == "UNSTABLE" && first.rule == "DENY SYSTEM_UNSTABLE")
     #expect(first.transition?.reason == "DB_WRITE_LATENCY" && first.transition?.evidence.first?.value == 9000)
     let second = report.explanations[1]
-    #expect(second.reason == "REHANDSHAKE_REQUIRED" && second.continuity == "none" && second.needsContinuity == true)
+    #expect(
+      second.reason == "REHANDSHAKE_REQUIRED" && second.continuity == "none" && second.needsContinuity == true
+    )
     #expect(try inspector.explain(frame: 4711, session: 9).decisions == 1)
     let text = try Tool.run(["inspect", "explain", directory.path, "--frame", "0x1267"])
     #expect(text.status == 0)
