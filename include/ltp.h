@@ -830,6 +830,12 @@ int32_t ltp_orientation_release(ltp_core *core, uint32_t *epoch);
  * LTP_ERROR_BACKPRESSURE: the trace can take no transition now; nothing was changed, report it again. */
 int32_t ltp_transport_event(ltp_core *core, uint8_t domain, uint8_t event);
 
+/* Takes a heartbeat frame of its domain, which is watched from then on: silence for three of its interval_ms is an outage of the domain,
+ * with the reason HEARTBEAT_TIMEOUT; its next heartbeat says that it is back. interval_ms 0: the domain will send no more, and is not
+ * watched. The host vouches for whose it is. Any thread. LTP_ERROR_BACKPRESSURE: the heartbeat counts, but the trace cannot take now that
+ * the domain is back; take the next one. */
+int32_t ltp_heartbeat_take(ltp_core *core, const void *heartbeat, size_t available);
+
 /* ---- The orientation page ---------------------------------------------------------------------------- */
 
 /* A file, mapped into every process that uses it: one process publishes an orientation, any number of cores follow it

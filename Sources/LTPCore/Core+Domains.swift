@@ -20,9 +20,25 @@ extension Core {
     }
   }
 
-  /// The clock's thread, with each tick.
-  func endDomainOutages(now: UInt64) {
-    guard state.pointee.orientation.endDomainOutages(now: now) else { return }
+  /// Takes a heartbeat of a domain; LTP_OK, or why the trace cannot take what follows from it now.
+  package func heard(domain: UInt8, intervalMilliseconds: UInt32) -> Int32 {
+    let now = ltp_system_monotonic_ns()
+    do throws(PublishRefusal) {
+      let isOfService = try state.pointee.orientation.heard(
+        domain: domain, intervalMilliseconds: intervalMilliseconds, now: now)
+      if isOfService { try tellService(now: now) }
+      return LTP_OK
+    } catch {
+      return error.status
+    }
+  }
+
+  /// Outages that end or begin with time. The clock's thread, with each tick.
+  func stepDomains(now: UInt64) {
+    let orientation = state.pointee.orientation
+    let hasEnded = orientation.endDomainOutages(now: now)
+    let hasBegun = orientation.findSilentDomains(now: now)
+    guard hasEnded || hasBegun else { return }
     // Refused: the service stays in its state, until the next report.
     try? tellService(now: now)
   }

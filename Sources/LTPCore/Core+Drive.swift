@@ -23,7 +23,7 @@ extension Core {
     let orientation = state.pointee.orientation
     let now = ltp_system_monotonic_ns()
     orientation.followPage(now: now)
-    endDomainOutages(now: now)
+    stepDomains(now: now)
     if let observer = state.pointee.observer {
       let system = state.pointee.system
       system.pointee.observe(

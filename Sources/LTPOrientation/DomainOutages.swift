@@ -6,7 +6,7 @@
 //   --------------|-----------------------------------------|--------------------------------------------------
 //   disconnected  | outage begins, epoch moves, a return     | is down (again): its stay begins anew when it is back
 //                 | more is counted                          |
-//   connected     | nothing                                  | its stay begins; when it is over, the outage ends
+//   connected     | nothing                                  | its stay begins, if it has not; when it is over, the outage ends
 //   restarted     | as disconnected, then connected          | its stay begins anew
 //
 // A link that flaps is damped as routes are (RFC 2439): the stay doubles with each return, up to a bound, and what is counted halves
@@ -45,6 +45,8 @@ struct DomainOutage {
   /// When the stay of a domain that is back is over; 0: it is down, or well.
   var staysUntil: UInt64 = 0
   var isOut = false
+  /// It went out because it had not been heard.
+  var isSilent = false
 
   mutating func countReturn(now: UInt64, halfLife: UInt64) {
     let halvings = min((now &- min(calmSince, now)) / halfLife, 31)
@@ -56,26 +58,41 @@ extension Orientation {
   /// Takes what the host reports: LTP_TRANSPORT_*. True: by the policy it concerns the service, too. Refused: nothing has changed. Any
   /// thread.
   package func report(
-    _ event: UInt8, of domain: UInt8, reason: UInt8 = LTP_SIGNAL_TRANSPORT_DISCONNECTED, now: UInt64
+    _ event: UInt8, of domain: UInt8, now: UInt64
   ) throws(PublishRefusal) -> Bool {
     ltp_system_mutex_lock(domains.mutex)
     defer { ltp_system_mutex_unlock(domains.mutex) }
+    let outage = domains.outages + Int(domain)
+    let rules = domainRules
+    if event != LTP_TRANSPORT_CONNECTED {
+      _ = try beginOutage(of: domain, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED, now: now)
+    }
+    guard outage.pointee.isOut else { return false }
+    switch event {
+    case LTP_TRANSPORT_DISCONNECTED: outage.pointee.staysUntil = 0
+    // Said again, it is no longer back than before.
+    case LTP_TRANSPORT_CONNECTED where outage.pointee.staysUntil != 0: break
+    default: outage.pointee.staysUntil = now &+ rules.stay(returns: outage.pointee.returns)
+    }
+    domains.findNextEnd()
+    return rules.outage == LTP_OUTAGE_OF_BOTH
+  }
+
+  /// Begins an outage, if the domain is in none. True: by the policy it concerns the service, too. Caller holds the domains' mutex.
+  func beginOutage(
+    of domain: UInt8, reason: UInt8, value: Int64? = nil, threshold: Int64? = nil, now: UInt64
+  ) throws(PublishRefusal) -> Bool {
     let rules = domainRules
     domains.least.pointee.store(rules.stay(returns: 1) / 1_000_000, ordering: .relaxed)
     let outage = domains.outages + Int(domain)
-    if event != LTP_TRANSPORT_CONNECTED, !outage.pointee.isOut {
-      var next = outage.pointee
-      next.countReturn(now: now, halfLife: rules.halfLifeNanoseconds)
-      next.isOut = true
-      try publish(
-        DomainChange(domain: domain, state: LTP_STATE_UNSTABLE), moves: true, reason: reason,
-        returns: next.returns, rules, now: now)
-      outage.pointee = next
-    }
-    guard outage.pointee.isOut else { return false }
-    outage.pointee.staysUntil =
-      event == LTP_TRANSPORT_DISCONNECTED ? 0 : now &+ rules.stay(returns: outage.pointee.returns)
-    domains.findNextEnd()
+    guard !outage.pointee.isOut else { return false }
+    var next = outage.pointee
+    next.countReturn(now: now, halfLife: rules.halfLifeNanoseconds)
+    next.isOut = true
+    try publish(
+      DomainChange(domain: domain, state: LTP_STATE_UNSTABLE), moves: true, reason: reason,
+      returns: next.returns, rules, value: value, threshold: threshold, now: now)
+    outage.pointee = next
     return rules.outage == LTP_OUTAGE_OF_BOTH
   }
 
@@ -116,15 +133,15 @@ extension Orientation {
   /// Evidence: how often the domain has gone and come back, and its stay in milliseconds.
   private func publish(
     _ domain: DomainChange, moves: Bool, reason: UInt8, returns: UInt32, _ rules: ltp_policy_domains,
-    now: UInt64
+    value: Int64? = nil, threshold: Int64? = nil, now: UInt64
   ) throws(PublishRefusal) {
     var change = TransitionChange(to: current.state, reason: reason)
     change.domain = domain
     change.advancesContinuity = moves
     var fact = ltp_evidence()
     fact.signal = reason
-    fact.value = Int64(returns)
-    fact.threshold = Int64(rules.stay(returns: returns) / 1_000_000)
+    fact.value = value ?? Int64(returns)
+    fact.threshold = threshold ?? Int64(rules.stay(returns: returns) / 1_000_000)
     _ = try withUnsafePointer(to: fact) { fact throws(PublishRefusal) in
       try publish(change, evidence: fact, evidenceCount: 1, now: now)
     }

@@ -57,9 +57,12 @@ public struct Domains {
   /// The policy's least stay, in milliseconds, as of the last report.
   let least: UnsafeMutablePointer<Atomic<UInt64>>
 
+  let heartbeats: Heartbeats
+
   /// Zeroed memory that it takes, in bytes.
   static var memoryBytes: Int {
-    64 + (count + 1 + count + Orientation.transitionsMax + 2) * 8 + count * MemoryLayout<DomainOutage>.stride
+    64 + Heartbeats.memoryBytes + (count + 1 + count + Orientation.transitionsMax + 2) * 8 + count
+      * MemoryLayout<DomainOutage>.stride
   }
 
   /// `number`: the continuity epoch that the log has come to.
@@ -75,6 +78,7 @@ public struct Domains {
     nextEnd.initialize(to: Atomic(UInt64.max))
     least = nextEnd + 1
     outages = UnsafeMutableRawPointer(nextEnd + 2).bindMemory(to: DomainOutage.self, capacity: Self.count)
+    heartbeats = Heartbeats(memory: UnsafeMutableRawPointer(outages + Self.count))
     outages.initialize(repeating: DomainOutage(), count: Self.count)
     (numbers + Self.count).initialize(to: Atomic(number))
   }

@@ -88,6 +88,43 @@ static void outage_of_both(void) {
   end();
 }
 
+/* A domain whose heartbeats stop is out until they go on. */
+static void heartbeats(void) {
+  begin(LTP_OUTAGE_OF_DOMAIN);
+  ltp_hello here, there;
+  REQUIRE_EQUAL(greet(1, 0, &here), LTP_OK);
+  REQUIRE_EQUAL(greet(2, 5, &there), LTP_OK);
+  ltp_heartbeat beat;
+  ltp_frame_init(&beat, sizeof beat, LTP_FRAME_HEARTBEAT, 0);
+  beat.domain = 5, beat.interval_ms = 20;
+  CHECK_EQUAL(ltp_heartbeat_take(core, &beat, sizeof beat), LTP_OK);
+  uint64_t until = monotonic_ns() + 20 * SECOND;
+  while (cancel(there).verdict == LTP_VERDICT_EXECUTE && monotonic_ns() < until) sleep_ns(MILLISECOND);
+  CHECK_EQUAL(cancel(there).reason, LTP_REASON_SYSTEM_UNSTABLE);
+  CHECK_EQUAL(cancel(here).verdict, LTP_VERDICT_EXECUTE);
+  ltp_orientation frame;
+  REQUIRE_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.reason, LTP_SIGNAL_HEARTBEAT_TIMEOUT);
+  CHECK_EQUAL(frame.evidence[0].threshold, 60);
+  CHECK(frame.evidence[0].value >= 60);
+  /* It goes on: after its stay the domain is well, for as long as it is heard. */
+  while (cancel(there).reason != LTP_REASON_REHANDSHAKE_REQUIRED && monotonic_ns() < until) {
+    CHECK_EQUAL(ltp_heartbeat_take(core, &beat, sizeof beat), LTP_OK);
+    sleep_ns(MILLISECOND);
+  }
+  beat.interval_ms = 0;
+  CHECK_EQUAL(ltp_heartbeat_take(core, &beat, sizeof beat), LTP_OK);
+  /* On a slow machine it may have been silent once more. */
+  while (greet(2, 5, &there) != LTP_OK && monotonic_ns() < until) sleep_ns(10 * MILLISECOND);
+  sleep_ns(100 * MILLISECOND);
+  CHECK_EQUAL(cancel(there).verdict, LTP_VERDICT_EXECUTE);
+  beat.state = LTP_STATE_COUNT;
+  CHECK_EQUAL(ltp_heartbeat_take(core, &beat, sizeof beat), LTP_ERROR_FRAME_RANGE);
+  CHECK_EQUAL(ltp_heartbeat_take(core, NULL, sizeof beat), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_heartbeat_take(NULL, &beat, sizeof beat), LTP_ERROR_BAD_HANDLE);
+  end();
+}
+
 /* One session is voided, in every lane; nobody else has to shake hands. */
 static void voided_sessions(void) {
   begin(LTP_OUTAGE_OF_DOMAIN);
@@ -168,6 +205,7 @@ static void wrong_policies(void) {
 static const struct test tests[] = {
   {"one gateway is out: the sessions of others keep their tokens", one_gateway_of_two},
   {"an outage of a domain that is the service's, too", outage_of_both},
+  {"a domain whose heartbeats stop is out until they go on", heartbeats},
   {"a session that is voided has to shake hands again, and no other", voided_sessions},
   {"fencing numbers grow with each outage and restart", fencing_numbers},
   {"a policy whose domains are out of range is refused", wrong_policies},
