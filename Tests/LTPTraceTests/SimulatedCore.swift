@@ -63,6 +63,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   let writer: UnsafeMutablePointer<TraceWriter<Storage>>
   /// A second log on the same disk, through the same queue.
   let notes: NoteLog?
+  private let limits: SharedLimits
   private let memory: UnsafeMutableRawPointer
   private let staging: UnsafeMutableRawPointer
   var openLanes: [SimulatedLane] = []
@@ -73,7 +74,9 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   private static var lanesOffset: Int { Orientation.memoryBytes }
   private static var progressOffset: Int { lanesOffset + 4096 }
   private static var textsOffset: Int { progressOffset + 4096 }
-  private static var bytes: Int { (textsOffset + 4096 + TextRegistry.memoryBytes + 4095) / 4096 * 4096 }
+  private static var limitsOffset: Int { (textsOffset + 4096 + TextRegistry.memoryBytes + 63) / 64 * 64 }
+  private static var voidedOffset: Int { (limitsOffset + SharedLimits.memoryBytes + 63) / 64 * 64 }
+  private static var bytes: Int { (voidedOffset + VoidedSessions.memoryBytes + 4095) / 4096 * 4096 }
 
   /// Recovers the log in `storage` and starts a run, as the C library does. `notes`: so does a second log beside it.
   init(
@@ -94,6 +97,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
     memory = ltp_system_map(Self.bytes, 0)!
     staging = ltp_system_map(configuration.chain.stagingBytes, 0)!
     orientation = Orientation(memory: memory, resuming: OrientationWord(rawValue: log.word))
+    limits = SharedLimits(memory: memory + Self.limitsOffset, tick: 1_000_000)
     lanes = LaneTable(memory: memory + Self.lanesOffset)
     progress = (memory + Self.progressOffset).bindMemory(to: TraceProgress.self, capacity: 1)
     progress.initialize(to: TraceProgress(words: memory + Self.progressOffset + 2048))
@@ -170,12 +174,11 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
     let ring = ltp_system_map(configuration.chain.blockBytes * laneBlocks, 0)!
     let lane = Lane(
       memory: ltp_system_map(Lane.memoryBytes, 0)!, ring: ring, orientation: orientation,
-      limits: SharedLimits(
-        memory: ltp_system_map(SharedLimits.memoryBytes, 0)!, tick: 1_000_000),
+      limits: limits,
       configuration: LaneConfiguration(
         id: id, blockBytes: configuration.chain.blockBytes, blockCount: laneBlocks,
         backpressureWaitNanoseconds: backpressureWaitNanoseconds, runKey: SipKey(low: 1, high: 2),
-        voided: VoidedSessions(memory: ltp_system_map(VoidedSessions.memoryBytes, 0)!)),
+        voided: VoidedSessions(memory: memory + Self.voidedOffset)),
       owner: memory)
     lanes.enter(lane, at: index)
     let opened = SimulatedLane(lane: lane, index: index, id: id)
@@ -192,7 +195,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   private func free(_ lane: SimulatedLane) {
     let state = lane.lane.state
     ltp_system_unmap(state.pointee.ring, state.pointee.blockBytes * state.pointee.blockCount)
-    ltp_system_unmap(UnsafeMutableRawPointer(state), Lane.memoryBytes)
+    ltp_system_unmap(lane.lane.memory, Lane.memoryBytes)
   }
 
   /// Decides one request and enters it in the host's book. Throws when the record does not say the verdict.
