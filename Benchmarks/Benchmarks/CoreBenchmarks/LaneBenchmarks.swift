@@ -6,6 +6,7 @@ import CLTP
 import CLTPSystem
 import Foundation
 import LTPAdmission
+import LTPOrientation
 import LTPRecords
 import LTPRules
 import Synchronization
