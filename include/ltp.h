@@ -382,7 +382,7 @@ typedef struct ltp_long_request {
 #define LTP_NEXT_NONE ((uint8_t)0)        /* nothing is said */
 #define LTP_NEXT_WAIT ((uint8_t)1)        /* retry_after_ms, then the same again */
 #define LTP_NEXT_REHANDSHAKE ((uint8_t)2) /* shake hands, then ask anew */
-#define LTP_NEXT_RESYNC ((uint8_t)3)      /* shake hands, and look what the world is like before asking anew */
+#define LTP_NEXT_RESYNC ((uint8_t)3)      /* look what the world is like before asking anew */
 #define LTP_NEXT_GIVE_UP ((uint8_t)4)     /* it will never be admissible like this */
 #define LTP_NEXT_COUNT 5
 
@@ -623,7 +623,8 @@ typedef struct ltp_policy_limits {
 
 /* Whose UNSTABLE the outage of a continuity domain is. */
 #define LTP_OUTAGE_OF_DOMAIN ((uint8_t)0) /* of requests of the domain */
-#define LTP_OUTAGE_OF_BOTH ((uint8_t)1)   /* and of the service: the signal TRANSPORT_DISCONNECTED counts the domains that are out */
+#define LTP_OUTAGE_OF_BOTH ((uint8_t)1)   /* and of the service: the signal TRANSPORT_DISCONNECTED counts the domains that are out. In a core that follows a
+                                             page, the page alone says what the service is */
 #define LTP_OUTAGE_COUNT 2
 
 /* What a policy says of continuity domains; all zero: the defaults. */
@@ -997,21 +998,22 @@ int32_t ltp_permit_release(ltp_lane *lane, uint32_t permit, uint8_t outcome, uin
 /* Answers a hello: writes the answering frame with the session's incarnation and continuity token, and records it. A session
  * may shake hands in every state of the service; ltp_hello never admits an action. LTP_ERROR_FRAME_VERSION: it speaks no version that this
  * library does. LTP_ERROR_HELLO_LATER: its domain is in an outage of its own, or the rate of hellos has no room, or the session has begun four lives within
- * a second; the answer is written, and is to be sent. None of these leaves a record. The same hello again is answered alike, and counts
- * once.
+ * a second; the answer is written, and is to be sent. None of these leaves a record. The same hello again, to the same lane, is answered alike, and counts once.
  * LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; that is counted with the decisions denied without a
  * record. */
 int32_t ltp_hello_answer(ltp_lane *lane, const void *hello, size_t available, ltp_hello *answer);
 
 /* Voids every life of a session so far, in all domains: its requests are refused with REHANDSHAKE_REQUIRED, in all lanes, until it
  * has shaken hands again. The core keeps no table of sessions: it counts by a hash, so that, rarely, another session has to shake hands as
- * well; what is void is never admitted. Recorded. LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; nothing was changed. */
+ * well; what is void is never admitted. Recorded. Who sends the same hello again gets the same incarnation, under another token.
+ * LTP_ERROR_BACKPRESSURE: the trace cannot take its record now; nothing was changed. */
 int32_t ltp_lane_void_session(ltp_lane *lane, uint64_t session_id);
 
-/* The fencing number of what this lane decides in a domain just now: its continuity epoch, in full. It goes with each EXECUTE to
+/* The fencing number of a verdict of this lane: the domain's continuity epoch, in full. epoch: the verdict's. It goes with each EXECUTE to
  * whoever carries it out, and only grows in a log, over restarts as well. Who has seen a higher one refuses what comes with a lower one: that was
- * let in before an outage (docs/POLICIES.md has the WHERE clause). Two loads. 0: not a good handle, or nothing was decided yet. */
-uint64_t ltp_lane_fence(ltp_lane *lane, uint8_t domain);
+ * let in before an outage (docs/POLICIES.md has the WHERE clause). Two loads. 0: the lane
+ * has seen another orientation since, or it is not a good handle: ask anew. */
+uint64_t ltp_lane_fence(ltp_lane *lane, uint8_t domain, uint32_t epoch);
 
 /* Writes the route_response that tells this verdict to the sender of this request, with what to do next. It does not tell the
  * continuity epoch: only a hello's answer does, so that nobody acts under it unknowingly. */
@@ -1080,9 +1082,10 @@ typedef struct ltp_session {
 
 LTP_STATIC_ASSERT(sizeof(ltp_session) == 64, session_size);
 
-/* In each: now_ns is monotonic, or 0: read the clock. LTP_ERROR_BAD_HANDLE for memory that ltp_session_init() has not set. */
+/* In each: now_ns is monotonic, or 0: read the clock. LTP_ERROR_BAD_HANDLE for memory that holds no session, zeroed for example. */
 int32_t ltp_session_init(ltp_session *session, uint64_t session_id, uint8_t domain);
-/* Begins a new life: writes the hello to be sent. LTP_ERROR_SESSION_HELD before not_before_ns. */
+/* Begins a new life: writes the hello to be sent; while one is under way, the same again, for when its answer is lost.
+ * LTP_ERROR_SESSION_HELD before not_before_ns. */
 int32_t ltp_session_hello(ltp_session *session, uint64_t now_ns, ltp_hello *hello);
 /* Takes the hello's answer. LTP_ERROR_HELLO_LATER: it was put off, to not_before_ns. LTP_ERROR_SESSION_ANSWER: it answers another
  * hello; nothing has changed. */
@@ -1097,9 +1100,11 @@ int32_t ltp_session_look(ltp_session *session, ltp_route_request *request);
 /* Before each sending of a stamped request, the first one too: gives it the token of the present life. LTP_ERROR_INTENT_STALE: it was made
  * before an outage; drop it, or make it anew after looking. LTP_ERROR_SESSION_HELD: not now. */
 int32_t ltp_session_carry(ltp_session *session, uint64_t now_ns, ltp_route_request *request);
-/* Takes the answer to a request. *next_step (may be NULL) gets what to do with that intent: LTP_NEXT_*. */
+/* Takes the answer to a request as it was sent. *next_step (may be NULL) gets what to do with that intent: LTP_NEXT_*. An answer to a life
+ * before changes nothing of this one. */
 int32_t ltp_session_told(
-  ltp_session *session, uint64_t now_ns, const void *response, size_t available, uint8_t *next_step);
+  ltp_session *session, uint64_t now_ns, const ltp_route_request *request, const void *response, size_t available,
+  uint8_t *next_step);
 /* The connection is gone. The next hello waits for up to spread_ms, each session for another part of it. */
 int32_t ltp_session_lost(ltp_session *session, uint64_t now_ns, uint32_t spread_ms);
 

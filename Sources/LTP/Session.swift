@@ -74,11 +74,14 @@ public struct Session: Sendable {
     try check(ltp_session_carry(&fields, now, &request.fields))
   }
 
-  /// Takes the answer to a request.
-  public mutating func told(_ response: ltp_route_response, now: UInt64 = 0) throws(LTPError) -> NextStep {
-    var response = response
+  /// Takes the answer to a request as it was sent. An answer to a life before changes nothing of this one.
+  public mutating func told(
+    _ response: ltp_route_response, to request: RouteRequest, now: UInt64 = 0
+  ) throws(LTPError) -> NextStep {
+    var (request, response) = (request.fields, response)
     var next: UInt8 = 0
-    try check(ltp_session_told(&fields, now, &response, MemoryLayout<ltp_route_response>.size, &next))
+    try check(
+      ltp_session_told(&fields, now, &request, &response, MemoryLayout<ltp_route_response>.size, &next))
     return NextStep(rawValue: next) ?? .none
   }
 

@@ -111,14 +111,13 @@ extension TokenKey {
   /// Costs about a microsecond, so that only refusals pay for it.
   func fault(of claim: ContinuityClaim, number: UInt64, latest: UInt64, first: UInt64) -> UInt16 {
     guard claim.token != 0 else { return LTP_CONTINUITY_NONE }
-    // The last epoch of this run whose low bits are the token's.
-    let age = (latest &- claim.token) & epochBits
-    guard age <= latest, latest - age >= first else { return LTP_CONTINUITY_NONE }
-    var epoch = latest - age
-    if epoch > number {
-      // Another domain's, or one of this domain's a round before.
-      guard epoch >= first + epochBits + 1 else { return LTP_CONTINUITY_FORGED }
-      epoch -= epochBits + 1
+    // The last epoch up to `limit` whose low bits are the token's.
+    func last(upTo limit: UInt64) -> UInt64 { limit &- (limit &- claim.token) & epochBits }
+    let epoch = last(upTo: number)
+    guard epoch <= number, epoch >= first else {
+      // Another domain's epoch of this run, or one of an earlier run.
+      let other = last(upTo: latest)
+      return other <= latest && other >= first ? LTP_CONTINUITY_FORGED : LTP_CONTINUITY_NONE
     }
     let granted = DomainEpoch(self, domain: claim.domain, number: epoch)
     guard let voidsSince = voids(since: granted, claim) else { return LTP_CONTINUITY_FORGED }

@@ -85,6 +85,8 @@ extension Lane {
     return true
   }
 
-  /// The domain's continuity epoch that the lane's last decision was under, in full.
-  public func fence(_ domain: UInt8) -> UInt64 { state.pointee.domains[Int(domain)].number }
+  /// The domain's continuity epoch that decisions of this epoch were under, in full; 0: the lane has gone on.
+  public func fence(_ domain: UInt8, epoch: UInt32) -> UInt64 {
+    state.pointee.epoch == UInt64(epoch) ? state.pointee.domains[Int(domain)].number : 0
+  }
 }

@@ -42,7 +42,8 @@ extension Lane {
     let now = state.pointee.clock
     guard state.pointee.outages[Int(hello.domain)] == 0 else {
       // Whatever was granted now would be void with the next report.
-      return putOff(hello, least: state.pointee.orientation.domains.leastStayMilliseconds, &answer)
+      return putOff(
+        hello, least: state.pointee.orientation.domains.stayMilliseconds(of: hello.domain), &answer)
     }
     let domain = domain(hello.domain)
     let recent = recentHello(hello.session_id)

@@ -90,16 +90,23 @@ extension Lane {
 
   /// Decides a request that came over a connection which is bound to a life.
   public func admit(
-    _ frame: UnsafeRawPointer?, available: Int, from connection: borrowing ltp_connection
+    _ frame: UnsafeRawPointer?, available: Int, from connection: ltp_connection
   ) -> Verdict {
     guard let frame, available >= MemoryLayout<ltp_route_request>.size else {
       return admit(frame, available: available)
     }
-    let request = RouteRequestView(checked: frame)
-    guard connection.session_id == request.sessionID, connection.incarnation == request.incarnation,
-      connection.incarnation != 0, connection.domain == request.domain
-    else { return denyOther(frame, available: available) }
-    return admit(frame, available: available)
+    // From a copy: what was compared must be what is decided, though the caller's memory may change.
+    var copy = ltp_long_request()
+    let count = min(available, MemoryLayout<ltp_long_request>.size)
+    return withUnsafeMutableBytes(of: &copy) { bytes in
+      ltp_system_copy(bytes.baseAddress!, frame, count)
+      let frame = UnsafeRawPointer(bytes.baseAddress!)
+      let request = RouteRequestView(checked: frame)
+      let isItsLife =
+        connection.session_id == request.sessionID && connection.incarnation == request.incarnation
+        && connection.incarnation != 0 && connection.domain == request.domain
+      return isItsLife ? admit(frame, available: count) : denyOther(frame, available: count)
+    }
   }
 
   @inline(never)

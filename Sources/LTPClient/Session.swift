@@ -5,7 +5,7 @@
 //   ---------|--------------------|----------|----------|------------|-------------------|--------------|-------
 //   NEW      | GREETING, once the | -        | -        | -          | NEW               | NEW          | NEW
 //            | wait is over       |          |          |            |                   |              |
-//   GREETING | GREETING, anew     | RESYNC   | NEW      | -          | GREETING          | GREETING     | NEW
+//   GREETING | GREETING, the same | RESYNC   | NEW      | -          | GREETING          | GREETING     | NEW
 //   RESYNC   | GREETING, anew     | -        | -        | LIVE       | NEW               | RESYNC       | NEW
 //   LIVE     | GREETING, anew     | -        | -        | LIVE       | NEW               | RESYNC       | NEW
 //
@@ -33,13 +33,18 @@ public struct ClientSession {
   /// Nothing was initialised there, or something has written over it.
   public var isValid: Bool { session.pointee.session_id != 0 && session.pointee.phase < LTP_SESSION_COUNT }
 
-  /// A hello for a new life, to be sent now; nil: its time has not come.
+  /// A hello for a new life, to be sent now; while one is under way, the same again, because its answer may be lost. nil: its time has
+  /// not come.
   public func hello(now: UInt64) -> ltp_hello? {
-    guard now >= session.pointee.not_before_ns, let nonce = Self.nonce() else { return nil }
-    session.pointee.phase = LTP_SESSION_GREETING
-    session.pointee.client_nonce = nonce
-    session.pointee.continuity_token = 0
-    session.pointee.hellos &+= 1
+    guard now >= session.pointee.not_before_ns else { return nil }
+    if session.pointee.phase != LTP_SESSION_GREETING {
+      guard let nonce = Self.nonce() else { return nil }
+      session.pointee.phase = LTP_SESSION_GREETING
+      session.pointee.client_nonce = nonce
+      session.pointee.continuity_token = 0
+      session.pointee.hellos &+= 1
+    }
+    let nonce = session.pointee.client_nonce
     var hello = ltp_hello()
     hello.header = ltp_frame_header(
       magic: LTP_FRAME_MAGIC, version: UInt8(LTP_PROTOCOL_VERSION), type: LTP_FRAME_HELLO,
@@ -114,9 +119,11 @@ public struct ClientSession {
     return LTP_OK
   }
 
-  /// Takes a well-formed response to one of its requests; what the caller does next with that intent: LTP_NEXT_*.
-  public func told(_ response: ltp_route_response, now: UInt64) -> UInt8 {
+  /// Takes a well-formed response to a request that carried `incarnation`; what the caller does next with that intent: LTP_NEXT_*.
+  public func told(_ response: ltp_route_response, incarnation: UInt32, now: UInt64) -> UInt8 {
     guard response.session_id == session.pointee.session_id else { return LTP_NEXT_NONE }
+    // A late answer to a life before says nothing of this one.
+    guard incarnation == session.pointee.incarnation else { return response.next_step }
     switch response.next_step {
     case LTP_NEXT_REHANDSHAKE:
       // Once a life: the other answers of the same outage change nothing more.
@@ -140,6 +147,7 @@ public struct ClientSession {
   }
 
   private func wait(_ milliseconds: UInt64, now: UInt64) {
-    session.pointee.not_before_ns = now &+ milliseconds &* 1_000_000
+    // What was told before still holds.
+    session.pointee.not_before_ns = max(session.pointee.not_before_ns, now &+ milliseconds &* 1_000_000)
   }
 }

@@ -10,10 +10,9 @@ extension Core {
   /// Takes an LTP_TRANSPORT_* of a domain; LTP_OK or why nothing has changed.
   package func reportTransport(_ event: UInt8, of domain: UInt8) -> Int32 {
     let now = ltp_system_monotonic_ns()
-    let orientation = state.pointee.orientation
     do throws(PublishRefusal) {
-      let isOfService = try orientation.report(event, of: domain, now: now)
-      if isOfService { try tellService(now: now) }
+      let hasBegun = try state.pointee.orientation.report(event, of: domain, now: now)
+      tellService(outageHasBegun: hasBegun, now: now)
       return LTP_OK
     } catch {
       return error.status
@@ -24,9 +23,8 @@ extension Core {
   package func heard(domain: UInt8, intervalMilliseconds: UInt32) -> Int32 {
     let now = ltp_system_monotonic_ns()
     do throws(PublishRefusal) {
-      let isOfService = try state.pointee.orientation.heard(
+      try state.pointee.orientation.heard(
         domain: domain, intervalMilliseconds: intervalMilliseconds, now: now)
-      if isOfService { try tellService(now: now) }
       return LTP_OK
     } catch {
       return error.status
@@ -36,35 +34,37 @@ extension Core {
   /// Outages that end or begin with time. The clock's thread, with each tick.
   func stepDomains(now: UInt64) {
     let orientation = state.pointee.orientation
-    let hasEnded = orientation.endDomainOutages(now: now)
-    let hasBegun = orientation.findSilentDomains(now: now)
-    guard hasEnded || hasBegun else { return }
-    // Refused: the service stays in its state, until the next report.
-    try? tellService(now: now)
+    orientation.endDomainOutages(now: now)
+    tellService(outageHasBegun: orientation.findSilentDomains(now: now), now: now)
   }
 
-  /// A core that orients itself has a signal for it; one that its host orients is told that it is UNSTABLE, and led back by the host.
-  private func tellService(now: UInt64) throws(PublishRefusal) {
+  /// What domains that are out say of the service, if the policy says so. A core that orients itself has a signal for it, whose value is their
+  /// number; one that its host orients becomes UNSTABLE when an outage begins, and is led back by the host. One that follows a page
+  /// leaves the service to the page.
+  private func tellService(outageHasBegun: Bool, now: UInt64) {
     let orientation = state.pointee.orientation
-    let count = orientation.domainsOut
     if let observer = state.pointee.observer {
-      observer.push(LTP_SIGNAL_TRANSPORT_DISCONNECTED, Int64(count), now: now)
-      observer.step(now: now)
+      let hasChanged = orientation.tellDomainsOut {
+        observer.push(LTP_SIGNAL_TRANSPORT_DISCONNECTED, $0, now: now)
+      }
+      if hasChanged { observer.step(now: now) }
       return
     }
-    guard count > 0, !orientation.isFollowing else { return }
-    switch orientation.current.state {
-    case LTP_STATE_HEALTHY, LTP_STATE_DEGRADED, LTP_STATE_SATURATED, LTP_STATE_RECOVERING:
-      var fact = ltp_evidence()
-      fact.signal = LTP_SIGNAL_TRANSPORT_DISCONNECTED
-      fact.value = Int64(count)
-      fact.threshold = 1
-      _ = try withUnsafePointer(to: fact) { fact throws(PublishRefusal) in
-        try orientation.publish(
-          TransitionChange(to: LTP_STATE_UNSTABLE, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED), evidence: fact,
-          evidenceCount: 1, now: now)
-      }
-    default: return
+    guard outageHasBegun, !orientation.isFollowing, orientation.isOutageOfBoth else { return }
+    var change = TransitionChange(to: LTP_STATE_UNSTABLE, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED)
+    change.fromStates = Self.betterThanUnstable
+    var fact = ltp_evidence()
+    fact.signal = LTP_SIGNAL_TRANSPORT_DISCONNECTED
+    fact.value = Int64(orientation.domainsOut)
+    fact.threshold = 1
+    // Refused: the trace can take no transition now. The domain is out all the same.
+    _ = try? withUnsafePointer(to: fact) { fact throws(PublishRefusal) in
+      try orientation.publish(change, evidence: fact, evidenceCount: 1, now: now)
     }
+  }
+
+  private static var betterThanUnstable: UInt16 {
+    1 << UInt16(LTP_STATE_HEALTHY) | 1 << UInt16(LTP_STATE_DEGRADED) | 1 << UInt16(LTP_STATE_SATURATED)
+      | 1 << UInt16(LTP_STATE_RECOVERING)
   }
 }

@@ -57,6 +57,7 @@ extension Core {
           loadPair(policy, shadow: shadow, loaded)
         }
       if status != LTP_OK { regulator.configure(UnsafePointer(current.pointee.source), now: now) }
+      if status == LTP_OK { regulator.shared.hellos.reset() }
       return status
     }
   }

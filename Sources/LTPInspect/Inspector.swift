@@ -78,8 +78,8 @@ public struct Inspector {
 
   /// All that `verify` and `redecide` check, and that whoever had to show continuity had shaken hands.
   public func violations() throws(InspectFailure) -> ViolationsReport {
-    let (report, sink) = try run(ViolationsSink(), salvages: false)
-    var inspection = report
+    var (inspection, sink) = try run(ViolationsSink(), salvages: false)
+    sink.traceEnds(isClosed: inspection.totals.isClosed)
     let unproven = sink.lives.violations
     inspection.violationCount += UInt64(unproven.count)
     inspection.violations += unproven.prefix(max(0, Findings.violationsMax - inspection.violations.count))

@@ -21,6 +21,7 @@ struct LifeCheck {
   private struct Act {
     var place: Place
     var frame: UInt64
+    var unixNanoseconds: UInt64
   }
 
   private var begun: Set<Life> = []
@@ -60,8 +61,23 @@ struct LifeCheck {
       unknown += 1
       return
     }
-    open[life] = Act(place: context.place(slot: slot), frame: record.pointee.frame_id)
+    open[life] = Act(
+      place: context.place(slot: slot), frame: record.pointee.frame_id,
+      unixNanoseconds: context.unixNanoseconds(record.pointee.time_us))
   }
+
+  /// A run has ended, or the trace: where it was not closed, a hello may have been in the memory of a lane whose block was not written yet. No
+  /// lane's record waits for longer than `LifeCheck.unwrittenNanoseconds`.
+  mutating func runEnds(isClosed: Bool, at time: UInt64?) {
+    guard !isClosed, let time else { return }
+    for (life, act) in open where act.unixNanoseconds &+ Self.unwrittenNanoseconds >= time {
+      open[life] = nil
+      unknown += 1
+    }
+  }
+
+  /// Twice the longest commit interval.
+  private static let unwrittenNanoseconds: UInt64 = 2_000_000_000
 
   /// At the end: who acted without a hello, in the trace's order.
   var violations: [Violation] {
@@ -82,6 +98,13 @@ struct ViolationsSink: RecordSink {
   private var counting = CountSink()
   private(set) var redeciding = RedecideSink()
   private(set) var lives = LifeCheck()
+  /// The last record that was no decision closed its run, and until when the trace went.
+  private var wasClosed = false
+  private var lastTime: UInt64?
+
+  private mutating func noteTime(_ time: UInt64) { lastTime = max(lastTime ?? 0, time) }
+
+  mutating func traceEnds(isClosed: Bool) { lives.runEnds(isClosed: isClosed, at: lastTime) }
 
   mutating func decisions(
     _ body: UnsafeRawPointer, from: Int, to: Int, context: borrowing RecordContext, log: LogState
@@ -92,6 +115,7 @@ struct ViolationsSink: RecordSink {
       let record = RecordView(body, slot: slot)
       guard let decision = DecisionWord(record) else { continue }
       lives.decision(decision, record.decision, slot: slot, context, log)
+      if slot == from + count - 1 { noteTime(context.unixNanoseconds(record.decision.pointee.time_us)) }
     }
     return count
   }
@@ -99,7 +123,14 @@ struct ViolationsSink: RecordSink {
   mutating func record(
     _ kind: RecordKind, _ record: RecordView, slot: Int, context: borrowing RecordContext, log: LogState
   ) {
-    if kind == .hello { lives.hello(record.hello, context, log) }
+    switch kind {
+    case .hello: lives.hello(record.hello, context, log)
+    // The audit has taken it in: the run before is over.
+    case .opened: lives.runEnds(isClosed: wasClosed, at: lastTime)
+    default: break
+    }
+    wasClosed = kind == .closed
+    if let time = record.timeMicroseconds(kind) { noteTime(context.unixNanoseconds(time)) }
     counting.record(kind, record, slot: slot, context: context, log: log)
   }
 }

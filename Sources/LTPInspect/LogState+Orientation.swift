@@ -24,7 +24,7 @@ extension LogState {
         "the transition starts from \(describe(before)), and the one before it ended at "
           + describe(current.word))
     }
-    checkStep(before, after, record.numbers, reason: record.pointee.reason, place)
+    checkStep(before, after, record, place)
     checkPolicy(after, generation, place)
     history.record(
       PublishedOrientation(word: after, numbers: record.numbers, policyGeneration: generation))
@@ -93,9 +93,10 @@ extension LogState {
 
   /// What a step of the orientation may do.
   private func checkStep(
-    _ before: OrientationWord, _ after: OrientationWord, _ numbers: EpochNumbers, reason: UInt8,
+    _ before: OrientationWord, _ after: OrientationWord, _ record: UnsafePointer<ltp_transition_record>,
     _ place: Place
   ) {
+    let (numbers, reason) = (record.numbers, record.pointee.reason)
     if !numbers.fit(after) {
       findings.add(.transition, at: place, "the transition's epochs are not those of the word that it brings")
     }
@@ -105,7 +106,8 @@ extension LogState {
         .transition, at: place, "the epoch goes from \(old.epoch) to \(numbers.epoch), and not up by one")
     }
     let advanced = numbers.continuityEpoch &- old.continuityEpoch
-    if advanced > 1 {
+    let isRunsFirst = reason == LTP_SIGNAL_CORE_STARTED
+    if isRunsFirst ? advanced != UInt64(LTP_CONTINUITY_RUN_STEP) : advanced > 1 {
       findings.add(
         .transition, at: place,
         "the continuity epoch goes from \(old.continuityEpoch) to \(numbers.continuityEpoch)")
@@ -115,7 +117,7 @@ extension LogState {
       findings.add(
         .transition, at: place, "going to \(stateName(after.state)) did not advance the continuity epoch")
     }
-    checkScope(before, after, advanced, place)
+    checkScope(before, after, record, advanced, place)
     if reason == LTP_SIGNAL_POLICY_CHANGED, before.state != after.state {
       findings.add(.transition, at: place, "a change of policy changed the state")
     }
@@ -123,15 +125,19 @@ extension LogState {
 
   /// Whom the transition concerned.
   private func checkScope(
-    _ before: OrientationWord, _ after: OrientationWord, _ advanced: UInt64, _ place: Place
+    _ before: OrientationWord, _ after: OrientationWord, _ record: UnsafePointer<ltp_transition_record>,
+    _ advanced: UInt64, _ place: Place
   ) {
+    let state = record.pointee.domain_state
     let isFit =
       switch after.scope {
-      case LTP_SCOPE_NONE: advanced == 0
-      case LTP_SCOPE_ALL: advanced == 1
+      case LTP_SCOPE_NONE: advanced == 0 && record.pointee.reason != LTP_SIGNAL_CORE_STARTED
+      case LTP_SCOPE_ALL: advanced > 0
+      // An outage of a domain begins, and moves it, or ends.
       case LTP_SCOPE_DOMAIN:
         before.state == after.state && before.threshold == after.threshold
-          && before.policySlot == after.policySlot
+          && before.policySlot == after.policySlot && (advanced == 1) == (state != 0)
+          && (history.current == nil || domains.current.state(of: record.pointee.domain) != state)
       default: false
       }
     if !isFit {

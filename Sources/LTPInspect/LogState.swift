@@ -69,6 +69,8 @@ final class LogState {
   /// ... and are believed, because nothing before them is at hand; else they must say what transitions did.
   private var isTakingDomains = false
   private var domainsSaid = DomainTable()
+  private var lastDomainSaid = -1
+  private var segmentContinuityEpoch: UInt64 = 0
 
   /// `epochsMax`: how many transitions back a lane may lag.
   init(findings: Findings, epochsMax: Int = OrientationHistory.entriesMax) {
@@ -111,6 +113,7 @@ final class LogState {
       findings.add(.record, at: context.place(slot: 0), "the segment does not begin with a SEGMENT record")
     }
     checkSequence(header, context)
+    if lane != LTP_CONTROL_LANE { endDomains(context.place(slot: 0)) }
     if lane != LTP_CONTROL_LANE { checkLane(lane, context) }
   }
 
@@ -178,6 +181,8 @@ final class LogState {
     segment.bytesMax = record.pointee.segment_bytes
     defer { hasBegun = true }
     isSayingDomains = true
+    lastDomainSaid = -1
+    segmentContinuityEpoch = numbers.continuityEpoch
     domainsSaid = DomainTable(all: record.pointee.continuity_all)
     if record.pointee.continuity_all > numbers.continuityEpoch {
       findings.add(
@@ -234,6 +239,16 @@ final class LogState {
         findings.add(.record, at: place, "entry \(index + 1) of the DOMAINS record is malformed")
         return
       }
+    }
+    for index in 0..<Int(used) {
+      let entry = record.entry(index).pointee
+      if Int(entry.domain) <= lastDomainSaid || entry.continuity_epoch > segmentContinuityEpoch {
+        findings.add(
+          .record, at: place,
+          "entry \(index + 1) of the DOMAINS record is out of order, or of an epoch that has not come")
+        return
+      }
+      lastDomainSaid = Int(entry.domain)
     }
     domainsSaid.apply(record)
     if isTakingDomains { domains.apply(record) }

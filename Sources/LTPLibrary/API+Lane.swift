@@ -195,8 +195,8 @@ public func ltp_lane_void_session(_ lane: OpaquePointer!, _ sessionID: UInt64) -
 }
 
 @c @implementation
-public func ltp_lane_fence(_ lane: OpaquePointer!, _ domain: UInt8) -> UInt64 {
-  live(lane)?.fence(domain) ?? 0
+public func ltp_lane_fence(_ lane: OpaquePointer!, _ domain: UInt8, _ epoch: UInt32) -> UInt64 {
+  live(lane)?.fence(domain, epoch: epoch) ?? 0
 }
 
 @c @implementation

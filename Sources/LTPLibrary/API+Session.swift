@@ -96,14 +96,16 @@ public func ltp_session_carry(
 
 @c @implementation
 public func ltp_session_told(
-  _ session: UnsafeMutablePointer<ltp_session>!, _ now: UInt64, _ response: UnsafeRawPointer!,
-  _ available: Int, _ nextStep: UnsafeMutablePointer<UInt8>!
+  _ session: UnsafeMutablePointer<ltp_session>!, _ now: UInt64, _ request: UnsafePointer<ltp_route_request>!,
+  _ response: UnsafeRawPointer!, _ available: Int, _ nextStep: UnsafeMutablePointer<UInt8>!
 ) -> Int32 {
   withSession(session) { client in
-    withCopy(ofFrame: response, available: available) { response, available in
+    guard let request else { return LTP_ERROR_NULL_ARGUMENT }
+    let incarnation = request.pointee.incarnation
+    return withCopy(ofFrame: response, available: available) { response, available in
       do throws(FrameError) {
         let told = try RouteResponseView(checking: response, available: available)
-        let next = client.told(told.fields, now: time(now))
+        let next = client.told(told.fields, incarnation: incarnation, now: time(now))
         nextStep?.pointee = next
         return LTP_OK
       } catch {

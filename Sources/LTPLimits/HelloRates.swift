@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How many lives may begin in each continuity domain over time (GCRA, ITU-T I.371), over all lanes. Who is refused is given a place in a
 // queue that nobody keeps: each refusal's time to come back is one interval after the one before it, so that those who obey come
-// back at the rate that can be answered, after an outage of whatever size.
+// back at the rate that can be answered. Nobody is told to wait for longer than ten minutes, so that holds for as many as the rate lets in
+// within ten minutes; who comes after them is told ten minutes, and then a place behind the others.
 
 public import CLTP
 import Synchronization
@@ -24,6 +25,14 @@ public struct HelloRates {
     returns = (memory + Int(LTP_DOMAIN_COUNT) * 8)
       .bindMemory(to: Atomic<UInt64>.self, capacity: Int(LTP_DOMAIN_COUNT))
     self.tick = tick
+  }
+
+  /// Another policy is in force: what was charged at another rate is void.
+  public func reset() {
+    for place in 0..<Int(LTP_DOMAIN_COUNT) {
+      arrivals[place].store(0, ordering: .relaxed)
+      returns[place].store(0, ordering: .relaxed)
+    }
   }
 
   /// 0: it is let in, and charged. Else when to come back, monotonic. `rate.per_second` 0: there is no rate.

@@ -55,8 +55,7 @@ struct DomainOutage {
 }
 
 extension Orientation {
-  /// Takes what the host reports: LTP_TRANSPORT_*. True: by the policy it concerns the service, too. Refused: nothing has changed. Any
-  /// thread.
+  /// Takes what the host reports: LTP_TRANSPORT_*. True: an outage has begun. Refused: nothing has changed. Any thread.
   package func report(
     _ event: UInt8, of domain: UInt8, now: UInt64
   ) throws(PublishRefusal) -> Bool {
@@ -64,8 +63,9 @@ extension Orientation {
     defer { ltp_system_mutex_unlock(domains.mutex) }
     let outage = domains.outages + Int(domain)
     let rules = domainRules
+    var hasBegun = false
     if event != LTP_TRANSPORT_CONNECTED {
-      _ = try beginOutage(of: domain, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED, now: now)
+      hasBegun = try beginOutage(of: domain, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED, now: now)
     }
     guard outage.pointee.isOut else { return false }
     switch event {
@@ -75,15 +75,14 @@ extension Orientation {
     default: outage.pointee.staysUntil = now &+ rules.stay(returns: outage.pointee.returns)
     }
     domains.findNextEnd()
-    return rules.outage == LTP_OUTAGE_OF_BOTH
+    return hasBegun
   }
 
-  /// Begins an outage, if the domain is in none. True: by the policy it concerns the service, too. Caller holds the domains' mutex.
+  /// Begins an outage; false: the domain is in one. Caller holds the domains' mutex.
   func beginOutage(
     of domain: UInt8, reason: UInt8, value: Int64? = nil, threshold: Int64? = nil, now: UInt64
   ) throws(PublishRefusal) -> Bool {
     let rules = domainRules
-    domains.least.pointee.store(rules.stay(returns: 1) / 1_000_000, ordering: .relaxed)
     let outage = domains.outages + Int(domain)
     guard !outage.pointee.isOut else { return false }
     var next = outage.pointee
@@ -93,22 +92,40 @@ extension Orientation {
       DomainChange(domain: domain, state: LTP_STATE_UNSTABLE), moves: true, reason: reason,
       returns: next.returns, rules, value: value, threshold: threshold, now: now)
     outage.pointee = next
-    return rules.outage == LTP_OUTAGE_OF_BOTH
+    domains.outOrTold.pointee.store(1, ordering: .releasing)
+    domains.stays[Int(domain)].store(rules.stay(returns: next.returns) / 1_000_000, ordering: .relaxed)
+    return true
+  }
+
+  /// By the policy in force, the outage of a domain is the service's, too.
+  package var isOutageOfBoth: Bool { domainRules.outage == LTP_OUTAGE_OF_BOTH }
+
+  /// Tells how many domains are out, as far as they concern the service, when that is another number than was told last. False: it is not.
+  package func tellDomainsOut(_ tell: (Int64) -> Void) -> Bool {
+    // Nothing is out, and nothing else was told: every tick of nearly every core.
+    guard domains.outOrTold.pointee.load(ordering: .acquiring) != 0 else { return false }
+    ltp_system_mutex_lock(domains.mutex)
+    defer { ltp_system_mutex_unlock(domains.mutex) }
+    let count = isOutageOfBoth ? UInt64(domains.outCount) : 0
+    let told = domains.told.pointee
+    domains.outOrTold.pointee.store(UInt64(domains.outCount) | count, ordering: .releasing)
+    guard count != told else { return false }
+    domains.told.pointee = count
+    // Under the mutex, so that an older number does not come after a newer one.
+    tell(Int64(count))
+    return true
   }
 
   /// How many domains are in an outage of their own.
   package var domainsOut: Int {
     ltp_system_mutex_lock(domains.mutex)
     defer { ltp_system_mutex_unlock(domains.mutex) }
-    var count = 0
-    for domain in 0..<Int(LTP_DOMAIN_COUNT) where domains.outages[domain].isOut { count += 1 }
-    return count
+    return domains.outCount
   }
 
-  /// Ends the outages whose domains have been back for their stay. True: by the policy that concerns the service, too. The clock's
-  /// thread, with each tick.
-  package func endDomainOutages(now: UInt64) -> Bool {
-    guard now >= domains.nextEnd.pointee.load(ordering: .relaxed) else { return false }
+  /// Ends the outages whose domains have been back for their stay. The clock's thread, with each tick.
+  package func endDomainOutages(now: UInt64) {
+    guard now >= domains.nextEnd.pointee.load(ordering: .relaxed) else { return }
     ltp_system_mutex_lock(domains.mutex)
     defer { ltp_system_mutex_unlock(domains.mutex) }
     for domain in UInt8.min...UInt8.max {
@@ -120,14 +137,13 @@ extension Orientation {
           returns: outage.pointee.returns, domainRules, now: now)
       } catch {
         // The trace can take no transition now: with the next tick.
-        return false
+        return
       }
       outage.pointee.isOut = false
       outage.pointee.staysUntil = 0
       outage.pointee.calmSince = now
     }
     domains.findNextEnd()
-    return domainRules.outage == LTP_OUTAGE_OF_BOTH
   }
 
   /// Evidence: how often the domain has gone and come back, and its stay in milliseconds.
@@ -156,9 +172,16 @@ extension Orientation {
 }
 
 extension Domains {
-  /// What a client whose domain is out is told to wait for, at least.
-  package var leastStayMilliseconds: UInt64 {
-    max(1, least.pointee.load(ordering: .relaxed))
+  /// What a client whose domain is out is told to wait for, at least: its stay, once it is back.
+  package func stayMilliseconds(of domain: UInt8) -> UInt64 {
+    max(1, stays[Int(domain)].load(ordering: .relaxed))
+  }
+
+  /// Caller holds the mutex.
+  var outCount: Int {
+    var count = 0
+    for domain in 0..<Int(LTP_DOMAIN_COUNT) where outages[domain].isOut { count += 1 }
+    return count
   }
 
   /// Caller holds the mutex.

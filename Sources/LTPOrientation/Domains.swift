@@ -54,14 +54,18 @@ public struct Domains {
   let outages: UnsafeMutablePointer<DomainOutage>
   /// When the next stay is over; UInt64.max: none is under way.
   let nextEnd: UnsafeMutablePointer<Atomic<UInt64>>
-  /// The policy's least stay, in milliseconds, as of the last report.
-  let least: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Not 0: some domain is out, or the service was told so.
+  let outOrTold: UnsafeMutablePointer<Atomic<UInt64>>
+  /// How many domains the service was told are out. Under the mutex.
+  let told: UnsafeMutablePointer<UInt64>
+  /// By domain: how long it stays in its last outage once it is back, in milliseconds.
+  let stays: UnsafeMutablePointer<Atomic<UInt64>>
 
   let heartbeats: Heartbeats
 
   /// Zeroed memory that it takes, in bytes.
   static var memoryBytes: Int {
-    64 + Heartbeats.memoryBytes + (count + 1 + count + Orientation.transitionsMax + 2) * 8 + count
+    64 + Heartbeats.memoryBytes + (3 * count + 1 + Orientation.transitionsMax + 3) * 8 + count
       * MemoryLayout<DomainOutage>.stride
   }
 
@@ -76,8 +80,11 @@ public struct Domains {
     nextEnd = (memory + 64 + (2 * Self.count + 1 + Orientation.transitionsMax) * 8)
       .bindMemory(to: Atomic<UInt64>.self, capacity: 2)
     nextEnd.initialize(to: Atomic(UInt64.max))
-    least = nextEnd + 1
-    outages = UnsafeMutableRawPointer(nextEnd + 2).bindMemory(to: DomainOutage.self, capacity: Self.count)
+    outOrTold = nextEnd + 1
+    told = UnsafeMutableRawPointer(nextEnd + 2).bindMemory(to: UInt64.self, capacity: 1)
+    stays = UnsafeMutableRawPointer(nextEnd + 3).bindMemory(to: Atomic<UInt64>.self, capacity: Self.count)
+    outages = UnsafeMutableRawPointer(stays + Self.count).bindMemory(
+      to: DomainOutage.self, capacity: Self.count)
     heartbeats = Heartbeats(memory: UnsafeMutableRawPointer(outages + Self.count))
     outages.initialize(repeating: DomainOutage(), count: Self.count)
     (numbers + Self.count).initialize(to: Atomic(number))

@@ -33,11 +33,10 @@ struct Heartbeats {
 }
 
 extension Orientation {
-  /// Takes a heartbeat of a domain. `intervalMilliseconds` 0: it will send no more. True: by the policy it concerns the service, too. Any
-  /// thread.
+  /// Takes a heartbeat of a domain. `intervalMilliseconds` 0: it will send no more. Any thread.
   package func heard(
     domain: UInt8, intervalMilliseconds: UInt32, now: UInt64
-  ) throws(PublishRefusal) -> Bool {
+  ) throws(PublishRefusal) {
     let beats = domains.heartbeats
     let patience = UInt64(intervalMilliseconds) * 1_000_000 * Heartbeats.intervalsMax
     beats.patience[Int(domain)].store(patience, ordering: .relaxed)
@@ -45,7 +44,7 @@ extension Orientation {
     if beats.isWatching.pointee.load(ordering: .relaxed) == 0 {
       beats.isWatching.pointee.store(1, ordering: .relaxed)
     }
-    guard beats.silent.pointee.load(ordering: .acquiring) > 0 else { return false }
+    guard beats.silent.pointee.load(ordering: .acquiring) > 0 else { return }
     ltp_system_mutex_lock(domains.mutex)
     let wasSilent = domains.outages[Int(domain)].isSilent
     if wasSilent {
@@ -53,28 +52,27 @@ extension Orientation {
       beats.silent.pointee.subtract(1, ordering: .acquiringAndReleasing)
     }
     ltp_system_mutex_unlock(domains.mutex)
-    return wasSilent ? try report(LTP_TRANSPORT_CONNECTED, of: domain, now: now) : false
+    if wasSilent { _ = try report(LTP_TRANSPORT_CONNECTED, of: domain, now: now) }
   }
 
-  /// Begins the outages of domains that have been silent. True: by the policy that concerns the service, too. The clock's thread, with each
-  /// tick.
+  /// Begins the outages of domains that have been silent; true: there was one. The clock's thread, with each tick.
   package func findSilentDomains(now: UInt64) -> Bool {
     let beats = domains.heartbeats
     guard beats.isWatching.pointee.load(ordering: .relaxed) != 0 else { return false }
-    var isOfService = false
+    var hasBegun = false
     for domain in UInt8.min...UInt8.max {
       let heard = beats.heard[Int(domain)].load(ordering: .acquiring)
       let patience = beats.patience[Int(domain)].load(ordering: .relaxed)
       guard heard != 0, patience != 0, now > heard, now - heard > patience else { continue }
       do throws(PublishRefusal) {
-        isOfService =
-          try beginSilence(of: domain, silence: now - heard, patience: patience, now: now) || isOfService
+        hasBegun =
+          try beginSilence(of: domain, silence: now - heard, patience: patience, now: now) || hasBegun
       } catch {
         // The trace can take no transition now: with the next tick.
-        return isOfService
+        return hasBegun
       }
     }
-    return isOfService
+    return hasBegun
   }
 
   /// Evidence: how long the domain was not heard, and how long it may be, in milliseconds.
@@ -85,13 +83,13 @@ extension Orientation {
     defer { ltp_system_mutex_unlock(domains.mutex) }
     let outage = domains.outages + Int(domain)
     guard !outage.pointee.isSilent else { return false }
-    let isOfService = try beginOutage(
+    let hasBegun = try beginOutage(
       of: domain, reason: LTP_SIGNAL_HEARTBEAT_TIMEOUT, value: Int64(clamping: silence / 1_000_000),
       threshold: Int64(clamping: patience / 1_000_000), now: now)
     outage.pointee.isSilent = true
     // One that was back and staying is down again.
     outage.pointee.staysUntil = 0
     domains.heartbeats.silent.pointee.add(1, ordering: .acquiringAndReleasing)
-    return isOfService
+    return hasBegun
   }
 }

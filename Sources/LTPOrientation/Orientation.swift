@@ -30,6 +30,8 @@ public struct TransitionChange {
   /// nil: it concerns the core as a whole. Else the state and the threshold stay, and continuity moves for this domain only. Its publisher
   /// holds the domains' mutex.
   package var domain: DomainChange?
+  /// A bit a state: from others nothing is published, and the word is returned as it is.
+  package var fromStates = UInt16.max
 
   public init(to: UInt8, reason: UInt8) {
     self.to = to
@@ -81,7 +83,7 @@ public struct Orientation {
     let numbers =
       numbers ?? EpochNumbers(epoch: UInt64(word.epoch), continuityEpoch: UInt64(word.continuityEpoch))
     // The core's start begins one.
-    firstContinuityEpoch = numbers.continuityEpoch + 1
+    firstContinuityEpoch = numbers.continuityEpoch + UInt64(LTP_CONTINUITY_RUN_STEP)
     drained = (memory + 128).bindMemory(to: Atomic<UInt64>.self, capacity: 2)
     drained.initialize(to: Atomic(numbers.epoch))
     (drained + 1).initialize(to: Atomic(numbers.continuityEpoch))
@@ -128,7 +130,11 @@ public struct Orientation {
 
   /// Enters what a word of today says of domains, so that they are as of the word.
   package func enterDomains(of word: OrientationWord) {
-    if word.scope != LTP_SCOPE_NONE { domains.enter(word, numbers(of: word)) }
+    guard word.scope != LTP_SCOPE_NONE else { return }
+    let numbers = numbers(of: word)
+    // Read so long ago that others have entered it, and its low bits may mean another number by now.
+    guard numbers.epoch &+ UInt64(Self.transitionsMax) >= drainedEpoch else { return }
+    domains.enter(word, numbers)
   }
 
   /// How many transitions up to this word the trace has not taken.
@@ -155,10 +161,10 @@ public struct Orientation {
       var change = change
       // The last free slot goes to UNKNOWN: whatever comes after cannot be recorded, so nothing may be assumed.
       let overrun = waiting == UInt32(Self.transitionsMax) - 1
-      if overrun {
-        change.reason = LTP_SIGNAL_ORIENTATION_OVERRUN
-        change.domain = nil
-      }
+      // A domain can be reported again; the service is not to be lost for it.
+      guard !overrun || change.domain == nil else { throw PublishRefusal(status: LTP_ERROR_BACKPRESSURE) }
+      guard change.fromStates & 1 << UInt16(before.state) != 0 else { return before }
+      if overrun { change.reason = LTP_SIGNAL_ORIENTATION_OVERRUN }
       let after = word(after: before, change, overrun: overrun)
       enterDomains(of: before)
       if let domain = change.domain {
@@ -191,7 +197,8 @@ public struct Orientation {
     let slot = change.policySlot ?? before.policySlot
     return before.next(
       to: to, advancesContinuity: change.advancesContinuity, policySlot: slot,
-      threshold: change.threshold ?? slots[Int(slot)].threshold(state: to))
+      threshold: change.threshold ?? slots[Int(slot)].threshold(state: to),
+      isRunsFirst: change.reason == LTP_SIGNAL_CORE_STARTED)
   }
 
   private func fill(

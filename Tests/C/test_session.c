@@ -25,7 +25,7 @@ static uint8_t send(uint64_t now, ltp_route_request *asked) {
   REQUIRE_EQUAL(ltp_session_carry(&session, now, asked), LTP_OK);
   ltp_verdict verdict = admit(lane, asked);
   REQUIRE_EQUAL(ltp_response_write(asked, sizeof *asked, &verdict, &response), LTP_OK);
-  CHECK_EQUAL(ltp_session_told(&session, now, &response, sizeof response, &next), LTP_OK);
+  CHECK_EQUAL(ltp_session_told(&session, now, asked, &response, sizeof response, &next), LTP_OK);
   return next;
 }
 
@@ -71,12 +71,17 @@ static void over_an_outage(void) {
   ltp_route_response response;
   REQUIRE_EQUAL(ltp_response_write(&zombie, sizeof zombie, &verdict, &response), LTP_OK);
   CHECK_EQUAL(response.next_step, LTP_NEXT_RESYNC);
-  CHECK_EQUAL(ltp_session_told(&session, later, &response, sizeof response, NULL), LTP_OK);
+  CHECK_EQUAL(ltp_session_told(&session, later, &zombie, &response, sizeof response, NULL), LTP_OK);
   CHECK_EQUAL(session.phase, LTP_SESSION_RESYNC);
   /* Made anew, it runs. */
   CHECK_EQUAL(ltp_session_resynced(&session), LTP_OK);
   CHECK_EQUAL(ltp_session_stamp(&session, &order), LTP_OK);
   CHECK_EQUAL(send(later, &order), LTP_NEXT_NONE);
+  /* A late answer to the life before says nothing of this one. */
+  zombie.incarnation ^= 1;
+  response.next_step = LTP_NEXT_REHANDSHAKE;
+  CHECK_EQUAL(ltp_session_told(&session, later, &zombie, &response, sizeof response, NULL), LTP_OK);
+  CHECK_EQUAL(session.phase, LTP_SESSION_LIVE);
   /* The connection is lost: another life, after a wait of this session's own. */
   CHECK_EQUAL(ltp_session_lost(&session, later, 2000), LTP_OK);
   CHECK(session.not_before_ns > later && session.not_before_ns < later + 2 * SECOND);
@@ -113,7 +118,11 @@ static void wrong_answers(void) {
   CHECK_EQUAL(ltp_session_greeted(&session, now, &other, sizeof other), LTP_ERROR_SESSION_ANSWER);
   other = answer, other.domain = 8;
   CHECK_EQUAL(ltp_session_greeted(&session, now, &other, sizeof other), LTP_ERROR_SESSION_ANSWER);
-  /* A second hello: the first one's answer is late. */
+  /* Asked again meanwhile, it is the same hello; after the connection was lost, another one, and the first one's answer is late. */
+  ltp_hello again;
+  REQUIRE_EQUAL(ltp_session_hello(&session, now, &again), LTP_OK);
+  CHECK(memcmp(&hello, &again, sizeof hello) == 0);
+  CHECK_EQUAL(ltp_session_lost(&session, now, 0), LTP_OK);
   REQUIRE_EQUAL(ltp_session_hello(&session, now, &hello), LTP_OK);
   CHECK_EQUAL(ltp_session_greeted(&session, now, &answer, sizeof answer), LTP_ERROR_SESSION_ANSWER);
   answer.client_nonce = hello.client_nonce;
@@ -124,7 +133,7 @@ static void wrong_answers(void) {
   CHECK_EQUAL(ltp_session_stamp(&session, NULL), LTP_ERROR_NULL_ARGUMENT);
   CHECK_EQUAL(ltp_session_carry(&session, now, NULL), LTP_ERROR_NULL_ARGUMENT);
   CHECK_EQUAL(ltp_session_look(&session, NULL), LTP_ERROR_NULL_ARGUMENT);
-  CHECK(ltp_session_told(&session, now, &asked, sizeof asked, NULL) != LTP_OK);
+  CHECK(ltp_session_told(&session, now, &asked, &asked, sizeof asked, NULL) != LTP_OK);
   session.phase = LTP_SESSION_COUNT;
   CHECK_EQUAL(ltp_session_lost(&session, now, 1), LTP_ERROR_BAD_HANDLE);
 }

@@ -104,7 +104,7 @@ struct ContinuityOracleTests {
       case 4, 5:
         now += 120_000_000_000
         harness.tick(to: now)
-        _ = harness.orientation.endDomainOutages(now: now)
+        harness.orientation.endDomainOutages(now: now)
         model.outages = [Bool](repeating: false, count: 256)
       case 6:
         let session = UInt64(1 + random.below(30))

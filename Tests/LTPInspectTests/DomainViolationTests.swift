@@ -96,7 +96,8 @@ struct DomainViolationTests {
   )
   func contradictions() throws {
     let wrong = Self.open()
-    wrong.rotate(domains: Records.domains([(3, 2, LTP_STATE_UNSTABLE), (7, 2, 0)]))
+    let number = UInt64(wrong.word.continuityEpoch)
+    wrong.rotate(domains: Records.domains([(3, number, LTP_STATE_UNSTABLE), (7, number, 0)]))
     #expect(
       try report(wrong).inspection.violations.contains {
         $0.kind == .transition && $0.message.contains("domain 7")

@@ -94,6 +94,7 @@ struct ViolationsTests {
         trace.publish(LTP_STATE_HEALTHY)
       }
       trace.lane(1, trace.decide(Self.modify, session: 7, frame: 5))
+      trace.close()
       return trace
     }
     for moves in [false, true] {

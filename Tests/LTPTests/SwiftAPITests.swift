@@ -245,7 +245,7 @@ struct SwiftAPITests {
       try session.carry(&order, now: 1)
       #expect(lane.admit(order).isExecute)
       try core.publish(Transition(to: .healthy, because: .transportDisconnected, advancesContinuity: true))
-      #expect(try session.told(try order.response(lane.admit(order)), now: 1) == .rehandshake)
+      #expect(try session.told(try order.response(lane.admit(order)), to: order, now: 1) == .rehandshake)
       #expect(session.phase == .new && session.notBefore > 1)
       let later = session.notBefore
       try greet(now: later)

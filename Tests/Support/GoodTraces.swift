@@ -11,7 +11,8 @@ package enum GoodTraces {
   package static func rich() -> TraceBuilder {
     let trace = TraceBuilder()
     trace.open()
-    trace.lane(1, trace.decide(0), trace.decide(56), Records.hello(session: 7, epoch: 1))
+    trace.lane(
+      1, trace.decide(0), trace.decide(56), Records.hello(session: 7, epoch: trace.word.continuityEpoch))
     trace.publish(LTP_STATE_HEALTHY, reason: LTP_SIGNAL_METRICS_STABILIZED, text: "warm")
     let healthy = trace.word
     trace.lane(1, trace.decide(8), trace.decide(40, token: false), trace.decide(24, late: true))

@@ -113,7 +113,8 @@ package final class TraceBuilder {
     generation += 1
     let before = word
     word = OrientationWord(
-      state: LTP_STATE_UNKNOWN, policySlot: 0, threshold: 0, continuityEpoch: before.continuityEpoch + 1,
+      state: LTP_STATE_UNKNOWN, policySlot: 0, threshold: 0,
+      continuityEpoch: before.continuityEpoch + UInt32(LTP_CONTINUITY_RUN_STEP),
       epoch: before.epoch + 1, scope: LTP_SCOPE_ALL)
     domains = Domains(all: UInt64(word.continuityEpoch))
     lastTransition = Records.transition(
