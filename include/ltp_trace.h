@@ -68,8 +68,9 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 
 /* The continuity epoch counts for the whole core: each move gets the next number. The epoch of a domain is the number of the last move
  * that concerned it. Whom the transition concerned that brought the word: */
-#define LTP_CONTINUITY_RUN_STEP 8192 /* by so much a run's first transition moves it on, any other by one or not at all: what a run before
-                                        gave out and did not get to disk must not be given out again. More transitions never wait */
+#define LTP_CONTINUITY_RUN_STEP 8293 /* by so much a run's first transition moves it on, any other by one or not at all: what a run before
+                                        gave out and did not get to disk must not be given out again. More transitions never wait; and odd, so
+                                        that the low 8 bits, which a token tells, are not those of the runs before */
 #define LTP_SCOPE_NONE ((uint8_t)0)   /* nobody's continuity moved */
 #define LTP_SCOPE_ALL ((uint8_t)1)    /* that of every domain moved */
 #define LTP_SCOPE_DOMAIN ((uint8_t)2) /* one domain: its continuity may have moved, its outage begun or ended; the state stays */
