@@ -476,6 +476,30 @@ int32_t ltp_frame_check(const void *bytes, size_t available, ltp_frame_error *er
 /* Zeroes the frame of this type and flags at bytes and writes its header; fill in the rest in place. */
 int32_t ltp_frame_init(void *bytes, size_t capacity, uint8_t type, uint16_t flags);
 
+/* What the host knows of a peer, and the peer may not claim otherwise. */
+#define LTP_VOUCHED_SESSION ((uint32_t)1) /* session_id is the peer's */
+#define LTP_VOUCHED_TENANT ((uint32_t)2)
+#define LTP_VOUCHED_COHORT ((uint32_t)4)
+#define LTP_VOUCHED_DOMAIN ((uint32_t)8)
+#define LTP_VOUCHED_ALL ((uint32_t)15)
+
+typedef struct ltp_vouched {
+  uint64_t session_id;
+  uint32_t flags;    /* LTP_VOUCHED_*: which fields hold; the others are not looked at */
+  uint32_t tenant_id;
+  uint32_t cost_min; /* a request costs at least this */
+  uint8_t priority_max; /* and has at most this priority; 255: as it says */
+  uint8_t cohort;
+  uint8_t domain;
+  uint8_t reserved;
+} ltp_vouched;
+
+LTP_STATIC_ASSERT(sizeof(ltp_vouched) == 24, vouched_size);
+
+/* Makes a request that a peer has sent claim no more than the host vouches for: before ltp_admit(), in the host's own copy of the frame.
+ * LTP_ERROR_OPTION_RANGE: an unknown flag, or reserved is not 0. The frame is not checked here. */
+int32_t ltp_request_restrict(ltp_route_request *request, const ltp_vouched *vouched);
+
 /* ---- Signals ----------------------------------------------------------------------------------------- */
 
 /* A core that is opened with signal_rules, or with a policy that has some, orients itself: the host pushes values, the core

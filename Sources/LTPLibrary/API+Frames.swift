@@ -21,6 +21,22 @@ public func ltp_frame_init(
 }
 
 @c @implementation
+public func ltp_request_restrict(
+  _ request: UnsafeMutablePointer<ltp_route_request>!, _ vouched: UnsafePointer<ltp_vouched>!
+) -> Int32 {
+  guard let request, vouched != nil else { return LTP_ERROR_NULL_ARGUMENT }
+  let known = copied(vouched, as: ltp_vouched.self)
+  guard known.flags & ~LTP_VOUCHED_ALL == 0, known.reserved == 0 else { return LTP_ERROR_OPTION_RANGE }
+  if known.flags & LTP_VOUCHED_SESSION != 0 { request.pointee.session_id = known.session_id }
+  if known.flags & LTP_VOUCHED_TENANT != 0 { request.pointee.tenant_id = known.tenant_id }
+  if known.flags & LTP_VOUCHED_COHORT != 0 { request.pointee.cohort = known.cohort }
+  if known.flags & LTP_VOUCHED_DOMAIN != 0 { request.pointee.domain = known.domain }
+  request.pointee.priority = min(request.pointee.priority, known.priority_max)
+  request.pointee.cost = max(request.pointee.cost, known.cost_min)
+  return LTP_OK
+}
+
+@c @implementation
 public func ltp_response_write(
   _ request: UnsafeRawPointer!, _ available: Int, _ verdict: UnsafePointer<ltp_verdict>!,
   _ response: UnsafeMutablePointer<ltp_route_response>!

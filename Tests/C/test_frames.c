@@ -76,6 +76,35 @@ static void check_names_field_and_offset(void) {
   CHECK(error.field != NULL);
 }
 
+/* A peer claims more than it is; the host knows better. */
+static void restricted(void) {
+  ltp_route_request asked = request(1, 2, CLASS_READ), same;
+  asked.priority = 250, asked.tenant_id = 7, asked.cohort = 9, asked.domain = 3, asked.cost = 0;
+  ltp_vouched vouched;
+  memset(&vouched, 0, sizeof vouched);
+  vouched.priority_max = 255;
+  same = asked;
+  CHECK_EQUAL(ltp_request_restrict(&asked, &vouched), LTP_OK);
+  CHECK(memcmp(&asked, &same, sizeof asked) == 0);
+  vouched.session_id = 40, vouched.tenant_id = 41, vouched.cohort = 42, vouched.domain = 43;
+  CHECK_EQUAL(ltp_request_restrict(&asked, &vouched), LTP_OK);
+  CHECK(memcmp(&asked, &same, sizeof asked) == 0);
+  vouched.flags = LTP_VOUCHED_ALL, vouched.priority_max = 100, vouched.cost_min = 5;
+  CHECK_EQUAL(ltp_request_restrict(&asked, &vouched), LTP_OK);
+  CHECK(asked.session_id == 40 && asked.tenant_id == 41 && asked.cohort == 42 && asked.domain == 43);
+  CHECK(asked.priority == 100 && asked.cost == 5 && asked.frame_id == 1 && asked.action_class == CLASS_READ);
+  /* Less than that it may claim. */
+  asked.priority = 50, asked.cost = 6;
+  CHECK_EQUAL(ltp_request_restrict(&asked, &vouched), LTP_OK);
+  CHECK(asked.priority == 50 && asked.cost == 6);
+  vouched.flags = LTP_VOUCHED_ALL + 1;
+  CHECK_EQUAL(ltp_request_restrict(&asked, &vouched), LTP_ERROR_OPTION_RANGE);
+  vouched.flags = 0, vouched.reserved = 1;
+  CHECK_EQUAL(ltp_request_restrict(&asked, &vouched), LTP_ERROR_OPTION_RANGE);
+  CHECK_EQUAL(ltp_request_restrict(NULL, &vouched), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_request_restrict(&asked, NULL), LTP_ERROR_NULL_ARGUMENT);
+}
+
 static void responses(void) {
   ltp_route_request asked = request(77, 9, CLASS_PAYMENT);
   ltp_verdict verdict = {.epoch = 5, .policy_generation = 3, .verdict = LTP_VERDICT_EXECUTE,
@@ -108,6 +137,7 @@ static void responses(void) {
 static const struct test tests[] = {
   {"init writes what check accepts", init_writes_what_check_accepts},
   {"check names the field and its offset", check_names_field_and_offset},
+  {"a request claims no more than the host vouches for", restricted},
   {"a response tells its verdict", responses},
   {NULL, NULL},
 };
