@@ -10,8 +10,8 @@
 // MAC is one block of AES-128 under the run's key, of the message XOR a secret mask, cut to its first half. A block cipher under a
 // mask that is a pseudorandom function of the tweak is a tweakable block cipher (XE: Rogaway, Asiacrypt 2004), so a message of
 // exactly one block needs no chaining: the block is a pseudorandom function of (domain, epoch, session, incarnation), up to the
-// birthday bound of 2^64 blocks, and such a function is a MAC, cut or not (Goldreich, Goldwasser, Micali 1986). Where the processor has no AES
-// instructions it is SipHash-2-4 of the same words. Tokens die with their run, so no other machine ever has to agree.
+// birthday bound of 2^64 blocks, and such a function is a MAC, cut or not (Goldreich, Goldwasser, Micali 1986). Where the processor
+// has no AES instructions it is SipHash-2-4 of the same words. Tokens die with their run, so no other machine ever has to agree.
 
 import CLTP
 public import CLTPSystem

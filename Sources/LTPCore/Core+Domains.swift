@@ -38,9 +38,9 @@ extension Core {
     tellService(outageHasBegun: orientation.findSilentDomains(now: now), now: now)
   }
 
-  /// What domains that are out say of the service, if the policy says so. A core that orients itself has a signal for it, whose value is their
-  /// number; one that its host orients becomes UNSTABLE when an outage begins, and is led back by the host. One that follows a page
-  /// leaves the service to the page.
+  /// What domains that are out say of the service, if the policy says so. A core that orients itself has a signal for it, whose value
+  /// is their number; one that its host orients becomes UNSTABLE when an outage begins, and is led back by the host. One that follows
+  /// a page leaves the service to the page.
   private func tellService(outageHasBegun: Bool, now: UInt64) {
     let orientation = state.pointee.orientation
     if let observer = state.pointee.observer {

@@ -2,8 +2,8 @@
 //
 // hello: a session shakes hands and gets a continuity token for the current continuity epoch.
 //
-// Invariants: an answer grants something, or says when to ask again. A hello that asks carries no token, no epoch and no incarnation; only the server's answer does. Each has a client's
-// nonce.
+// Invariants: an answer grants something, or says when to ask again. A hello that asks carries no token, no epoch and no incarnation;
+// only the server's answer does. Each has a client's nonce.
 
 public import CLTP
 

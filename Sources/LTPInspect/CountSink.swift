@@ -17,7 +17,8 @@ enum DecisionShape {
     return (verdict == LTP_VERDICT_EXECUTE) == (reason == LTP_REASON_ADMITTED)
   }
 
-  /// Facts go together: a frame that is malformed, or of another life than its connection's, is not asked for more, and a tenant is told only of what a limit refused.
+  /// Facts go together: a frame that is malformed, or of another life than its connection's, is not asked for more, and a tenant is told
+  /// only of what a limit refused.
   static func isInputs(_ inputs: UInt16) -> Bool {
     guard inputs & ~LTP_INPUTS_ALL == 0 else { return false }
     let gate = gateOf(inputs: inputs)

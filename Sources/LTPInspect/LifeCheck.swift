@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether each EXECUTE that says "valid continuity" has a hello of its session, in its domain and epoch, in the trace: the record's own word
-// would not do, because whoever changes a verdict can change it as well.
+// Whether each EXECUTE that says "valid continuity" has a hello of its session, in its domain and epoch, in the trace: the record's own
+// word would not do, because whoever changes a verdict can change it as well.
 //
 // Lanes' blocks come in the order in which they were sealed, so a hello may come after the decision that it explains.
 
@@ -66,8 +66,8 @@ struct LifeCheck {
       unixNanoseconds: context.unixNanoseconds(record.pointee.time_us))
   }
 
-  /// A run has ended, or the trace: where it was not closed, a hello may have been in the memory of a lane whose block was not written yet. No
-  /// lane's record waits for longer than `LifeCheck.unwrittenNanoseconds`.
+  /// A run has ended, or the trace: where it was not closed, a hello may have been in the memory of a lane whose block was not written
+  /// yet. No lane's record waits for longer than `LifeCheck.unwrittenNanoseconds`.
   mutating func runEnds(isClosed: Bool, at time: UInt64?) {
     guard !isClosed, let time else { return }
     for (life, act) in open where act.unixNanoseconds &+ Self.unwrittenNanoseconds >= time {

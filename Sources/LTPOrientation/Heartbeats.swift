@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heartbeats of continuity domains. A domain that has sent one is watched: silence for three of its intervals is an outage of the domain, and the
-// next heartbeat says that it is back. Taking one is two stores; silence is looked for with each tick of the clock.
+// Heartbeats of continuity domains. A domain that has sent one is watched: silence for three of its intervals is an outage of the
+// domain, and the next heartbeat says that it is back. Taking one is two stores; silence is looked for with each tick of the clock.
 
 import CLTP
 import CLTPSystem

@@ -14,8 +14,8 @@ import Testing
 struct ViolationsTests {
   private static let modify: UInt8 = 40
 
-  /// An outage in which session 7 was blocked, and shook hands afterwards; session 8 never did. `change`: what a forger makes of the one blocked
-  /// record.
+  /// An outage in which session 7 was blocked, and shook hands afterwards; session 8 never did. `change`: what a forger makes of the
+  /// one blocked record.
   private func trace(_ change: (inout ltp_decision_record) -> Void = { _ in }) -> TraceBuilder {
     let trace = TraceBuilder()
     trace.open()
