@@ -2,13 +2,14 @@
 // Hellos: a life of a session begins, or is put off.
 //
 // Handshakes are admitted, too. A domain has a rate for them, and one session counts once: the same hello again is the same life, and
-// costs neither a record nor the rate; a session that begins lives faster than it can live them is put off. What is put off leaves no record: a storm of
-// hellos is not to fill the trace.
+// costs neither a record nor the rate; a session that begins lives faster than it can live them is put off. What is put off leaves no
+// record: a storm of hellos is not to fill the trace.
 
 public import CLTP
 import LTPLimits
 import LTPOrientation
 import LTPRecords
+import LTPRules
 import Synchronization
 
 /// The last hello of a session that this lane has answered. A place is shared by sessions, so what it does not know it treats as new.
@@ -42,8 +43,8 @@ extension Lane {
     let now = state.pointee.clock
     guard state.pointee.outages[Int(hello.domain)] == 0 else {
       // Whatever was granted now would be void with the next report.
-      return putOff(
-        hello, least: state.pointee.orientation.domains.stayMilliseconds(of: hello.domain), &answer)
+      let stay = state.pointee.orientation.domains.stayMilliseconds(of: hello.domain)
+      return putOff(CompiledRule.spread(stay, sessionID: hello.session_id), &answer)
     }
     let domain = domain(hello.domain)
     let recent = recentHello(hello.session_id)
@@ -59,16 +60,14 @@ extension Lane {
     if !isKnown || now - next.secondStart >= RecentHello.secondNanoseconds {
       let again = state.pointee.helloRates.admit(
         domain: hello.domain, rate: state.pointee.helloRate, now: now)
-      guard again == 0 else {
-        answer.header.flags |= LTP_HELLO_LATER
-        answer.retry_after_ms = UInt32(clamping: (again - now + 999_999) / 1_000_000)
-        return LTP_ERROR_HELLO_LATER
-      }
+      guard again == 0 else { return putOff((again - now + 999_999) / 1_000_000, &answer) }
       next = RecentHello(
         sessionID: hello.session_id, number: domain.number, voids: voids, secondStart: now,
         domain: hello.domain)
     }
-    guard next.lives < RecentHello.livesMax else { return putOff(hello, least: 1000, &answer) }
+    guard next.lives < RecentHello.livesMax else {
+      return putOff(CompiledRule.spread(1000, sessionID: hello.session_id), &answer)
+    }
     begin(hello, in: domain, &answer)
     guard record(hello, answer) else { return LTP_ERROR_BACKPRESSURE }
     next.clientNonce = hello.client_nonce
@@ -97,11 +96,9 @@ extension Lane {
     return append(record)
   }
 
-  /// Between once and twice the least wait, by session, so that they do not come back together.
-  private func putOff(_ hello: ltp_hello, least: UInt64, _ answer: inout ltp_hello) -> Int32 {
+  private func putOff(_ milliseconds: UInt64, _ answer: inout ltp_hello) -> Int32 {
     answer.header.flags |= LTP_HELLO_LATER
-    let fraction = (hello.session_id &* 0x9E37_79B9_7F4A_7C15) >> 32
-    answer.retry_after_ms = UInt32(truncatingIfNeeded: least + (least &* fraction) >> 32)
+    answer.retry_after_ms = UInt32(clamping: milliseconds)
     return LTP_ERROR_HELLO_LATER
   }
 }

@@ -75,7 +75,7 @@ extension Lane {
           ).rawValue
       }
       state.pointee.rules[PolicyTable.classCount] =
-        CompiledRule.unknownClass.rawValue | (hasShadow || hasOutages ? 1 << 41 : 0)
+        CompiledRule.unknownClass.under(threshold: 0, isLimited: hasShadow || hasOutages).rawValue
       if hasOutages { copyOutageRules(slot, word, limitsWord, hasShadow: hasShadow) }
       state.pointee.limits.setClass(
         PolicyTable.classCount, gates: [], word: limitsWord, hasShadow: hasShadow)
@@ -101,7 +101,7 @@ extension Lane {
   ) {
     let threshold = max(word.threshold, slot.pointee.threshold(state: LTP_STATE_UNSTABLE))
     state.pointee.outageRules[PolicyTable.classCount] =
-      CompiledRule.unknownClass.rawValue | (hasShadow ? 1 << 41 : 0)
+      CompiledRule.unknownClass.under(threshold: 0, isLimited: hasShadow).rawValue
     for index in 0..<PolicyTable.classCount {
       let own = Int(word.state) * PolicyTable.classCount + index
       let outage = Int(LTP_STATE_UNSTABLE) * PolicyTable.classCount + index

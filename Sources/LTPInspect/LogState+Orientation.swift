@@ -249,10 +249,9 @@ extension LogState {
     }
     context.word = word
     context.mayHaveOutages = false
-    if CompiledRule.isTouchedByOutages(word.state), let epoch = epoch(of: word) {
-      context.mayHaveOutages = domains.isForgotten(epoch)
-    }
-    context.outages =
-      CompiledRule.isTouchedByOutages(word.state) ? epoch(of: word).flatMap { domains.outages(at: $0) } : nil
+    context.outages = nil
+    guard CompiledRule.isTouchedByOutages(word.state), let epoch = epoch(of: word) else { return }
+    context.mayHaveOutages = domains.isForgotten(epoch)
+    context.outages = domains.outages(at: epoch)
   }
 }

@@ -57,20 +57,26 @@ extension RecordContext {
 
   /// The request's domain is in an outage of its own.
   @inline(__always)
-  func isInOutage(_ decision: DecisionWord) -> Bool { outages?[Int(decision.domain)] ?? false }
+  func isInOutage(_ decision: DecisionWord) -> Bool { isInOutage(decision.domain) }
 
-  /// What decided this request under `policy`: its own, or a candidate.
   @inline(__always)
-  func rule(of decision: DecisionWord, in policy: RecordedPolicy) -> CompiledRule {
-    isInOutage(decision)
+  func isInOutage(_ domain: UInt8) -> Bool { outages?[Int(domain)] ?? false }
+
+  /// What decided this request under `policy`: its own, or a candidate. `isOut`, here and below: whether its domain is in an outage, if that
+  /// is not for the context to say.
+  @inline(__always)
+  func rule(of decision: DecisionWord, in policy: RecordedPolicy, isOut: Bool? = nil) -> CompiledRule {
+    isOut ?? isInOutage(decision)
       ? policy.outageRule(state: word.state, column: decision.column)
       : policy.rule(state: word.state, column: decision.column)
   }
 
   /// The threshold for this request, where `threshold` is the word's, or a candidate's for it.
   @inline(__always)
-  func threshold(of decision: DecisionWord, in policy: RecordedPolicy, _ threshold: UInt8) -> UInt8 {
-    isInOutage(decision) ? max(threshold, policy.threshold(state: LTP_STATE_UNSTABLE)) : threshold
+  func threshold(
+    of decision: DecisionWord, in policy: RecordedPolicy, _ threshold: UInt8, isOut: Bool? = nil
+  ) -> UInt8 {
+    isOut ?? isInOutage(decision) ? max(threshold, policy.threshold(state: LTP_STATE_UNSTABLE)) : threshold
   }
 
   /// When a transition was published. Its record's own time is that of the block, and it lies before it.

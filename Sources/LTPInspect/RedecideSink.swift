@@ -50,16 +50,11 @@ struct RedecideSink: RecordSink {
     _ recorded: DecisionWord, _ sessionID: UInt64, isOut: Bool?, _ policy: RecordedPolicy,
     _ context: borrowing RecordContext
   ) -> (Decision, Bool, Fault?) {
-    let (state, column) = (context.word.state, recorded.column)
-    let gates = policy.gates[Int(state) * RecordedPolicy.columns + column]
-    var rule = policy.rule(state: state, column: column)
-    var threshold = context.word.threshold
-    if isOut ?? context.isInOutage(recorded) {
-      rule = policy.outageRule(state: state, column: column)
-      threshold = max(threshold, policy.threshold(state: LTP_STATE_UNSTABLE))
-    }
+    let gates = policy.gates[Int(context.word.state) * RecordedPolicy.columns + recorded.column]
+    let rule = context.rule(of: recorded, in: policy, isOut: isOut)
     let decision = rule.decide(
-      threshold: threshold, retryFloorMilliseconds: context.limitsWord.retryFloor(under: gates),
+      threshold: context.threshold(of: recorded, in: policy, context.word.threshold, isOut: isOut),
+      retryFloorMilliseconds: context.limitsWord.retryFloor(under: gates),
       priority: recorded.priority, inputs: recorded.inputs, sessionID: sessionID)
     let same =
       recorded.outcome == decision.outcome && retryFits(recorded, recorded.retryAfterMilliseconds, decision)

@@ -66,16 +66,19 @@ enum ShowLine {
     let inputs = record.pointee.inputs
     let shadow = record.pointee.shadow
     let domain = record.pointee.domain
-    let isOut = context.outages?[Int(domain)] ?? false
+    let isOut = context.isInOutage(domain)
     guard inputs != 0 || shadow.rawValue != 0 || domain != 0 || isOut else { return }
     out.pad(to: facts, since: start)
+    let begin = out.count
+    func append(_ fact: String, _ out: inout TextBuffer) {
+      if out.count > begin { out.append(" ") }
+      out.append(fact)
+    }
     appendFacts(inputs, separator: " ", &out)
-    if let tenant { out.append(" tenant:\(tenant)") }
-    if domain != 0 { out.append(inputs != 0 ? " domain:\(domain)" : "domain:\(domain)") }
-    if isOut { out.append(inputs != 0 || domain != 0 ? " domain-out" : "domain-out") }
-    guard shadow.rawValue != 0 else { return }
-    if inputs != 0 || domain != 0 || isOut { out.append(" ") }
-    out.append("shadow:\(describe(shadow))")
+    if let tenant { append("tenant:\(tenant)", &out) }
+    if domain != 0 { append("domain:\(domain)", &out) }
+    if isOut { append("domain-out", &out) }
+    if shadow.rawValue != 0 { append("shadow:\(describe(shadow))", &out) }
   }
 
   static func describe(_ outcome: Outcome) -> String {
@@ -142,7 +145,7 @@ enum ShowLine {
     out.append(json: className)
     out.append(",\"domain\":")
     out.append(UInt64(record.pointee.domain))
-    if context.outages?[Int(record.pointee.domain)] ?? false { out.append(",\"domain_in_outage\":true") }
+    if context.isInOutage(record.pointee.domain) { out.append(",\"domain_in_outage\":true") }
     out.append(",\"priority\":")
     out.append(UInt64(record.pointee.priority))
     out.append(",\"session\":\"")

@@ -34,7 +34,7 @@ public func ltp_throttle_init(
 }
 
 /// The clock's time when the caller gives none.
-private func time(_ now: UInt64) -> UInt64 { now != 0 ? now : ltp_system_monotonic_ns() }
+func time(_ now: UInt64) -> UInt64 { now != 0 ? now : ltp_system_monotonic_ns() }
 
 @c @implementation
 public func ltp_throttle_request(_ throttle: UnsafeMutablePointer<ltp_throttle>!, _ now: UInt64) -> Int32 {

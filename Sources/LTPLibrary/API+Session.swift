@@ -17,8 +17,6 @@ private func withSession(
   return client.isValid ? body(client) : LTP_ERROR_BAD_HANDLE
 }
 
-private func time(_ now: UInt64) -> UInt64 { now != 0 ? now : ltp_system_monotonic_ns() }
-
 @c @implementation
 public func ltp_session_init(
   _ session: UnsafeMutablePointer<ltp_session>!, _ sessionID: UInt64, _ domain: UInt8

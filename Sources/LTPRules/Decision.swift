@@ -200,8 +200,14 @@ extension CompiledRule {
   @inlinable
   @inline(__always)
   public func spreadRetryAfter(sessionID: UInt64) -> UInt64 {
-    let base = rawValue &>> 42
+    Self.spread(rawValue &>> 42, sessionID: sessionID)
+  }
+
+  /// Between once and twice `least`, which has at most 31 bits, by session.
+  @inlinable
+  @inline(__always)
+  public static func spread(_ least: UInt64, sessionID: UInt64) -> UInt64 {
     let fraction = (sessionID &* 0x9E37_79B9_7F4A_7C15) &>> 32
-    return (base &* (1 &<< 32 | fraction)) &>> 32
+    return (least &* (1 &<< 32 | fraction)) &>> 32
   }
 }

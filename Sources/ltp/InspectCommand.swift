@@ -72,6 +72,15 @@ func time(_ text: String, option: String) throws -> UInt64 {
   return time
 }
 
+/// The time between two options' texts; where one is not given, from the beginning or to the end.
+func window(from: String?, to: String?) throws -> SummaryWindow {
+  var window = SummaryWindow()
+  if let from { window.from = try time(from, option: "--from") }
+  if let to { window.to = try time(to, option: "--to") }
+  guard window.from < window.to else { throw ValidationError("--from is before --to") }
+  return window
+}
+
 /// Says how far a scan is, at most twice a second.
 final class ProgressMeter {
   private let began = Date()

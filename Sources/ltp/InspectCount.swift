@@ -52,13 +52,7 @@ struct InspectCount: ParsableCommand {
     _ = try filter()
   }
 
-  private func window() throws -> SummaryWindow {
-    var window = SummaryWindow()
-    if let from { window.from = try time(from, option: "--from") }
-    if let to { window.to = try time(to, option: "--to") }
-    guard window.from < window.to else { throw ValidationError("--from is before --to") }
-    return window
-  }
+  private func window() throws -> SummaryWindow { try ltp.window(from: from, to: to) }
 
   private func filter() throws -> CountFilter {
     var filter = CountFilter()

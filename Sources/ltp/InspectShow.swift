@@ -48,7 +48,7 @@ struct InspectShow: ParsableCommand {
     if let limit { filter.limit = limit }
     if let session { filter.session = try number(session, option: "--session") }
     if let verdict {
-      guard let index = ["DENY", "DEFER", "EXECUTE"].firstIndex(of: verdict.uppercased()) else {
+      guard let index = InspectNames.verdicts.firstIndex(of: verdict.uppercased()) else {
         throw ValidationError("--verdict is execute, deny or defer")
       }
       filter.verdict = UInt8(index)

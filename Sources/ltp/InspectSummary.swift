@@ -44,12 +44,7 @@ struct InspectSummary: ParsableCommand {
 
   /// Nil: all of the trace.
   private func window() throws -> SummaryWindow? {
-    guard from != nil || to != nil else { return nil }
-    var window = SummaryWindow()
-    if let from { window.from = try time(from, option: "--from") }
-    if let to { window.to = try time(to, option: "--to") }
-    guard window.from < window.to else { throw ValidationError("--from is before --to") }
-    return window
+    from != nil || to != nil ? try ltp.window(from: from, to: to) : nil
   }
 
   func run() throws {
