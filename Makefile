@@ -2,7 +2,7 @@
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
 .PHONY: help bench bench-interop examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
-  scenario-cascade
+  scenario-cascade scenario-zombie-order
 .DEFAULT_GOAL := help
 
 help: ## this text
@@ -43,6 +43,9 @@ stress: ## every function by many threads, and policies that change while they a
 
 scenario-cascade: ## a real order service in a retry storm, without LTP and with it: table, plot, proved trace
 	@scripts/scenario-cascade $(ARGS)
+
+scenario-zombie-order: ## an order server killed with clients on it, without LTP and with it: counts, plot, proved trace
+	@scripts/scenario-zombie-order $(ARGS)
 
 budget: ## count instructions on the fast path under callgrind, compare with the committed budgets
 	@scripts/budget

@@ -10,6 +10,7 @@ import CLTP
 import Foundation
 import LTP
 import LTPPolicy
+import Stage
 
 /// Belongs to the I/O thread.
 final class Admission {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Stage
 import Synchronization
 
 /// Somebody else's connection to the database, from another process than the server's, that locks it for a while.

@@ -6,6 +6,7 @@
 import CLTP
 import Foundation
 import LTP
+import Stage
 
 /// How clients behave.
 struct ClientBehaviour {

@@ -6,8 +6,8 @@
 // SQLite has one writer at a time, so what it can do is bounded, as with any database.
 
 import CSQLite
-import Foundation
 import Glibc
+import Stage
 
 /// A connection, for one thread at a time.
 final class OrderDatabase: @unchecked Sendable {
@@ -20,38 +20,15 @@ final class OrderDatabase: @unchecked Sendable {
   /// An order's products lie within so many neighbours: one supplier's.
   static let supplierProducts: UInt64 = 500
 
-  private let handle: OpaquePointer
-  private var statements: [String: OpaquePointer] = [:]
+  private let database: Database
 
-  /// Opens it; every wait for somebody else's lock lasts as long as that does.
-  init(path: String) throws(ScenarioFailure) {
-    var opened: OpaquePointer?
-    let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
-    guard sqlite3_open_v2(path, &opened, flags, nil) == SQLITE_OK, let opened else {
-      throw ScenarioFailure("SQLite cannot open \(path)")
-    }
-    handle = opened
-    // Half a millisecond a try, for a minute: what a client does meanwhile is its own affair.
-    sqlite3_busy_handler(
-      handle,
-      { _, tries in
-        usleep(500)
-        return tries < 120_000 ? 1 : 0
-      }, nil)
-    try run("PRAGMA journal_mode = WAL")
-    try run("PRAGMA synchronous = FULL")
-  }
-
-  deinit {
-    for statement in statements.values { sqlite3_finalize(statement) }
-    sqlite3_close_v2(handle)
-  }
+  init(path: String) throws(ScenarioFailure) { database = try Database(path: path) }
 
   /// Makes a new database with a catalogue, customers and their orders so far, so that an order costs the same from the
   /// first one on.
   static func create(path: String) throws(ScenarioFailure) {
-    for suffix in ["", "-wal", "-shm"] { unlink(path + suffix) }
-    let database = try OrderDatabase(path: path)
+    Database.remove(path: path)
+    let database = try Database(path: path)
     for statement in [
       "CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price INTEGER NOT NULL, stock INTEGER NOT NULL)",
       "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, credit INTEGER NOT NULL)",
@@ -109,65 +86,65 @@ final class OrderDatabase: @unchecked Sendable {
     var draft = Draft(customer: customer, intent: intent)
     var random = UInt64(bitPattern: intent) &* 0x9E37_79B9_7F4A_7C15 | 1
     let supplier = Int64(random >> 40) % Self.productCount
-    try run("BEGIN")
+    try database.run("BEGIN")
     for _ in 0..<Self.lineCount {
       random ^= random << 13
       random ^= random >> 7
       random ^= random << 17
       let product = (supplier + Int64(random >> 33 % Self.supplierProducts)) % Self.productCount + 1
-      let found = try row("SELECT price, stock FROM product WHERE id = ?", product)
+      let found = try database.row("SELECT price, stock FROM product WHERE id = ?", product)
       draft.products.append(product)
       draft.prices.append(found[0])
       draft.total += found[0]
     }
     // What the customer's last orders came to, from their lines, against the credit.
-    let owed = try row(
+    let owed = try database.row(
       """
       SELECT coalesce(sum(price), 0), count(*) FROM line
       WHERE orders IN (SELECT id FROM orders WHERE customer = ? ORDER BY id DESC LIMIT \(Self.historyCount))
       """, customer)[0]
-    let credit = try row("SELECT credit FROM customer WHERE id = ?", customer)[0]
-    try run("COMMIT")
+    let credit = try database.row("SELECT credit FROM customer WHERE id = ?", customer)[0]
+    try database.run("COMMIT")
     guard owed + draft.total <= credit else { throw ScenarioFailure("no credit") }
     return draft
   }
 
   /// Writes the order, durably. One caller at a time, or they wait for each other in SQLite.
   func place(_ draft: Draft) throws(ScenarioFailure) -> Receipt {
-    try run("BEGIN IMMEDIATE")
+    try database.run("BEGIN IMMEDIATE")
     do {
-      try run(
+      try database.run(
         "INSERT INTO orders (customer, intent, total) VALUES (?, ?, ?)", draft.customer, draft.intent,
         draft.total)
-      let order = sqlite3_last_insert_rowid(handle)
+      let order = sqlite3_last_insert_rowid(database.handle)
       for (place, product) in draft.products.enumerated() {
-        try run("INSERT INTO line VALUES (?, ?, ?, ?)", order, Int64(place), product, draft.prices[place])
-        try run("UPDATE product SET stock = stock - 1 WHERE id = ?", product)
-        try run(
+        try database.run("INSERT INTO line VALUES (?, ?, ?, ?)", order, Int64(place), product, draft.prices[place])
+        try database.run("UPDATE product SET stock = stock - 1 WHERE id = ?", product)
+        try database.run(
           "INSERT INTO movement (orders, product, stock) SELECT ?, id, stock FROM product WHERE id = ?",
           order,
           product)
       }
-      let read = try row(
+      let read = try database.row(
         """
         SELECT count(*), sum(line.price),
           length(json_group_array(json_object('place', place, 'product', name, 'price', line.price)))
         FROM line JOIN product ON product.id = line.product WHERE orders = ?
         """, order)
       try clear(order - Self.customerCount * Self.historyCount)
-      try run("COMMIT")
+      try database.run("COMMIT")
       return Receipt(order: order, lineCount: read[0], total: read[1])
     } catch {
-      try run("ROLLBACK")
+      try database.run("ROLLBACK")
       throw error
     }
   }
 
   /// The order of so many before, its lines, and as many movements.
   private func clear(_ order: Int64) throws(ScenarioFailure) {
-    try run("DELETE FROM line WHERE orders = ?", order)
-    try run("DELETE FROM orders WHERE id = ?", order)
-    try run(
+    try database.run("DELETE FROM line WHERE orders = ?", order)
+    try database.run("DELETE FROM orders WHERE id = ?", order)
+    try database.run(
       "DELETE FROM movement WHERE id <= (SELECT max(id) FROM movement) - ?",
       Self.customerCount * Self.historyCount * Int64(Self.lineCount))
   }
@@ -176,52 +153,13 @@ final class OrderDatabase: @unchecked Sendable {
   func holdExclusively(_ body: () -> Void) throws(ScenarioFailure) {
     // The gaps between two writers are short, so this one asks more often.
     sqlite3_busy_handler(
-      handle,
+      database.handle,
       { _, _ in
         usleep(20)
         return 1
       }, nil)
-    try run("BEGIN EXCLUSIVE")
+    try database.run("BEGIN EXCLUSIVE")
     body()
-    try run("COMMIT")
-  }
-
-  // MARK: Statements
-
-  private func prepared(_ text: String) throws(ScenarioFailure) -> OpaquePointer {
-    if let statement = statements[text] { return statement }
-    var statement: OpaquePointer?
-    guard
-      sqlite3_prepare_v3(handle, text, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil) == SQLITE_OK,
-      let statement
-    else { throw failure(text) }
-    statements[text] = statement
-    return statement
-  }
-
-  private func failure(_ text: String) -> ScenarioFailure {
-    ScenarioFailure("SQLite: \(String(cString: sqlite3_errmsg(handle))) in \(text)")
-  }
-
-  private func bind(_ values: [Int64], to statement: OpaquePointer) {
-    for (place, value) in values.enumerated() { sqlite3_bind_int64(statement, Int32(place) + 1, value) }
-  }
-
-  private func run(_ text: String, _ values: Int64...) throws(ScenarioFailure) {
-    let statement = try prepared(text)
-    bind(values, to: statement)
-    defer { sqlite3_reset(statement) }
-    var status = sqlite3_step(statement)
-    while status == SQLITE_ROW { status = sqlite3_step(statement) }
-    guard status == SQLITE_DONE else { throw failure(text) }
-  }
-
-  /// The numbers of the one row that the statement has.
-  private func row(_ text: String, _ values: Int64...) throws(ScenarioFailure) -> [Int64] {
-    let statement = try prepared(text)
-    bind(values, to: statement)
-    defer { sqlite3_reset(statement) }
-    guard sqlite3_step(statement) == SQLITE_ROW else { throw failure(text) }
-    return (0..<sqlite3_column_count(statement)).map { sqlite3_column_int64(statement, $0) }
+    try database.run("COMMIT")
   }
 }

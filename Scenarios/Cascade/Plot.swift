@@ -2,6 +2,7 @@
 // Goodput, latency, requests and state over time. Both ways of running lie over each other: each phase began anew.
 
 import Foundation
+import Stage
 
 struct Plot {
   private static let withColor = "#0969da"
@@ -27,22 +28,6 @@ struct Plot {
   static func svg(_ result: ScenarioResult) -> String {
     var plot = Plot(result)
     return plot.draw()
-  }
-
-  /// One of the plot's stripes.
-  private struct Panel {
-    let top: Double
-    let height: Double
-    let isLogarithmic: Bool
-    let low: Double
-    let high: Double
-
-    func y(_ value: Double) -> Double {
-      let clamped = min(max(value, low), high)
-      let share =
-        isLogarithmic ? log(clamped / low) / log(high / low) : (clamped - low) / (high - low)
-      return top + height * (1 - share)
-    }
   }
 
   private mutating func draw() -> String {
@@ -150,15 +135,9 @@ struct Plot {
     for value in values {
       let y = panel.y(value)
       drawing.line(Self.left, y, drawing.width - Self.right, y, stroke: "#d0d7de", width: 0.8)
-      drawing.text(grouped(value), Self.left - 10, y + 4.5, anchor: .end, fill: Self.gray)
+      drawing.text(grouped(Int(value.rounded())), Self.left - 10, y + 4.5, anchor: .end, fill: Self.gray)
     }
     drawing.text(name, Self.left, panel.top - 10, size: 13, isBold: true)
-  }
-
-  private func grouped(_ value: Double) -> String {
-    let digits = String(Int(value.rounded()))
-    guard digits.count > 3 else { return digits }
-    return digits.dropLast(3) + "," + digits.suffix(3)
   }
 
   private mutating func timeAxis(top: Double) {
@@ -211,39 +190,19 @@ struct Plot {
 
   // MARK: State
 
-  private static let stateColors: [(state: String, color: String)] = [
-    ("HEALTHY", "#4ac26b"), ("DEGRADED", "#eac54f"), ("SATURATED", "#fb8f44"), ("UNSTABLE", "#cf222e"),
-    ("FAILED", "#57060a"), ("RECOVERING", "#a475f9"), ("UNKNOWN", "#8c959f"),
-  ]
-
   /// The orientation, from the trace's transitions.
   private mutating func band(top: Double, height: Double) {
     guard let proof = result.proof, let with = result.with else {
       drawing.text("no orientation: this ran without LTP alone", Self.left, top + 20, fill: Self.gray)
       return
     }
-    var seen: Set<String> = []
+    var band = StateBand(top: top, height: height)
     for (index, phase) in with.phases.enumerated() {
       let end = phase.beganUnix + UInt64(phase.phase.seconds * 1e9)
-      var state = proof.transitions.last { $0.unixNanoseconds <= phase.beganUnix }?.to ?? "UNKNOWN"
-      var from = 0.0
-      func seconds(_ time: UInt64) -> Double { Double(time - phase.beganUnix) / 1e9 }
-      let inside = proof.transitions.filter {
-        $0.unixNanoseconds > phase.beganUnix && $0.unixNanoseconds < end
-      }
-      for (to, next) in inside.map({ (seconds($0.unixNanoseconds), $0.to) }) + [(phase.phase.seconds, "")] {
-        let color = Self.stateColors.first { $0.state == state }?.color ?? "#000000"
-        drawing.rectangle(x(index, from), top, (to - from) * scale, height, fill: color)
-        seen.insert(state)
-        (from, state) = (to, next)
-      }
+      let (left, scale) = (x(index, 0), scale)
+      band.draw(proof.transitions, from: phase.beganUnix, to: end, in: &drawing) { left + $0 * scale }
     }
     drawing.text("LTP's orientation, from the trace", Self.left, top - 10, isBold: true)
-    var place = Self.left + 240
-    for (state, color) in Self.stateColors where seen.contains(state) {
-      drawing.rectangle(place, top - 22, 16, 14, fill: color)
-      drawing.text(state, place + 22, top - 10)
-      place += 44 + Double(state.count) * 9.2
-    }
+    band.legend(at: Self.left + 240, in: &drawing)
   }
 }

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must hold, each from what was measured.
 
-struct Promise: Codable {
-  var text: String
-  var measured: String
-  var isMet: Bool
-  /// Whether the machine's speed has a say in it.
-  var isTimed = false
-}
+import Stage
 
 enum Promises {
   /// Whether goodput in this phase is promised.

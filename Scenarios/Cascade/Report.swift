@@ -2,6 +2,7 @@
 // The figures for programs, and the files that the scenario leaves.
 
 import Foundation
+import Stage
 
 struct Report: Encodable {
   struct PhaseFigures: Encodable {
@@ -47,7 +48,7 @@ struct Report: Encodable {
   var cost: CostFigures?
   var traceCounts: [TraceProof.Row]?
   var traceVerdict: String?
-  var transitions: [TraceProof.Transition]?
+  var transitions: [TracedTransition]?
   var promises: [Promise]
 
   init(_ result: ScenarioResult) {
@@ -83,27 +84,14 @@ struct Report: Encodable {
       server: phase.server, goodputSeries: phase.bins.map(\.good), requestSeries: phase.bins.map(\.requests))
   }
 
-  var data: Data {
-    get throws {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-      encoder.keyEncodingStrategy = .convertToSnakeCase
-      return try encoder.encode(self)
-    }
-  }
+  var data: Data { get throws { try ReportFiles.json(self) } }
 
   /// Leaves report.json, table.txt and cascade.svg; returns their paths.
   static func write(_ result: ScenarioResult, table: String) throws -> [String] {
-    let directory = result.settings.directory
-    let files = [
-      ("table.txt", Data((table + "\n").utf8)), ("report.json", try Report(result).data),
-      ("cascade.svg", Data(Plot.svg(result).utf8)),
-    ]
-    for (name, data) in files {
-      do { try data.write(to: URL(fileURLWithPath: "\(directory)/\(name)"), options: .atomic) } catch {
-        throw ScenarioFailure("cannot write \(directory)/\(name): \(error.localizedDescription)")
-      }
-    }
-    return files.map { "\(directory)/\($0.0)" }
+    try ReportFiles.write(
+      [
+        ("table.txt", Data((table + "\n").utf8)), ("report.json", try Report(result).data),
+        ("cascade.svg", Data(Plot.svg(result).utf8)),
+      ], to: result.settings.directory)
   }
 }

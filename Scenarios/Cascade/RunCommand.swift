@@ -5,6 +5,7 @@
 
 import ArgumentParser
 import Foundation
+import Stage
 
 enum Mode: String, ExpressibleByArgument, CaseIterable {
   case without, with
@@ -88,7 +89,7 @@ struct RunCommand: ParsableCommand {
 
   func run() throws {
     signal(SIGPIPE, SIG_IGN)
-    let interrupts = Interrupt.handle()
+    let interrupts = Interrupt.handle("cascade")
     defer { for source in interrupts { source.cancel() } }
     var settings = ScenarioSettings(directory: directory)
     settings.loads = parsedLoads()!

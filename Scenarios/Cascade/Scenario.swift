@@ -3,6 +3,7 @@
 // machine that others use too is not always as fast.
 
 import Foundation
+import Stage
 
 struct ScenarioSettings {
   var directory: String
@@ -56,7 +57,7 @@ final class Scenario {
   }
 
   func run() throws -> ScenarioResult {
-    try Sockets.raiseDescriptorLimit(to: settings.clients + 200)
+    try Descriptors.raiseLimit(to: settings.clients + 200)
     try prepareDirectory()
     try measureCapacity(seconds: 3)
     if settings.runsWithout { result.without = try runWithout() }
@@ -92,19 +93,19 @@ final class Scenario {
     try FileManager.default.copyItem(atPath: template, toPath: database)
   }
 
-  private func startServer(hasAdmission: Bool, database: String) throws -> ServerProcess {
+  private func startServer(hasAdmission: Bool, database: String) throws -> ChildProcess {
     try freshDatabase(database)
     var arguments = [
       "--database", database, "--workers", "\(settings.workers)", "--queue", "\(settings.queueMax)",
       "--clients", "\(settings.clients)",
     ]
     if hasAdmission { arguments += ["--trace", settings.trace] }
-    return try ServerProcess(arguments: arguments)
+    return try ChildProcess("cascade", arguments: arguments)
   }
 
-  private func connect(_ server: ServerProcess, clients: Int, hasAdmission: Bool) throws -> LoadGenerator {
+  private func connect(_ server: ChildProcess, clients: Int, hasAdmission: Bool) throws -> LoadGenerator {
     try LoadGenerator(
-      port: server.port, clients: clients, behaviour: ClientBehaviour(obeysDenials: hasAdmission),
+      port: server.port(), clients: clients, behaviour: ClientBehaviour(obeysDenials: hasAdmission),
       seed: settings.seed)
   }
 
@@ -187,7 +188,7 @@ final class Scenario {
   }
 
   private func runAndMeasure(
-    _ phase: Phase, _ server: ServerProcess, _ load: LoadGenerator
+    _ phase: Phase, _ server: ChildProcess, _ load: LoadGenerator
   ) throws -> PhaseResult {
     var outcome = try run(phase, server, load, "with LTP")
     try load.drain(seconds: 10)
@@ -200,7 +201,7 @@ final class Scenario {
   /// The loads that something is promised for, in turn, a few times over, with the capacity in between: a shared machine's
   /// speed changes from second to second, for either.
   private func runRounds(
-    _ phases: [Phase], _ server: ServerProcess, _ load: LoadGenerator
+    _ phases: [Phase], _ server: ChildProcess, _ load: LoadGenerator
   ) throws -> [PhaseResult] {
     var runs: [[PhaseResult]] = phases.map { _ in [] }
     for _ in 0..<Self.rounds {
@@ -221,7 +222,7 @@ final class Scenario {
   private static let rounds = 3
 
   private func run(
-    _ phase: Phase, _ server: ServerProcess, _ load: LoadGenerator, _ mode: String
+    _ phase: Phase, _ server: ChildProcess, _ load: LoadGenerator, _ mode: String
   ) throws -> PhaseResult {
     let before = try server.stats()
     let hiccup = phase.hiccup.map { Hiccup(database: settings.database, seconds: $0.seconds) }
@@ -251,12 +252,6 @@ final class Scenario {
         + "\(fixed(outcome.othersCores, 2)) processors busy with something else")
     return outcome
   }
-}
-
-/// So many digits after the point, with spaces before it.
-func fixed(_ value: Double, _ digits: Int, width: Int = 0) -> String {
-  let text = String(format: "%.\(digits)f", value)
-  return String(repeating: " ", count: max(0, width - text.count)) + text
 }
 
 /// 2, or 1.5.

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Foundation
+import Stage
 
 /// The server's process. Started by the load generator, which talks to it over standard input and output; it ends when
 /// that ends.
@@ -29,7 +30,7 @@ struct ServeCommand: ParsableCommand {
     signal(SIGINT, SIG_IGN)
     signal(SIGPIPE, SIG_IGN)
     do {
-      try Sockets.raiseDescriptorLimit(to: clients + 200)
+      try Descriptors.raiseLimit(to: clients + 200)
       let pool = try WorkerPool(workers: workers, queueMax: queue, database: database)
       let server = try Server(
         pool: pool, admission: trace.map { try Admission(traceDirectory: $0) })

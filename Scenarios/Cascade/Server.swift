@@ -6,6 +6,7 @@
 import CLTP
 import Foundation
 import Glibc
+import Stage
 
 /// A client's connection.
 private final class Connection {

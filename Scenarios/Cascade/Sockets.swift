@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few calls that both sides make: sockets on the loopback interface, epoll, the limit of descriptors.
+// The few calls that both sides make: sockets on the loopback interface, epoll.
 
 import CLinux
 import Glibc
+import Stage
 
 enum Sockets {
   private static func loopback(port: UInt16) -> sockaddr_in {
@@ -66,21 +67,6 @@ enum Sockets {
     return descriptor
   }
 
-  /// Raises the limit of open descriptors to `count`, as far as this user may.
-  static func raiseDescriptorLimit(to count: Int) throws(ScenarioFailure) {
-    var limit = rlimit()
-    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    guard limit.rlim_cur < rlim_t(count) else { return }
-    limit.rlim_cur = rlim_t(count)
-    limit.rlim_max = max(limit.rlim_max, rlim_t(count))
-    guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-      throw ScenarioFailure(
-        """
-        \(count) descriptors are needed, one a client, and this user may open \(limit.rlim_max); \
-        try `ulimit -Hn \(count)` as root, or --clients with fewer (2,000 at least)
-        """)
-    }
-  }
 }
 
 /// One epoll instance; `data` comes back with each event.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The result as people read it.
 
+import Stage
+
 struct Table {
   let result: ScenarioResult
 
@@ -28,9 +30,7 @@ struct Table {
     let promises = Promises.check(result)
     if !promises.isEmpty {
       lines.append("")
-      for promise in promises {
-        lines.append("\(promise.isMet ? "met   " : "MISSED")  \(promise.text): \(promise.measured)")
-      }
+      lines += promises.map(\.line)
     }
     return lines.joined(separator: "\n")
   }

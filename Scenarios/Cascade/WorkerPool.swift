@@ -5,6 +5,7 @@
 import CLTP
 import CLinux
 import Foundation
+import Stage
 import Synchronization
 
 /// A request that was let in.

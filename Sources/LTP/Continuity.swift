@@ -61,4 +61,12 @@ extension Lane {
       }
     }
   }
+
+  /// The fencing number of a verdict just given: the domain's continuity epoch, in full, which only grows. It goes with the work to whoever
+  /// carries it out; who has seen a higher one refuses it, because it was let in before an outage. nil: the lane has seen another
+  /// orientation since; ask anew.
+  public func fence(of verdict: Verdict, domain: UInt8 = 0) -> UInt64? {
+    let number = ltp_lane_fence(handle, domain, verdict.epoch)
+    return number == 0 ? nil : number
+  }
 }

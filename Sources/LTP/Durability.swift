@@ -14,6 +14,11 @@ public struct DurabilityMark: Sendable {
   /// Whether it is on disk.
   public var isDurable: Bool { ltp_lane_durable(owner.handle) >= sequence }
 
+  /// Sleeps until it is on disk. Blocks the thread, which need not be the lane's; a task waits for `durable()`.
+  public func waitDurable(atMost limit: Duration = .seconds(10)) throws(LTPError) {
+    try check(ltp_lane_wait_durable(owner.handle, sequence, limit.nanoseconds))
+  }
+
   /// Returns once it is on disk. Throws `LTP_ERROR_TIMED_OUT` after `limit`, `LTPError.cancelled` when the task is
   /// cancelled, or why the trace failed; none of these takes back what was decided.
   public func durable(atMost limit: Duration = .seconds(10)) async throws(LTPError) {

@@ -56,6 +56,10 @@ public struct RouteRequest: Sendable {
     fields.domain = continuity.domain
   }
 
+  /// One that came from the wire, or of which more has to be said than `init(id:session:actionClass:)` asks for.
+  @inlinable
+  public init(_ fields: ltp_route_request) { self.fields = fields }
+
   /// Nanoseconds of CLOCK_MONOTONIC from which on the answer would be too late; nil: never.
   public var deadline: UInt64? {
     get { fields.header.flags & LTP_REQUEST_HAS_DEADLINE != 0 ? fields.deadline_ns : nil }
@@ -97,6 +101,11 @@ public struct ReplayRequest: Sendable {
   }
 }
 
+extension ltp_hello {
+  /// Of an answer: nothing is granted, and `retry_after_ms` says when to ask again.
+  public var isPutOff: Bool { header.flags & LTP_HELLO_LATER != 0 }
+}
+
 extension Lane {
   /// Shakes hands for a session: a new life of it begins, which its requests show from then on (`Continuity`).
   ///
@@ -117,10 +126,11 @@ extension Lane {
     return answer
   }
 
-  /// The answering frame to a hello as it came in.
+  /// The answering frame to a hello as it came in, to be sent: also one that puts the hello off (`ltp_hello.isPutOff`).
   public mutating func answer(hello: RawSpan) throws(LTPError) -> ltp_hello {
     var answer = ltp_hello()
-    try check(hello.withUnsafeBytes { ltp_hello_answer(handle, $0.baseAddress, $0.count, &answer) })
+    let status = hello.withUnsafeBytes { ltp_hello_answer(handle, $0.baseAddress, $0.count, &answer) }
+    if status != LTP_ERROR_HELLO_LATER { try check(status) }
     return answer
   }
 }

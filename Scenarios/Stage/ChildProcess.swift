@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server as a child: the same program started as `cascade serve`, with a pipe to tell it things and one to hear it.
+// The server as a child: the same program started as `NAME serve`, with a pipe to tell it things and one to hear it.
 
 import CLinux
 import Foundation
 import Glibc
 import Synchronization
 
-final class ServerProcess {
-  let port: UInt16
+package final class ChildProcess {
   private let identifier: pid_t
   private let control: Int32
   private let answers: UnsafeMutablePointer<FILE>
   private var isWaitedFor = false
 
-  /// The one child that an interrupt must end; 0: there is none.
-  static let current = Atomic<pid_t>(0)
+  /// Those that an interrupt must end.
+  private static let running = Mutex<Set<pid_t>>([])
 
-  init(arguments: [String]) throws(ScenarioFailure) {
+  /// Ends all there are, at once.
+  package static func killAll() { running.withLock { for child in $0 { Glibc.kill(child, SIGKILL) } } }
+
+  /// Starts `name serve` with these arguments.
+  package init(_ name: String, arguments: [String]) throws(ScenarioFailure) {
     var toChild: [Int32] = [0, 0]
     var fromChild: [Int32] = [0, 0]
     guard pipe2(&toChild, O_CLOEXEC) == 0, pipe2(&fromChild, O_CLOEXEC) == 0 else {
@@ -27,7 +30,7 @@ final class ServerProcess {
     posix_spawn_file_actions_adddup2(&actions, toChild[0], STDIN_FILENO)
     posix_spawn_file_actions_adddup2(&actions, fromChild[1], STDOUT_FILENO)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    var words: [UnsafeMutablePointer<CChar>?] = (["cascade", "serve"] + arguments).map { strdup($0) } + [nil]
+    var words: [UnsafeMutablePointer<CChar>?] = ([name, "serve"] + arguments).map { strdup($0) } + [nil]
     defer { for word in words { free(word) } }
     var child: pid_t = 0
     let status = posix_spawn(&child, "/proc/self/exe", &actions, nil, &words, environ)
@@ -39,14 +42,14 @@ final class ServerProcess {
     identifier = child
     control = toChild[1]
     answers = fdopen(fromChild[0], "r")
-    Self.current.store(child, ordering: .releasing)
-    var line = Self.readLine(answers)
-    guard let text = line, text.hasPrefix("ready "), let number = UInt16(text.dropFirst(6)) else {
-      line = nil
-      port = 0
-      throw ScenarioFailure("the server ended before it was ready; it says why above")
-    }
-    port = number
+    _ = Self.running.withLock { $0.insert(child) }
+  }
+
+  /// The port that it listens on, once it says "ready PORT".
+  package func port() throws(ScenarioFailure) -> UInt16 {
+    guard let text = Self.readLine(answers), text.hasPrefix("ready "), let number = UInt16(text.dropFirst(6))
+    else { throw ScenarioFailure("the server ended before it was ready; it says why above") }
+    return number
   }
 
   deinit {
@@ -64,25 +67,24 @@ final class ServerProcess {
     return String(decoding: UnsafeRawBufferPointer(start: line, count: count - 1), as: UTF8.self)
   }
 
-  func stats() throws(ScenarioFailure) -> ServerStats {
-    guard write(control, "stats\n", 6) == 6, let line = Self.readLine(answers),
-      let stats = try? JSONDecoder().decode(ServerStats.self, from: Data(line.utf8))
-    else { throw ScenarioFailure("the server has died; it may say why above") }
-    return stats
+  /// Says a line to it and returns the line that it answers; nil: it has died.
+  package func ask(_ line: String) -> String? {
+    let line = line + "\n"
+    guard write(control, line, line.utf8.count) == line.utf8.count else { return nil }
+    return Self.readLine(answers)
   }
 
   /// Throws when the server is not there any more.
-  func check() throws(ScenarioFailure) {
+  package func check() throws(ScenarioFailure) {
     var status: Int32 = 0
     guard waitpid(identifier, &status, WNOHANG) == 0 else {
-      isWaitedFor = true
-      Self.current.store(0, ordering: .releasing)
+      isGone()
       throw ScenarioFailure("the server has died (\(Self.describe(status))); it may say why above")
     }
   }
 
   /// Ends it in order, its trace sealed; throws when it did not end so.
-  func stop() throws(ScenarioFailure) {
+  package func stop() throws(ScenarioFailure) {
     let status = end(forced: false)
     guard status == 0 else {
       throw ScenarioFailure("the server did not end in order (\(Self.describe(status)))")
@@ -90,17 +92,21 @@ final class ServerProcess {
   }
 
   /// Ends it at once, with all that waits in its queue.
-  func kill() { end(forced: true) }
+  package func kill() { end(forced: true) }
 
   @discardableResult
   private func end(forced: Bool) -> Int32 {
     guard !isWaitedFor else { return 0 }
-    isWaitedFor = true
     if forced { Glibc.kill(identifier, SIGKILL) } else { write(control, "stop\n", 5) }
     var status: Int32 = 0
     while waitpid(identifier, &status, 0) < 0, errno == EINTR {}
-    Self.current.store(0, ordering: .releasing)
+    isGone()
     return status
+  }
+
+  private func isGone() {
+    isWaitedFor = true
+    _ = Self.running.withLock { $0.remove(identifier) }
   }
 
   private static func describe(_ status: Int32) -> String {

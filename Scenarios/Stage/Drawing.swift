@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few shapes of SVG that the plot is made of.
+// The few shapes of SVG that the plots are made of.
 
-struct Drawing {
-  let width: Double
-  let height: Double
+package struct Drawing {
+  package let width: Double
+  package let height: Double
   private var body = ""
 
-  init(width: Double, height: Double) {
+  package init(width: Double, height: Double) {
     self.width = width
     self.height = height
   }
 
-  enum Anchor: String {
+  package enum Anchor: String {
     case start, middle, end
   }
 
   private func number(_ value: Double) -> String { fixed(value, 1) }
 
-  mutating func rectangle(
+  package mutating func rectangle(
     _ x: Double, _ y: Double, _ width: Double, _ height: Double, fill: String, opacity: Double = 1
   ) {
     body +=
@@ -25,7 +25,7 @@ struct Drawing {
       + " fill=\"\(fill)\" fill-opacity=\"\(opacity)\"/>\n"
   }
 
-  mutating func line(
+  package mutating func line(
     _ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, stroke: String, width: Double = 1,
     isDashed: Bool = false
   ) {
@@ -35,7 +35,7 @@ struct Drawing {
   }
 
   /// A line through points; `nil` interrupts it.
-  mutating func path(_ points: [(x: Double, y: Double)?], stroke: String, width: Double = 2) {
+  package mutating func path(_ points: [(x: Double, y: Double)?], stroke: String, width: Double = 2) {
     var commands = ""
     var isDown = false
     for (index, point) in points.enumerated() {
@@ -54,7 +54,7 @@ struct Drawing {
       "<path d=\"\(commands)\" fill=\"none\" stroke=\"\(stroke)\" stroke-width=\"\(width)\" stroke-linejoin=\"round\"/>\n"
   }
 
-  mutating func text(
+  package mutating func text(
     _ text: String, _ x: Double, _ y: Double, size: Double = 13, anchor: Anchor = .start,
     fill: String = "#1f2328", isBold: Bool = false
   ) {
@@ -63,7 +63,7 @@ struct Drawing {
       + " fill=\"\(fill)\"\(isBold ? " font-weight=\"bold\"" : "")>\(text)</text>\n"
   }
 
-  var svg: String {
+  package var svg: String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" width="\(Int(width))" height="\(Int(height))" \
     viewBox="0 0 \(Int(width)) \(Int(height))" font-family="Helvetica, Arial, 'DejaVu Sans', sans-serif">

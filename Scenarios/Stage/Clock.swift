@@ -3,13 +3,13 @@
 
 import Glibc
 
-enum Clock {
-  static func monotonic() -> UInt64 { read(CLOCK_MONOTONIC) }
-  static func unix() -> UInt64 { read(CLOCK_REALTIME) }
+package enum Clock {
+  package static func monotonic() -> UInt64 { read(CLOCK_MONOTONIC) }
+  package static func unix() -> UInt64 { read(CLOCK_REALTIME) }
   /// Processor time, user and system, of this process with all its threads.
-  static func process() -> UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
+  package static func process() -> UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
   /// Processor time of the calling thread.
-  static func thread() -> UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
+  package static func thread() -> UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
 
   private static func read(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
@@ -17,7 +17,7 @@ enum Clock {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
-  static func sleep(nanoseconds: UInt64) {
+  package static func sleep(nanoseconds: UInt64) {
     var time = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
     var left = timespec()
     while nanosleep(&time, &left) != 0, errno == EINTR { time = left }
