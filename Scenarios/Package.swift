@@ -17,12 +17,15 @@ let package = Package(
     // what every scenario needs: a server as a child, a database, the inspector, a clock, a plot's parts
     .target(
       name: "Stage",
-      dependencies: ["CLinux", "CSQLite", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "CLinux", "CSQLite", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       path: "Stage"),
     .executableTarget(
       name: "cascade",
       dependencies: [
-        "Stage", "CLinux", "CSQLite", .product(name: "LTP", package: "ltp"), .product(name: "ltp", package: "ltp"),
+        "Stage", "CLinux", "CSQLite", .product(name: "LTP", package: "ltp"),
+        .product(name: "ltp", package: "ltp"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Cascade",
@@ -33,7 +36,8 @@ let package = Package(
         "Stage", .product(name: "LTP", package: "ltp"), .product(name: "ltp", package: "ltp"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOWebSocket", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOWebSocket", package: "swift-nio"),
       ],
       path: "ZombieOrder",
       resources: [.embedInCode("policy.json")]),

@@ -567,12 +567,16 @@ int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 #define LTP_CLASS_CRITICAL ((uint32_t)1)            /* never EXECUTEd while FAILED */
 #define LTP_CLASS_MUTATING ((uint32_t)2)            /* changes state that outlives the request */
 #define LTP_CLASS_REQUIRES_CONTINUITY ((uint32_t)4) /* needs a token of the domain's current continuity epoch, and an
-                                                       intent that was made in it; while RECOVERING every class does */
+                                                       intent that was made in it; while RECOVERING every class
+                                                       does that is not stateless */
 #define LTP_CLASS_DEFERRABLE ((uint32_t)8)          /* a rule may answer DEFER */
 #define LTP_CLASS_RECOVERY ((uint32_t)16)           /* ping, status, handshake, emergency stop */
 #define LTP_CLASS_EXEMPT ((uint32_t)32)             /* no priority threshold applies, and no limit but its own rate */
 #define LTP_CLASS_PERMIT ((uint32_t)64)             /* an EXECUTE takes a permit of the concurrency limit */
-#define LTP_CLASS_ATTRIBUTES_ALL ((uint32_t)127)
+#define LTP_CLASS_STATELESS ((uint32_t)128)         /* acts for no session, so that no outage makes it wrong: a read that anybody may
+                                                       make. Needs no token while RECOVERING; not with CRITICAL, MUTATING,
+                                                       REQUIRES_CONTINUITY or DEFERRABLE */
+#define LTP_CLASS_ATTRIBUTES_ALL ((uint32_t)255)
 
 typedef struct ltp_policy_class {
   uint32_t attributes;

@@ -44,7 +44,9 @@ static int answer(int socket, const void *frame) {
 static int serve(ltp_lane *lane, int socket, const uint8_t *frame, size_t bytes) {
   if (frame[3] == LTP_FRAME_HELLO) {
     ltp_hello reply;
-    return ltp_hello_answer(lane, frame, bytes, &reply) == LTP_OK && answer(socket, &reply);
+    int32_t status = ltp_hello_answer(lane, frame, bytes, &reply);
+    /* One that is put off has an answer, too: when to ask again. */
+    return (status == LTP_OK || status == LTP_ERROR_HELLO_LATER) && answer(socket, &reply);
   }
   if (frame[3] != LTP_FRAME_ROUTE_REQUEST) return 0;
   ltp_verdict verdict = ltp_admit(lane, frame, bytes);

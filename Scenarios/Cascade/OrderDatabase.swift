@@ -118,7 +118,8 @@ final class OrderDatabase: @unchecked Sendable {
         draft.total)
       let order = sqlite3_last_insert_rowid(database.handle)
       for (place, product) in draft.products.enumerated() {
-        try database.run("INSERT INTO line VALUES (?, ?, ?, ?)", order, Int64(place), product, draft.prices[place])
+        try database.run(
+          "INSERT INTO line VALUES (?, ?, ?, ?)", order, Int64(place), product, draft.prices[place])
         try database.run("UPDATE product SET stock = stock - 1 WHERE id = ?", product)
         try database.run(
           "INSERT INTO movement (orders, product, stock) SELECT ?, id, stock FROM product WHERE id = ?",

@@ -23,7 +23,8 @@ struct ServerStats: Codable {
 
 extension ChildProcess {
   func stats() throws(ScenarioFailure) -> ServerStats {
-    guard let line = ask("stats"), let stats = try? JSONDecoder().decode(ServerStats.self, from: Data(line.utf8))
+    guard let line = ask("stats"),
+      let stats = try? JSONDecoder().decode(ServerStats.self, from: Data(line.utf8))
     else { throw ScenarioFailure("the server has died; it may say why above") }
     return stats
   }

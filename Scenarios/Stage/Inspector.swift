@@ -43,7 +43,8 @@ package enum Inspector {
   }
 
   /// Whether `verify` or `violations` finds nothing wrong, and its last line.
-  package static func judge(_ command: String, _ directory: String) throws -> (isGood: Bool, verdict: String) {
+  package static func judge(_ command: String, _ directory: String) throws -> (isGood: Bool, verdict: String)
+  {
     let said = try run([command, directory])
     return (said.status == 0, said.output.split(separator: "\n").last.map(String.init) ?? "")
   }

@@ -7,7 +7,8 @@ import Foundation
 
 package enum Tool {
   /// Runs the command that the arguments ask for.
-  package static func run<Run: ParsableCommand, Serve: ParsableCommand>(_ run: Run.Type, _ serve: Serve.Type) {
+  package static func run<Run: ParsableCommand, Serve: ParsableCommand>(_ run: Run.Type, _ serve: Serve.Type)
+  {
     let arguments = Array(CommandLine.arguments.dropFirst())
     if arguments.first == "serve" {
       start(serve, Array(arguments.dropFirst()))

@@ -40,7 +40,9 @@ final class Admission {
   }
 
   /// Decides a request that came over this connection.
-  func decide(_ request: RouteRequest, over connection: Connection) -> Verdict { lane.admit(request, from: connection) }
+  func decide(_ request: RouteRequest, over connection: Connection) -> Verdict {
+    lane.admit(request, from: connection)
+  }
 
   /// The fencing number that goes with an EXECUTE just given.
   func fence(of verdict: Verdict) -> UInt64 { lane.fence(of: verdict) ?? 0 }

@@ -82,7 +82,8 @@ final class Client {
   var whereabouts: String {
     let session = session.map { "its session is \($0.phase)" } ?? "it has no session"
     let asked = inFlight.map { ", asked \($0.request.fields.frame_id)" } ?? ""
-    return "client \(number) is \(channel == nil ? "not connected" : "connected"), \(session)\(asked), \(wants.count) wants wait"
+    return
+      "client \(number) is \(channel == nil ? "not connected" : "connected"), \(session)\(asked), \(wants.count) wants wait"
   }
 
   // MARK: Connection
@@ -227,7 +228,8 @@ final class Client {
       guard !open.isEmpty else { return nil }
       let order = open[Int(lastFrame % UInt64(open.count))]
       let action = OrderAction(
-        order: order.order, quantity: .random(in: 50...500, using: &random), price: .random(in: 900...1100, using: &random),
+        order: order.order, quantity: .random(in: 50...500, using: &random),
+        price: .random(in: 900...1100, using: &random),
         basedOn: order.version)
       return made(OrderClass.modify, action)
     case .resend(let intent): return intent

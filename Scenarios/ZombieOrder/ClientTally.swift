@@ -42,7 +42,9 @@ struct ClientTally {
   mutating func count(_ response: ltp_route_response, look: Bool = false) {
     let name = look ? "list" : "order"
     let verdict = Decision(rawValue: response.verdict).map { "\($0)" } ?? "?"
-    answers["\(name) \(State(rawValue: response.state) ?? .unknown) \(verdict) \(Reason(rawValue: response.reason))", default: 0] += 1
+    answers[
+      "\(name) \(State(rawValue: response.state) ?? .unknown) \(verdict) \(Reason(rawValue: response.reason))",
+      default: 0] += 1
   }
 
   mutating func count(_ response: ltp_route_response, _ asked: Intent) {

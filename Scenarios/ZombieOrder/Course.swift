@@ -40,7 +40,6 @@ struct CourseResult {
   var book: OrderBook.Check
   var written: [WrittenIntent]
   var invalidAt: [UInt64]
-  var sentAt: [UInt64]
   var blockedAt: [UInt64]
 
   /// Intents that reached the database in the outage.
@@ -93,7 +92,8 @@ final class Course: Sendable {
   let fleet: Fleet
 
   init(
-    _ settings: Settings, hasAdmission: Bool, hostility: Hostility? = nil, on group: MultiThreadedEventLoopGroup
+    _ settings: Settings, hasAdmission: Bool, hostility: Hostility? = nil,
+    on group: MultiThreadedEventLoopGroup
   ) throws {
     self.settings = settings
     self.hasAdmission = hasAdmission
@@ -102,14 +102,16 @@ final class Course: Sendable {
     venue = try Venue(dropCopy: files.dropCopy, on: group.next())
     fleet = try Fleet(
       clients: settings.clients, hasAdmission: hasAdmission,
-      spreadMilliseconds: UInt32(hostility == nil ? min(2000, settings.outageSeconds * 100) : 100), hostility: hostility, seed: settings.seed, on: group.next())
+      spreadMilliseconds: UInt32(hostility == nil ? min(2000, settings.outageSeconds * 100) : 100),
+      hostility: hostility, seed: settings.seed, on: group.next())
   }
 
   private var name: String { hasAdmission ? "with LTP" : "without LTP" }
 
   func startServer(port: Int) throws -> ChildProcess {
     var arguments = [
-      "--book", files.book, "--venue", "\(venue.port)", "--drop-copy", files.dropCopy, "--port", "\(port)", "--clients",
+      "--book", files.book, "--venue", "\(venue.port)", "--drop-copy", files.dropCopy, "--port", "\(port)",
+      "--clients",
       "\(settings.clients)",
     ]
     if hasAdmission { arguments += ["--trace", files.trace, "--key", files.key] }
@@ -154,17 +156,20 @@ final class Course: Sendable {
     try await after()
     try await fleet.end()
     try server.stop()
-    say("\(name): \(grouped(outage.sentInOutage)) MODIFYs in the outage, \(grouped(outage.blockedInOutage)) blocked")
+    say(
+      "\(name): \(grouped(outage.sentInOutage)) MODIFYs in the outage, \(grouped(outage.blockedInOutage)) blocked"
+    )
 
     let book = try OrderBook(path: files.book)
     return CourseResult(
-      hasAdmission: hasAdmission, began: began, killed: killed, restarted: restarted, outageEnded: outageEnded,
+      hasAdmission: hasAdmission, began: began, killed: killed, restarted: restarted,
+      outageEnded: outageEnded,
       ended: Clock.unix(), modifiesInOutage: outage.sentInOutage, blockedInOutage: outage.blockedInOutage,
       connectsInOutage: outage.connects - connects,
       tally: try await fleet.tally(), clients: settings.clients,
       returned: try await fleet.count { $0.tally.livesAt.last ?? 0 > killed && $0.tally.resyncs >= 2 },
       book: try book.check(), written: try book.written(), invalidAt: try book.timesOfInvalidTransitions(),
-      sentAt: try await fleet.on(\.sentAt), blockedAt: try await fleet.on(\.blockedAt))
+      blockedAt: try await fleet.on(\.blockedAt))
   }
 
   /// Returns once the dead server has no session at the venue: what that does to the orders is in the drop copy then.
@@ -185,7 +190,9 @@ final class Course: Sendable {
     try await fleet.all("has its orders", atMost: Self.patience) {
       $0.isIdle && $0.orders.count == Settings.ordersOfClient
     }
-    say("\(name): \(settings.clients) clients hold \(grouped(settings.clients * Int(Settings.ordersOfClient))) orders")
+    say(
+      "\(name): \(settings.clients) clients hold \(grouped(settings.clients * Int(Settings.ordersOfClient))) orders"
+    )
   }
 
   /// The venue has let the service in again.

@@ -21,13 +21,13 @@ final class Fleet: @unchecked Sendable {
   private(set) var isEnding = false
   private var clients: [Client] = []
   private var part = Part.before
-  /// Unix time, in nanoseconds, of each MODIFY sent and each refusal.
-  private(set) var sentAt: [UInt64] = []
+  /// Unix time, in nanoseconds, of each refusal.
   private(set) var blockedAt: [UInt64] = []
   private var state = State.unknown
 
   init(
-    clients count: Int, hasAdmission: Bool, spreadMilliseconds: UInt32, hostility: Hostility? = nil, seed: UInt64,
+    clients count: Int, hasAdmission: Bool, spreadMilliseconds: UInt32, hostility: Hostility? = nil,
+    seed: UInt64,
     on loop: any EventLoop
   ) throws {
     self.loop = loop
@@ -35,7 +35,8 @@ final class Fleet: @unchecked Sendable {
     self.spreadMilliseconds = spreadMilliseconds
     self.hostility = hostility
     clients = try (1...count).map {
-      try Client(number: UInt64($0), habit: $0 % 2 == 0 ? .aware : .unaware, fleet: self, seed: seed &* 1_000_003)
+      try Client(
+        number: UInt64($0), habit: $0 % 2 == 0 ? .aware : .unaware, fleet: self, seed: seed &* 1_000_003)
     }
   }
 
@@ -50,7 +51,6 @@ final class Fleet: @unchecked Sendable {
   func heard(_ state: State, by client: Client) { self.state = state }
 
   func modifies(by client: Client) {
-    sentAt.append(Clock.unix())
     if part == .outage { client.tally.sentInOutage += 1 }
   }
 
@@ -75,22 +75,30 @@ final class Fleet: @unchecked Sendable {
   func end() async throws { try await on { $0.isEnding = true } }
 
   /// Each client, now.
-  func each(_ body: @escaping @Sendable (Client) -> Void) async throws { try await on { $0.clients.forEach(body) } }
+  func each(_ body: @escaping @Sendable (Client) -> Void) async throws {
+    try await on { $0.clients.forEach(body) }
+  }
 
   func count(_ condition: @escaping @Sendable (Client) -> Bool) async throws -> Int {
     try await on { $0.clients.count(where: condition) }
   }
 
   /// Returns once it holds for every client.
-  func all(_ what: String, atMost seconds: Double, _ condition: @escaping @Sendable (Client) -> Bool) async throws {
-    try await wait(until: "every client \(what)", atMost: seconds) { $0.clients.allSatisfy(condition) } detail: {
+  func all(_ what: String, atMost seconds: Double, _ condition: @escaping @Sendable (Client) -> Bool)
+    async throws
+  {
+    try await wait(until: "every client \(what)", atMost: seconds) {
+      $0.clients.allSatisfy(condition)
+    } detail: {
       let late = $0.clients.filter { !condition($0) }
       return "\(late.count) of \($0.clients.count) are late; \(late.first?.whereabouts ?? "")"
     }
   }
 
   func healthy(atMost seconds: Double) async throws {
-    try await wait(until: "the service is HEALTHY again", atMost: seconds) { $0.state == .healthy } detail: {
+    try await wait(until: "the service is HEALTHY again", atMost: seconds) {
+      $0.state == .healthy
+    } detail: {
       "it is \($0.state)"
     }
   }

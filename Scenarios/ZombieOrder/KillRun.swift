@@ -19,10 +19,12 @@ struct KillResult: Encodable {
     func list(_ counts: [String: Int]) -> String {
       counts.sorted { $0.key < $1.key }.map { "\(grouped($0.value)) \($0.key)" }.joined(separator: ", ")
     }
-    return ([
-      "\(kills) kills by SIGKILL: \(list(killedIn))", "\(grouped(hostileSent)) hostile frames; refused: \(list(hostileRefused))",
-      "",
-    ] + promises.map(\.line)).joined(separator: "\n")
+    return
+      ([
+        "\(kills) kills by SIGKILL: \(list(killedIn))",
+        "\(grouped(hostileSent)) hostile frames; refused: \(list(hostileRefused))",
+        "",
+      ] + promises.map(\.line)).joined(separator: "\n")
   }
 }
 
@@ -93,11 +95,14 @@ struct KillRun {
         isMet: check.isClean),
       Promise(
         text: "no token and no intent of a dead epoch is accepted",
-        measured: "\(grouped(hostility.sent)) sent: \(hostility.letIn) let in by the answers, \(hostileLetIn) by the trace, "
+        measured:
+          "\(grouped(hostility.sent)) sent: \(hostility.letIn) let in by the answers, \(hostileLetIn) by the trace, "
           + "\(hostileWritten) written",
         isMet: hostility.letIn == 0 && hostileLetIn == 0 && hostileWritten == 0 && hostility.refused > 0),
-      Promise(text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
-      Promise(text: "and finds no violation", measured: proof.violations.verdict, isMet: proof.violations.isGood),
+      Promise(
+        text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
+      Promise(
+        text: "and finds no violation", measured: proof.violations.verdict, isMet: proof.violations.isGood),
       Promise(
         text: "trace and database tell the same orders, intent by intent",
         measured: "\(grouped(proof.executed.count)) let in, \(grouped(written.count)) written, "
@@ -105,7 +110,8 @@ struct KillRun {
         isMet: agreement.holds),
     ]
     return KillResult(
-      kills: kills, killedIn: killedIn, hostileSent: hostility.sent, hostileRefused: hostility.reasons, book: check,
+      kills: kills, killedIn: killedIn, hostileSent: hostility.sent, hostileRefused: hostility.reasons,
+      book: check,
       promises: promises)
   }
 }

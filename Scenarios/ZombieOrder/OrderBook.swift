@@ -113,7 +113,8 @@ final class OrderBook: @unchecked Sendable {
       INSERT INTO intent (frame, session, orders, kind, based_on, unix_ns)
         SELECT ?, ?, ?, '\(kind)', ?, ? WHERE ? >= (SELECT number FROM fence)
       """,
-      Int64(bitPattern: frame), Int64(session), Int64(action.order), Int64(action.basedOn), Int64(Clock.unix()),
+      Int64(bitPattern: frame), Int64(session), Int64(action.order), Int64(action.basedOn),
+      Int64(Clock.unix()),
       Int64(fence))
     return database.changes == 1
   }
@@ -181,12 +182,15 @@ final class OrderBook: @unchecked Sendable {
   }
 
   func check() throws(ScenarioFailure) -> Check {
-    func count(_ query: String) throws(ScenarioFailure) -> Int { try Int(database.row("SELECT count(*) FROM " + query)[0]) }
+    func count(_ query: String) throws(ScenarioFailure) -> Int {
+      try Int(database.row("SELECT count(*) FROM " + query)[0])
+    }
     let modified = "transition JOIN intent ON intent.id = transition.intent WHERE kind = 'MODIFY' AND "
     var structure = try database.words("PRAGMA integrity_check").filter { $0 != "ok" }
     structure += try database.words("PRAGMA foreign_key_check").map { "a reference to nothing in \($0)" }
     // Each intent changed the one order that it names, and nothing else did.
-    let strays = try count("transition JOIN intent ON intent.id = transition.intent WHERE transition.orders <> intent.orders")
+    let strays = try count(
+      "transition JOIN intent ON intent.id = transition.intent WHERE transition.orders <> intent.orders")
     if strays > 0 { structure.append("\(strays) changes of another order than was asked for") }
     return Check(
       structure: structure, zombies: try count(modified + "from_status IS NULL"),
@@ -199,7 +203,9 @@ final class OrderBook: @unchecked Sendable {
   /// The intents of clients that reached the book, in order; one of them several times when it did so.
   func written() throws(ScenarioFailure) -> [WrittenIntent] {
     try database.rows("SELECT frame, session, unix_ns FROM intent WHERE session <> 0 ORDER BY id").map {
-      WrittenIntent(id: IntentID(frame: UInt64(bitPattern: $0[0]), session: UInt64($0[1])), unixNanoseconds: UInt64($0[2]))
+      WrittenIntent(
+        id: IntentID(frame: UInt64(bitPattern: $0[0]), session: UInt64($0[1])), unixNanoseconds: UInt64($0[2])
+      )
     }
   }
 

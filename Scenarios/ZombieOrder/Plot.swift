@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The outage over time: what was asked and what was blocked, the invalid transitions, the handshakes, the state.
+// The outage over time: what was written and what was blocked, the invalid transitions, the handshakes, the state.
 
 import Foundation
 import Stage
@@ -12,7 +12,8 @@ struct Plot {
   private static let right = 24.0
   private static let top = 104.0
   private static let bandTop = 740.0
-  private static let binCount = 240.0
+  /// Finer than that, a burst that the policy allows looks like more than its rate.
+  private static let binSeconds = 0.5
 
   private let result: ScenarioResult
   /// All times are seconds from its kill.
@@ -56,7 +57,8 @@ struct Plot {
 
   private mutating func title() {
     drawing.text(
-      result.quote.map { $0.prefix(1).uppercased() + $0.dropFirst() } ?? "The zombie order: an order server killed with clients on it",
+      result.quote.map { $0.prefix(1).uppercased() + $0.dropFirst() }
+        ?? "The zombie order: an order server killed with clients on it",
       Self.left, 34, size: 20, isBold: true)
     drawing.text(
       "\(result.settings.clients) clients over WebSockets, orders in SQLite; the server is killed by SIGKILL at 0 and starts again at once, its venue lets it in at the outage's end",
@@ -71,14 +73,17 @@ struct Plot {
     drawing.text("outage", place + 38, 84, size: 14)
   }
 
-  private func color(_ course: CourseResult) -> String { course.hasAdmission ? Self.withColor : Self.withoutColor }
+  private func color(_ course: CourseResult) -> String {
+    course.hasAdmission ? Self.withColor : Self.withoutColor
+  }
 
   private mutating func outage() {
     drawing.rectangle(
       x(from), Self.top, x(to) - x(from), Self.bandTop + 30 - Self.top, fill: "#f6f8fa")
     guard let course = courses.last else { return }
     drawing.rectangle(
-      x(0), Self.top, x(course.outageSeconds) - x(0), Self.bandTop + 30 - Self.top, fill: "#bf8700", opacity: 0.22)
+      x(0), Self.top, x(course.outageSeconds) - x(0), Self.bandTop + 30 - Self.top, fill: "#bf8700",
+      opacity: 0.22)
   }
 
   private mutating func axis(_ panel: Panel, _ name: String) {
@@ -110,10 +115,11 @@ struct Plot {
 
   /// A rate, by bins.
   private func rates(_ times: [Double]) -> [(time: Double, value: Double)] {
-    let width = (to - from) / Self.binCount
-    var bins = [Double](repeating: 0, count: Int(Self.binCount))
-    for time in times where time >= from && time < to { bins[min(bins.count - 1, Int((time - from) / width))] += 1 }
-    return bins.enumerated().map { (from + (Double($0.offset) + 0.5) * width, $0.element / width) }
+    var bins = [Double](repeating: 0, count: Int((to - from) / Self.binSeconds) + 1)
+    for time in times where time >= from && time < to { bins[Int((time - from) / Self.binSeconds)] += 1 }
+    return bins.enumerated().map {
+      (from + (Double($0.offset) + 0.5) * Self.binSeconds, $0.element / Self.binSeconds)
+    }
   }
 
   private func times(_ unix: [UInt64], _ course: CourseResult) -> [Double] {
@@ -125,29 +131,32 @@ struct Plot {
     return ([1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8].first { $0 * power >= value } ?? 10) * power
   }
 
-  private mutating func curve(_ points: [(time: Double, value: Double)], _ panel: Panel, _ color: String, width: Double = 2) {
+  private mutating func curve(
+    _ points: [(time: Double, value: Double)], _ panel: Panel, _ color: String, width: Double = 2
+  ) {
     drawing.path(points.map { (x: x($0.time), y: panel.y($0.value)) }, stroke: color, width: width)
   }
 
+  /// How many so far.
+  private mutating func count(_ times: [Double], _ panel: Panel, _ color: String) {
+    let steps = times.enumerated().map { (time: $0.element, value: Double($0.offset + 1)) }
+    curve([(from, 0), (times.first ?? to, 0)] + steps + [(to, Double(times.count))], panel, color)
+  }
+
   private mutating func requests() {
-    let sent = courses.map { rates(times($0.sentAt, $0)) }
-    let during = sent.joined().filter { $0.time > 0 }.map(\.value).max() ?? 1
-    // The burst that the server dies of would hide all else.
-    let panel = Panel(top: 144, height: 170, low: 0, high: niceTop(during))
-    axis(panel, "MODIFYs a second: sent (gray), and blocked")
-    if let points = sent.last { curve(points, panel, "#afb8c1", width: 5) }
-    for course in courses { curve(rates(times(course.blockedAt, course)), panel, color(course)) }
+    let panel = Panel(top: 144, height: 170, low: 0, high: niceTop(Double(result.settings.requests)))
+    axis(panel, "MODIFYs of the outage, so far: written to the database without LTP, blocked with it")
+    for course in courses {
+      let all = course.hasAdmission ? course.blockedAt : course.written.map(\.unixNanoseconds)
+      count(times(all, course).filter { $0 >= 0 && $0 < course.outageSeconds }, panel, color(course))
+    }
   }
 
   private mutating func invalid() {
     let most = courses.map { Double($0.invalidAt.count) }.max() ?? 1
     let panel = Panel(top: 358, height: 150, low: 0, high: niceTop(most))
     axis(panel, "invalid transitions in the order book, so far")
-    for course in courses {
-      let times = times(course.invalidAt, course)
-      let steps = times.enumerated().map { (time: $0.element, value: Double($0.offset + 1)) }
-      curve([(from, 0), (times.first ?? to, 0)] + steps + [(to, Double(times.count))], panel, color(course))
-    }
+    for course in courses { count(times(course.invalidAt, course), panel, color(course)) }
   }
 
   private mutating func handshakes() {
@@ -157,16 +166,18 @@ struct Plot {
     axis(panel, "handshakes a second; dashed: what the policy lets through")
     let y = panel.y(Double(Policy.hellosPerSecond))
     drawing.line(Self.left, y, drawing.width - Self.right, y, stroke: Self.gray, width: 1.5, isDashed: true)
-    curve(points, panel, Self.withColor)
+    curve(points.filter { $0.time < to }, panel, Self.withColor)
   }
 
   private mutating func band() {
     guard let proof = result.proof, let course = result.with else {
-      return drawing.text("no orientation: this ran without LTP alone", Self.left, Self.bandTop + 20, fill: Self.gray)
+      return drawing.text(
+        "no orientation: this ran without LTP alone", Self.left, Self.bandTop + 20, fill: Self.gray)
     }
     var band = StateBand(top: Self.bandTop, height: 30)
     let left = -Self.seconds(course.began, to: course.killed)
-    band.draw(proof.transitions, from: course.began, to: course.ended, in: &drawing) { [self] in x(left + $0) }
+    band.draw(proof.transitions, from: course.began, to: course.ended, in: &drawing) { [self] in x(left + $0)
+    }
     drawing.text("LTP's orientation, from the trace", Self.left, Self.bandTop - 10, isBold: true)
     band.legend(at: Self.left + 240, in: &drawing)
   }

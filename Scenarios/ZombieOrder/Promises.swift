@@ -84,11 +84,13 @@ enum Promises {
         measured: "\(with.returned) of \(with.clients)", isMet: with.returned == with.clients),
       Promise(
         text: "no client acts on an old intent",
-        measured: "\(with.tally.refusedBeforeTheWire) kept back by their own session, \(with.tally.oldSent.count) sent, "
+        measured:
+          "\(with.tally.refusedBeforeTheWire) kept back by their own session, \(with.tally.oldSent.count) sent, "
           + "\(agreement.oldActedOn) let in; \(stale) of \(with.tally.carelessSent) under a new token are STALE_INTENT",
         isMet: agreement.oldActedOn == 0 && with.tally.oldSent.count > 0 && stale == with.tally.carelessSent),
       Promise(
-        text: "handshakes keep to the policy's rate of \(Policy.hellosPerSecond) a second, and \(Policy.helloBurst) at once",
+        text:
+          "handshakes keep to the policy's rate of \(Policy.hellosPerSecond) a second, and \(Policy.helloBurst) at once",
         measured: "at most \(proof.hellosInASecond) within a second",
         isMet: proof.hellosInASecond <= Policy.hellosPerSecond + Policy.helloBurst),
     ]
@@ -98,8 +100,10 @@ enum Promises {
     let agreement = Agreement(proof, written: with.written, tally: with.tally, restarted: with.restarted)
     let refusals = with.tally.refusals
     return [
-      Promise(text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
-      Promise(text: "and finds no violation", measured: proof.violations.verdict, isMet: proof.violations.isGood),
+      Promise(
+        text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
+      Promise(
+        text: "and finds no violation", measured: proof.violations.verdict, isMet: proof.violations.isGood),
       Promise(
         text: "trace and database tell the same orders, intent by intent",
         measured: "\(grouped(proof.executed.count)) let in, \(grouped(with.written.count)) written, "
@@ -108,7 +112,8 @@ enum Promises {
         isMet: agreement.holds),
       Promise(
         text: "trace and clients tell the same refusals and handshakes",
-        measured: "\(grouped(proof.refusals.values.reduce(0, +))) and \(grouped(refusals.values.reduce(0, +))) refusals, "
+        measured:
+          "\(grouped(proof.refusals.values.reduce(0, +))) and \(grouped(refusals.values.reduce(0, +))) refusals, "
           + "\(grouped(proof.hellos)) and \(grouped(with.tally.lives)) handshakes, \(proof.unrecorded) without a record",
         isMet: proof.refusals == refusals && proof.hellos == with.tally.lives && proof.unrecorded == 0),
     ]

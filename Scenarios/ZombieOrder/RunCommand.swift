@@ -55,14 +55,18 @@ struct RunCommand: ParsableCommand {
   var json = false
 
   func validate() throws {
-    guard (1...20).contains(compress) else { throw ValidationError("--compress \(compress) is not from 1 to 20") }
+    guard (1...20).contains(compress) else {
+      throw ValidationError("--compress \(compress) is not from 1 to 20")
+    }
     guard (100...2000).contains(clients), 4000 % clients == 0 else {
       throw ValidationError("--clients \(clients): a divisor of 4000 from 100 to 2000 is wanted, such as 400")
     }
     guard kills.map({ (1...1000).contains($0) }) ?? true else {
       throw ValidationError("--kills \(kills!) is not from 1 to 1000")
     }
-    guard kills == nil || only == nil else { throw ValidationError("--kills is with LTP alone: leave --only out") }
+    guard kills == nil || only == nil else {
+      throw ValidationError("--kills is with LTP alone: leave --only out")
+    }
   }
 
   func run() throws {
@@ -83,7 +87,8 @@ struct RunCommand: ParsableCommand {
   }
 
   private func prepare() throws {
-    do { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true) } catch {
+    do { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true) } catch
+    {
       throw ScenarioFailure("cannot make the directory \(directory): \(error.localizedDescription)")
     }
     try Descriptors.raiseLimit(to: 3 * clients + 200)
@@ -129,7 +134,9 @@ struct RunCommand: ParsableCommand {
   }
 
   /// The main thread waits; all work is elsewhere.
-  private func waitFor<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
+  private func waitFor<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws
+    -> Result
+  {
     let done = DispatchSemaphore(value: 0)
     nonisolated(unsafe) var result: Swift.Result<Result, any Error>?
     Task.detached {

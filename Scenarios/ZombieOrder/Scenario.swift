@@ -19,13 +19,16 @@ struct ScenarioResult {
     else { return nil }
     let seconds = with.outageSeconds
     let length = abs(seconds - seconds.rounded()) < 0.05 ? fixed(seconds, 0) : fixed(seconds, 1)
-    return "\(grouped(blocked)) requests were blocked during the \(length)-second outage; zero invalid transitions occurred"
+    return
+      "\(grouped(blocked)) requests were blocked during the \(length)-second outage; zero invalid transitions occurred"
   }
 }
 
 enum Scenario {
   /// Both ways at once: each has a server, a venue and clients of its own, and little to do.
-  static func run(_ settings: Settings, compression: Double, without: Bool, with: Bool) async throws -> ScenarioResult {
+  static func run(_ settings: Settings, compression: Double, without: Bool, with: Bool) async throws
+    -> ScenarioResult
+  {
     var result = ScenarioResult(settings: settings, compression: compression)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 4)
     async let bare = without ? Course(settings, hasAdmission: false, on: group).run() : nil

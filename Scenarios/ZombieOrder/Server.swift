@@ -85,7 +85,9 @@ final class Server: @unchecked Sendable {
   fileprivate func closed(_ channel: any Channel) { connections[ObjectIdentifier(channel)] = nil }
 
   /// False: what came is nothing that a client may send.
-  fileprivate func received(_ message: ByteBuffer, _ connection: ServerConnection, _ channel: any Channel) -> Bool {
+  fileprivate func received(_ message: ByteBuffer, _ connection: ServerConnection, _ channel: any Channel)
+    -> Bool
+  {
     var message = message
     switch message.frameType {
     case LTP_FRAME_HELLO:

@@ -39,7 +39,9 @@ struct Table {
   }
 
   private func row(_ name: String, _ values: [String]) -> String {
-    func padded(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) }
+    func padded(_ text: String, _ width: Int) -> String {
+      String(repeating: " ", count: max(0, width - text.count))
+    }
     return name + padded(name, 48) + values.map { padded($0, 14) + $0 }.joined()
   }
 }

@@ -71,11 +71,15 @@ struct TraceProof {
     unrecorded = summary.inspection.totals.unrecorded
     refusals = summary.counters.filter { $0.verdict != "EXECUTE" && $0.actionClass.hasPrefix("order_") }
       .reduce(into: [:]) { $0["\($1.state) \($1.verdict) \($1.reason)", default: 0] += $1.count }
-    recovering = summary.transitions.first { $0.unixNanoseconds > killed && $0.to == "RECOVERING" }?.unixNanoseconds
+    recovering =
+      summary.transitions.first { $0.unixNanoseconds > killed && $0.to == "RECOVERING" }?.unixNanoseconds
     blockedInOutage = try recovering.map { end in
       try Inspector.read(
         Count.self,
-        ["count", "--class", "order_modify", "--verdict", "deny", "--from", "\(killed)", "--to", "\(end)", directory]
+        [
+          "count", "--class", "order_modify", "--verdict", "deny", "--from", "\(killed)", "--to", "\(end)",
+          directory,
+        ]
       ).count
     }
     executed = try Self.executed(directory, from: nil)
@@ -93,7 +97,8 @@ struct TraceProof {
   private static func executed(_ directory: String, from: UInt64?) throws -> Set<IntentID> {
     let window = from.map { ["--from", "\($0)"] } ?? []
     let ids = try lines(["--verdict", "execute"] + window + [directory]).compactMap { line -> IntentID? in
-      guard line.kind == "decision", line.actionClass?.hasPrefix("order_") == true, let frame = line.frame.flatMap(UInt64.init),
+      guard line.kind == "decision", line.actionClass?.hasPrefix("order_") == true,
+        let frame = line.frame.flatMap(UInt64.init),
         let session = line.session.flatMap(UInt64.init)
       else { return nil }
       return IntentID(frame: frame, session: session)

@@ -52,7 +52,8 @@ final class Venue: @unchecked Sendable {
 
   init(dropCopy path: String, on loop: any EventLoop) throws {
     self.loop = loop
-    guard FileManager.default.createFile(atPath: path, contents: nil), let handle = FileHandle(forWritingAtPath: path)
+    guard FileManager.default.createFile(atPath: path, contents: nil),
+      let handle = FileHandle(forWritingAtPath: path)
     else { throw ScenarioFailure(system: "cannot write \(path)") }
     dropCopy = handle
   }
@@ -90,7 +91,9 @@ final class Venue: @unchecked Sendable {
       member = ObjectIdentifier(channel)
       channel.writeAndFlush(ByteBuffer(string: "WELCOME\n"), promise: nil)
     case "ORDER":
-      if member == ObjectIdentifier(channel), words.count == 2, let order = UInt64(words[1]) { resting.insert(order) }
+      if member == ObjectIdentifier(channel), words.count == 2, let order = UInt64(words[1]) {
+        resting.insert(order)
+      }
     default: channel.close(promise: nil)
     }
   }
@@ -119,7 +122,9 @@ private final class VenueConnection: ChannelInboundHandler {
 
   init(_ venue: Venue) { self.venue = venue }
 
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) { venue.heard(unwrapInboundIn(data), context.channel) }
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    venue.heard(unwrapInboundIn(data), context.channel)
+  }
   func channelInactive(context: ChannelHandlerContext) { venue.lost(context.channel) }
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }

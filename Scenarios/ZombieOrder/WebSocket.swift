@@ -78,7 +78,8 @@ enum WebSocket {
       .connect(host: host, port: port)
   }
 
-  private static func add(_ handler: some ChannelInboundHandler, masks: Bool, to channel: any Channel) throws {
+  private static func add(_ handler: some ChannelInboundHandler, masks: Bool, to channel: any Channel) throws
+  {
     let pipeline = channel.pipeline.syncOperations
     try pipeline.addHandler(
       NIOWebSocketFrameAggregator(
@@ -151,7 +152,8 @@ private final class UpgradeRequest: ChannelInboundHandler, RemovableChannelHandl
 
   func channelActive(context: ChannelHandlerContext) {
     let head = HTTPRequestHead(
-      version: .http1_1, method: .GET, uri: WebSocket.path, headers: ["Host": WebSocket.host, "Content-Length": "0"])
+      version: .http1_1, method: .GET, uri: WebSocket.path,
+      headers: ["Host": WebSocket.host, "Content-Length": "0"])
     context.write(wrapOutboundOut(.head(head)), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     context.fireChannelActive()

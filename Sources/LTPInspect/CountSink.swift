@@ -104,7 +104,7 @@ struct CountSink: RecordSink {
       }
     } else {
       // Without the policy only what holds for every class can be checked.
-      let mildest = NeverRule(state: state, attributes: LTP_CLASS_RECOVERY)
+      let mildest = NeverRule(state: state, attributes: LTP_CLASS_RECOVERY | LTP_CLASS_STATELESS)
       let need = mildest.demand == .continuity ? LTP_CONTINUITY_VALID : 0
       withUnsafeTemporaryAllocation(of: UInt16.self, capacity: RecordedPolicy.columns) { required in
         required.initialize(repeating: need)

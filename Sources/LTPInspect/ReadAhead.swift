@@ -73,6 +73,7 @@ final class ReadAhead: @unchecked Sendable {
 
   let memory: UnsafeMutableRawPointer
   private let directory: TraceDirectory
+  private let segments: [UInt64]
   private let wantsDirect: Bool
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -88,14 +89,16 @@ final class ReadAhead: @unchecked Sendable {
   private var offset = 0
   private var current: OpenSegment?
 
-  init(_ directory: TraceDirectory, direct: Bool) throws(InspectFailure) {
+  /// `segments`: those to read, in this order.
+  init(_ directory: TraceDirectory, segments: [UInt64], direct: Bool) throws(InspectFailure) {
     // Huge pages give the device few, long pieces of memory; a short trace does not use all of it.
-    let isLong = directory.segments.count > 2
+    let isLong = segments.count > 2
     let memory = ltp_system_map(Self.bufferBytes * Self.bufferCount, isLong ? LTP_SYSTEM_RESIDENT : 0)
     guard let memory else {
       throw InspectFailure("no memory for \(Self.bufferBytes * Self.bufferCount) bytes of read buffers")
     }
     self.directory = directory
+    self.segments = segments
     self.memory = memory
     wantsDirect = direct
     chunks = Array(repeating: Chunk(base: memory), count: Self.bufferCount)
@@ -163,7 +166,7 @@ final class ReadAhead: @unchecked Sendable {
     defer { pthread_mutex_unlock(mutex) }
     while true {
       while issued - consumed >= Self.bufferCount, !isStopping { pthread_cond_wait(changed, mutex) }
-      guard !isStopping, ordinal < directory.segments.count else { return }
+      guard !isStopping, ordinal < segments.count else { return }
       let number = issued
       issued += 1
       let buffer = memory + (number % Self.bufferCount) * Self.bufferBytes + Self.headroomBytes
@@ -185,7 +188,7 @@ final class ReadAhead: @unchecked Sendable {
     var chunk = Chunk(base: buffer, offset: offset)
     if current == nil {
       do throws(ReadRefusal) {
-        current = try OpenSegment(directory, directory.segments[ordinal], direct: wantsDirect)
+        current = try OpenSegment(directory, segments[ordinal], direct: wantsDirect)
       } catch {
         chunk.failure = error.code
         chunk.isForeign = error.code == 0

@@ -21,6 +21,8 @@ protocol BlockVisitor {
 /// What a scan came to, beside what the visitor made of it.
 public struct ScanResult: Sendable {
   public var segmentCount: UInt64 = 0
+  /// Of these, the ones whose first and last block alone were read.
+  public var segmentsByEnds: UInt64 = 0
   public var blockCount: UInt64 = 0
   /// Bytes of whole, checked blocks.
   public var blockBytes: UInt64 = 0
@@ -58,6 +60,9 @@ final class TraceScanner {
   var result = ScanResult()
 
   private let reader: ReadAhead
+  private let ends: SegmentEnds
+  /// Segments of which the first and the last block are enough.
+  private let byEnds: Set<UInt64>
   private let hasher = BodyHasher()
   var stream: SegmentStream
   var position: ChainPosition?
@@ -66,15 +71,19 @@ final class TraceScanner {
   var stopped = false
   var isForeignWatermarkKnown = false
 
+  /// `byEnds`: sealed segments of which only the first and the last block are visited, and the rest is not read.
   init(
     _ directory: TraceDirectory, findings: Findings, salvages: Bool, direct: Bool,
-    progress: ((ScanProgress) -> Void)?
+    byEnds: Set<UInt64> = [], progress: ((ScanProgress) -> Void)?
   ) throws(InspectFailure) {
     self.directory = directory
     self.findings = findings
     self.salvages = salvages
     self.progress = progress
-    reader = try ReadAhead(directory, direct: direct)
+    self.byEnds = byEnds
+    ends = SegmentEnds(directory)
+    reader = try ReadAhead(
+      directory, segments: directory.segments.filter { !byEnds.contains($0) }, direct: direct)
     stream = SegmentStream(reader)
   }
 
@@ -96,11 +105,16 @@ final class TraceScanner {
       if ordinal > 0 { checkNeighbours(directory.segments[ordinal - 1], segment, &visitor) }
       if stopped { break }
       hasher.cancel()
+      result.segmentCount += 1
+      result.lastSegment = segment
+      if byEnds.contains(segment) {
+        visitor.segmentBegins(segment)
+        try visitEnds(segment, &visitor)
+        continue
+      }
       stream.beginSegment()
       try checkReadable(segment)
       visitor.segmentBegins(segment)
-      result.segmentCount += 1
-      result.lastSegment = segment
       try scanSegment(segment, isLast: segment == last, &visitor)
       result.bytesRead += UInt64(stream.offset + stream.count)
       if stopped { break }
@@ -113,6 +127,34 @@ final class TraceScanner {
   }
 
   // MARK: One segment
+
+  /// The first block must follow what came before the segment, the last one be in this log.
+  private func visitEnds<Visitor: BlockVisitor>(
+    _ segment: UInt64, _ visitor: inout Visitor
+  ) throws(InspectFailure) {
+    let isThere: Void? = ends.withBlocks(of: segment) { first, last, offset in
+      let expected = expectedPlace(of: first, segment)
+      var fault: BlockFault?
+      do throws(BlockFault) {
+        try first.checkPlace(expected)
+        guard last.logID == first.logID else { throw BlockFault(.log, at: LTP_AT_block_header_log_id) }
+      } catch { fault = error }
+      if let fault {
+        findings.add(
+          .chain, at: Place(segment: segment, offset: UInt64(fault.offset), block: nil), "\(fault.text)")
+        result.isWhole = false
+        visitor.chainResumes()
+      }
+      accept(first, segment, 0, &visitor)
+      if offset > 0 { accept(last, segment, offset, &visitor) }
+    }
+    guard isThere != nil else {
+      throw InspectFailure(
+        "\(directory.path)/\(SegmentName.text(segment)) was changed or went away while the trace was read; run the "
+          + "command again")
+    }
+    result.segmentsByEnds += 1
+  }
 
   private func scanSegment<Visitor: BlockVisitor>(
     _ segment: UInt64, isLast: Bool, _ visitor: inout Visitor
@@ -168,21 +210,23 @@ final class TraceScanner {
   ) throws(BlockFault) {
     let digest = hasher.digest(header.base, available: available)
     try header.checkContent(available: available, bodyDigest: digest)
-    var expected: ChainPosition
-    if let position {
-      expected = position
-    } else {
-      // The first block that is retained: what came before it is its own word, except at the log's beginning.
-      expected = ChainPosition(
-        logID: log ?? header.logID, segmentIndex: segment, blockIndex: header.blockIndex,
-        previousHash: header.previousHash)
-      if segment == 0 && result.isWhole {
-        expected.blockIndex = 0
-        expected.previousHash = Digest()
-      }
+    try header.checkPlace(expectedPlace(of: header, segment))
+  }
+
+  /// Where the chain says that the next block is; for the first one that is retained, its own word, except at the log's beginning.
+  private func expectedPlace(of header: BlockHeader, _ segment: UInt64) -> ChainPosition {
+    if var position {
+      position.segmentIndex = segment
+      return position
     }
-    expected.segmentIndex = segment
-    try header.checkPlace(expected)
+    var expected = ChainPosition(
+      logID: log ?? header.logID, segmentIndex: segment, blockIndex: header.blockIndex,
+      previousHash: header.previousHash)
+    if segment == 0 && result.isWhole {
+      expected.blockIndex = 0
+      expected.previousHash = Digest()
+    }
+    return expected
   }
 
   private func accept<Visitor: BlockVisitor>(

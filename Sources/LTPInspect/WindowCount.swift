@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts the decisions of a time window. The chain is hashed from the first block to the last, as ever; but the slots of a sealed
-// segment that lies wholly inside the window, or wholly outside, are not looked at: its summary says what they come to.
+// Counts the decisions of a time window. The slots of a sealed segment that lies wholly inside the window, or wholly outside, are not
+// looked at: its summary says what they come to. `summary` hashes the chain from the first block to the last, as ever; `count`, which is
+// asked for a number, does not read such a segment's inner blocks at all.
 
 import CLTP
 import CLTPSystem
@@ -36,7 +37,7 @@ struct WindowVisitor: BlockVisitor {
 
   private let window: SummaryWindow
   private let filter: CountFilter
-  private let tail: SegmentTail?
+  private let ends: SegmentEnds?
   private let log: LogState
   private var names: SummarySink
   private let counts: SegmentCounts
@@ -47,15 +48,15 @@ struct WindowVisitor: BlockVisitor {
   private(set) var transitionCount: UInt64 = 0
   let isDone = false
 
-  /// `tail`: nil counts every segment by its slots. The counts are the caller's to give back.
+  /// `ends`: nil counts every segment by its slots. The counts are the caller's to give back.
   init(
-    _ window: SummaryWindow, of filter: CountFilter = CountFilter(), log: LogState, tail: SegmentTail?,
+    _ window: SummaryWindow, of filter: CountFilter = CountFilter(), log: LogState, ends: SegmentEnds?,
     transitionsMax: Int, counts: SegmentCounts
   ) {
     self.window = window
     self.filter = filter
     self.log = log
-    self.tail = tail
+    self.ends = ends
     self.counts = counts
     names = SummarySink(transitionsMax: transitionsMax)
   }
@@ -63,7 +64,7 @@ struct WindowVisitor: BlockVisitor {
   mutating func segmentBegins(_ segment: UInt64) {
     log.summary.beginSegment()
     isSealed = false
-    span = tail?.span(segment: segment)
+    span = ends?.span(segment: segment)
     plan = plan(for: span)
     switch plan {
     case .slots: segments.bySlots += 1
@@ -82,6 +83,16 @@ struct WindowVisitor: BlockVisitor {
     }
     let isOutside = span.lastUnixNanoseconds < window.from || span.firstUnixNanoseconds >= window.to
     return isOutside ? .outside : .slots
+  }
+
+  /// Sealed segments that are counted without a look at their slots. The last one is walked in any case: it names what the others count.
+  func countedByEnds(_ segments: [UInt64]) -> Set<UInt64> {
+    guard let ends else { return [] }
+    return Set(
+      segments.dropLast().filter { segment in
+        guard let span = ends.span(segment: segment), plan(for: span) != .slots else { return false }
+        return ends.withBlocks(of: segment) { _, _, _ in } != nil
+      })
   }
 
   mutating func chainResumes() {}
@@ -208,7 +219,7 @@ struct WindowVisitor: BlockVisitor {
 
 public struct WindowReport: Sendable {
   public var window: SummaryWindow
-  /// Of the chain. Its totals are zeros but for decisions and transitions, which are the window's.
+  /// Of the chain. Its totals are zeros but for decisions and, where all was read, transitions: those of the window.
   public var inspection: InspectReport
   public var segments: WindowSegments
   /// The last ones in the window.
@@ -224,15 +235,18 @@ extension Inspector {
     try summary(in: window, transitionsMax: transitionsMax, usesSummaries: true)
   }
 
-  /// How many decisions of the window the filter wants: the report's totals and counters are of those alone.
+  /// How many decisions of the window the filter wants: the report's totals and counters are of those alone. Segments that their
+  /// summaries answer for are not read but for their first and last block.
   public func count(
     in window: SummaryWindow, of filter: CountFilter
   ) throws(InspectFailure) -> WindowReport {
-    try summary(in: window, of: filter, transitionsMax: 0, usesSummaries: true)
+    try summary(in: window, of: filter, transitionsMax: 0, usesSummaries: true, readsAll: false)
   }
 
   func summary(
-    in window: SummaryWindow, of filter: CountFilter = CountFilter(), transitionsMax: Int, usesSummaries: Bool
+    in window: SummaryWindow, of filter: CountFilter = CountFilter(), transitionsMax: Int,
+    usesSummaries: Bool,
+    readsAll: Bool = true
   ) throws(InspectFailure) -> WindowReport {
     let findings = Findings()
     let began = ltp_system_monotonic_ns()
@@ -242,15 +256,17 @@ extension Inspector {
     defer { counts.releaseMemory() }
     var visitor = WindowVisitor(
       window, of: filter, log: LogState(findings: findings),
-      tail: usesSummaries ? SegmentTail(directory) : nil,
+      ends: usesSummaries ? SegmentEnds(directory) : nil,
       transitionsMax: min(max(0, transitionsMax), Self.transitionsMax), counts: counts)
     let scanner = try TraceScanner(
-      directory, findings: findings, salvages: true, direct: options.readsDirect, progress: options.progress)
+      directory, findings: findings, salvages: true, direct: options.readsDirect,
+      byEnds: readsAll ? [] : visitor.countedByEnds(directory.segments), progress: options.progress)
     let scan = try scanner.scan(&visitor)
     let counters = visitor.counters
     var totals = LogTotals()
     totals.decisions = counters.reduce(0) { $0 &+ $1.count }
-    totals.transitions = visitor.transitionCount
+    // What was not read may hold others.
+    totals.transitions = readsAll ? visitor.transitionCount : 0
     return WindowReport(
       window: window,
       inspection: InspectReport(

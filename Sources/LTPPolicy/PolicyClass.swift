@@ -11,7 +11,7 @@ public struct PolicyClass: Hashable, Sendable {
     ("critical", LTP_CLASS_CRITICAL), ("mutating", LTP_CLASS_MUTATING),
     ("requires_continuity", LTP_CLASS_REQUIRES_CONTINUITY), ("deferrable", LTP_CLASS_DEFERRABLE),
     ("recovery", LTP_CLASS_RECOVERY), ("exempt", LTP_CLASS_EXEMPT),
-    ("permit", LTP_CLASS_PERMIT),
+    ("permit", LTP_CLASS_PERMIT), ("stateless", LTP_CLASS_STATELESS),
   ]
 
   /// Empty: the class does not exist.

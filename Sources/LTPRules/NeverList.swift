@@ -22,10 +22,20 @@ package struct NeverRule: Equatable, Sendable {
   package init(state: UInt8, attributes: UInt32) {
     switch state {
     case LTP_STATE_FAILED where attributes & LTP_CLASS_CRITICAL != 0: (demand, number) = (.noExecute, 1)
-    case LTP_STATE_RECOVERING: (demand, number) = (.continuity, 2)
+    case LTP_STATE_RECOVERING where !Self.isForNoSession(attributes): (demand, number) = (.continuity, 2)
     case LTP_STATE_UNKNOWN where attributes & LTP_CLASS_RECOVERY == 0: (demand, number) = (.noExecute, 3)
     default: (demand, number) = (.nothing, 0)
     }
+  }
+
+  /// What a stateless class may not be, because it acts.
+  static var notStateless: UInt32 {
+    LTP_CLASS_CRITICAL | LTP_CLASS_MUTATING | LTP_CLASS_REQUIRES_CONTINUITY | LTP_CLASS_DEFERRABLE
+  }
+
+  /// The second rule speaks of actions for a session. A recorded policy may claim what no check would let through.
+  private static func isForNoSession(_ attributes: UInt32) -> Bool {
+    attributes & (LTP_CLASS_STATELESS | notStateless) == LTP_CLASS_STATELESS
   }
 
   /// Why a policy that breaks it is refused: LTP_ERROR_POLICY_NEVER_*.

@@ -107,6 +107,14 @@ public enum PolicyCheck {
     guard described.attributes & ~LTP_CLASS_ATTRIBUTES_ALL == 0 else {
       throw PolicyRefusal(LTP_ERROR_POLICY_CLASS, "unknown attribute", actionClass: actionClass)
     }
+    guard
+      described.attributes & LTP_CLASS_STATELESS == 0 || described.attributes & NeverRule.notStateless == 0
+    else {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_CLASS,
+        "a stateless class acts for no session: it is not critical, mutating, requires_continuity or deferrable",
+        actionClass: actionClass)
+    }
     var name = described.name
     let wellNamed = withUnsafeBytes(of: &name) { bytes in isWellNamed(bytes) }
     guard wellNamed else {

@@ -10,8 +10,10 @@ struct InspectCount: ParsableCommand {
     abstract: "Count decisions, exactly: in a window, of a state, class, verdict, reason, session or domain.",
     discussion: """
       Prints the number, then what it is made of. Full segments wholly inside the window are counted by the summary that they \
-      end with (verify says whether those are right); with --session each decision in the window is looked at. Denials that \
-      have no record of their own are not among them: summary tells their number.
+      end with, and those wholly outside not at all: of either only the first and the last block are read, and checked by their \
+      own hashes and against their neighbours. So the number is exact if the trace is good, which is for verify to say. With \
+      --session each decision in the window is looked at. Denials that have no record of their own are not among them: summary \
+      tells their number.
       """)
 
   @OptionGroup var arguments: InspectArguments
@@ -86,6 +88,12 @@ struct InspectCount: ParsableCommand {
     } else {
       print(count)
       InspectSummary.printCounters(report.counters)
+      let byEnds = report.inspection.scan.segmentsByEnds
+      if byEnds > 0 {
+        print(
+          "\(byEnds.grouped) of \(report.inspection.scan.segmentCount.grouped) segments by the summary that they end with; verify reads them all"
+        )
+      }
       printFindings(report.inspection)
     }
     if !report.inspection.isGood { throw ExitCode(1) }

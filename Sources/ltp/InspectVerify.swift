@@ -12,6 +12,8 @@ struct InspectionJSON: Encodable {
   var segments: UInt64
   var firstSegment: UInt64
   var lastSegment: UInt64
+  /// Of which only the first and the last block were read.
+  var segmentsByEnds: UInt64
   var blocks: UInt64
   var blockBytes: UInt64
   var bytesRead: UInt64
@@ -30,6 +32,7 @@ struct InspectionJSON: Encodable {
     segments = report.scan.segmentCount
     firstSegment = report.scan.firstSegment
     lastSegment = report.scan.lastSegment
+    segmentsByEnds = report.scan.segmentsByEnds
     blocks = report.scan.blockCount
     blockBytes = report.scan.blockBytes
     bytesRead = report.scan.bytesRead

@@ -189,7 +189,8 @@ struct PolicyTable: Encodable {
       retryAfterMs: rule.retry_after_ms,
       deferWhenBelow: rule.flags & LTP_RULE_DEFER_WHEN_BELOW != 0, waiveContinuity: isWaived,
       // While RECOVERING every session needs its token, whatever the policy says.
-      needsContinuity: rule.verdict != LTP_VERDICT_DENY && (asks || state == .recovering))
+      needsContinuity: rule.verdict != LTP_VERDICT_DENY
+        && (asks || state == .recovering && attributes & LTP_CLASS_STATELESS == 0))
   }
 
   var text: String {

@@ -7,7 +7,7 @@ import Foundation
 enum SeedPolicies {
   static func main() throws {
     let corpus = URL(fileURLWithPath: CommandLine.arguments[1])
-    for name in ["cascade", "edge", "zombie-order", "flicker"] {
+    for name in ["cascade", "edge", "zombie-order", "flicker", "http"] {
       let data = try Data(contentsOf: URL(fileURLWithPath: "Examples/policies/\(name).json"))
       try data.write(to: corpus.appendingPathComponent(name))
     }

@@ -59,6 +59,7 @@ struct WindowTests {
     let inspector = Inspector(directory.path)
     #expect(try inspector.verify().violations.isEmpty)
     var bySummary: UInt64 = 0
+    var byEnds: UInt64 = 0
     for _ in 0..<12 {
       let span = 60_000_000
       let from = TraceBuilder.firstTime + UInt64(numbers.below(span))
@@ -72,8 +73,56 @@ struct WindowTests {
       #expect(fast.inspection.totals.decisions == (try shown(directory, window)))
       #expect(slow.segments.bySummary == 0 && slow.segments.outside == 0)
       bySummary += fast.segments.bySummary
+      // A number alone is had from the ends.
+      let count = try inspector.count(in: window, of: CountFilter())
+      #expect(count.counters == slow.counters)
+      #expect(count.inspection.violations.isEmpty && count.segments == fast.segments)
+      // The last one is read in any case.
+      let spared = count.segments.bySummary + count.segments.outside
+      #expect([spared, spared &- 1].contains(count.inspection.scan.segmentsByEnds))
+      byEnds += count.inspection.scan.segmentsByEnds
     }
-    #expect(bySummary > 0)
+    #expect(bySummary > 0 && byEnds > 0)
+  }
+
+  @Test("count reads the ends of what a summary answers for, and checks them against their neighbours")
+  func countsByEnds() throws {
+    let directory = TemporaryDirectory()
+    let trace = TraceBuilder.healthy(segments: 4, blocks: 3)
+    trace.write(to: directory, fill: false)
+    let inspector = Inspector(directory.path)
+    func count() throws -> WindowReport { try inspector.count(in: SummaryWindow(), of: CountFilter()) }
+    let good = try count()
+    #expect(good.inspection.isGood && good.inspection.scan.segmentsByEnds == 3)
+    let decisions = good.inspection.totals.decisions
+    let name = TraceBuilder.name(1)
+    let whole = directory.read(name)
+    let blocks = trace.blockPlaces.filter { $0.segment == 1 }
+    #expect(blocks.count > 3)
+
+    // Between the ends nothing is read: that is for verify to find.
+    directory.patch(name, at: blocks[2].offset + 300) { $0 ^ 1 }
+    let inner = try count()
+    #expect(inner.inspection.isGood && inner.inspection.totals.decisions == decisions)
+    #expect(try !inspector.verify().violations.isEmpty)
+
+    // What is wrong with an end has the segment walked, which says so.
+    for block in [blocks.first!, blocks.last!] {
+      directory.write(whole, to: name)
+      directory.patch(name, at: block.offset + 300) { $0 ^ 1 }
+      let report = try count()
+      #expect(!report.inspection.isGood && report.inspection.scan.segmentsByEnds == 2)
+    }
+
+    // Good ends, and not those of this log; or not in their place.
+    let other = TemporaryDirectory()
+    TraceBuilder.healthy(segments: 4, blocks: 4).write(to: other, fill: false)
+    directory.write(other.read(name), to: name)
+    let foreign = try count()
+    #expect(foreign.inspection.scan.segmentsByEnds == 3)
+    #expect(foreign.inspection.violations.contains { $0.kind == .chain && $0.text.contains(name) })
+    directory.write(directory.read(TraceBuilder.name(2)), to: name)
+    #expect(try !count().inspection.isGood)
   }
 
   @Test("all of a trace is what the summary without a window says")

@@ -218,7 +218,7 @@ struct PolicyFileTests {
     }
   }
 
-  @Test("the examples are good", arguments: ["cascade", "edge", "zombie-order", "flicker"])
+  @Test("the examples are good", arguments: ["cascade", "edge", "zombie-order", "flicker", "http"])
   func examples(_ name: String) throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
     let data = try Data(contentsOf: root.appendingPathComponent("Examples/policies/\(name).json"))

@@ -80,7 +80,12 @@ import Testing
         var expected = NeverRule.Demand.nothing
         if state == LTP_STATE_FAILED && isCritical { expected = .noExecute }
         if state == LTP_STATE_UNKNOWN && !isRecovery { expected = .noExecute }
-        if state == LTP_STATE_RECOVERING { expected = .continuity }
+        let acts =
+          attributes
+          & (LTP_CLASS_CRITICAL | LTP_CLASS_MUTATING | LTP_CLASS_REQUIRES_CONTINUITY | LTP_CLASS_DEFERRABLE)
+          != 0
+        let isStateless = attributes & LTP_CLASS_STATELESS != 0 && !acts
+        if state == LTP_STATE_RECOVERING, !isStateless { expected = .continuity }
         let rule = NeverRule(state: state, attributes: attributes)
         #expect(rule.demand == expected && (rule.number == 0) == (expected == .nothing))
         if rule.number > 0 { #expect("\(rule.text)".hasPrefix("never list, \(rule.number):")) }
@@ -99,6 +104,13 @@ import Testing
       (LTP_ERROR_SIGNAL_RULES, { $0.signals.reserved.5 = 1 }),
       (LTP_ERROR_POLICY_RULE, { $0.priority_threshold.7 = 1 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.attributes = 1 << 9 }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.24.attributes = LTP_CLASS_STATELESS | LTP_CLASS_MUTATING }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.58.attributes = LTP_CLASS_STATELESS | LTP_CLASS_CRITICAL }),
+      (
+        LTP_ERROR_POLICY_CLASS,
+        { $0.classes.8.attributes = LTP_CLASS_STATELESS | LTP_CLASS_REQUIRES_CONTINUITY }
+      ),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.8.attributes = LTP_CLASS_STATELESS | LTP_CLASS_DEFERRABLE }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.name.0 = 65 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.9.name = $0.classes.8.name }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.127.attributes = 1 }),

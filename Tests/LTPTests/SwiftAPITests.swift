@@ -223,6 +223,35 @@ struct SwiftAPITests {
       let create = RouteRequest(id: 5, session: 10, actionClass: 44, continuity: Continuity(other))
       #expect(lane.admit(create).isExecute)
       #expect(throws: LTPError.self) { try lane.answer(hello: 6, session: 9, domain: 3) }
+      // As a frame it has an answer, which is to be sent.
+      var hello = try Session(id: 9, domain: 3)
+      let asked = try hello.hello()
+      let later = try withUnsafeBytes(of: asked) { try lane.answer(hello: Array($0).span.bytes) }
+      #expect(later.isPutOff && later.retry_after_ms > 0 && later.continuity_token == 0)
+      #expect(!other.isPutOff)
+    }
+    try core.close()
+  }
+
+  @Test("a fencing number grows with an outage, and with that of its domain alone")
+  func fencing() throws {
+    let core = try healthyCore()
+    do {
+      var lane = try core.openLane()
+      let look = RouteRequest(RouteRequest(id: 1, session: 9, actionClass: 8).fields)
+      func fences() throws -> (UInt64, UInt64) {
+        let verdict = lane.admit(look)
+        let (own, other) = (lane.fence(of: verdict), lane.fence(of: verdict, domain: 3))
+        return (try #require(own), try #require(other))
+      }
+      let before = try fences()
+      try core.report(.restarted, domain: 3)
+      let after = try fences()
+      #expect(after.0 == before.0)
+      #expect(after.1 > before.1)
+      let mark = lane.mark
+      try mark.waitDurable()
+      #expect(mark.isDurable)
     }
     try core.close()
   }
