@@ -86,6 +86,7 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_SESSION_HELD 31        /* the caller's side: the session may not do this now; its phase and not_before_ns say why */
 #define LTP_ERROR_SESSION_ANSWER 40      /* the caller's side: no answer to this session's last hello */
 #define LTP_ERROR_INTENT_STALE 41        /* the caller's side: the intent was made before an outage */
+#define LTP_ERROR_KEY_FILE 42            /* missing, not 16 bytes, all bytes equal, or not this user's alone; the message says which */
 #define LTP_ERROR_NOT_HOST_DRIVEN 21 /* this core has threads of its own (no LTP_OPEN_HOST_DRIVEN) */
 /* Frames. ltp_frame_error says which field, at which offset. */
 #define LTP_ERROR_FRAME_SHORT 32
@@ -759,6 +760,12 @@ typedef struct ltp_core_options {
 
 /* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
 int32_t ltp_core_options_init(ltp_core_options *options, size_t struct_size);
+
+#define LTP_KEY_BYTES 16
+
+/* Reads a continuity key from a file: 16 bytes that are not all equal, in a regular file of this user's or root's which others may
+ * neither read nor write (its group may read it). LTP_ERROR_KEY_FILE otherwise, and key is left as it was. error may be NULL. */
+int32_t ltp_key_read(const char *path, uint8_t key[LTP_KEY_BYTES], ltp_error *error);
 
 /* Opens the trace (recovering it if need be), starts the two background threads ("ltp-writer", "ltp-clock") with all
  * signals blocked (none with LTP_OPEN_HOST_DRIVEN), and publishes UNKNOWN: nothing is admitted but recovery actions until

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Foundation
+import LTP
 import NIOPosix
 import Stage
 
@@ -65,10 +66,8 @@ struct ServeCommand: ParsableCommand {
 
   private func admission() throws -> Admission? {
     guard let trace else { return nil }
-    guard let key, let bytes = FileManager.default.contents(atPath: key), bytes.count == 16 else {
-      throw ScenarioFailure("--trace needs --key, a file of 16 bytes")
-    }
-    return try Admission(traceDirectory: trace, key: [UInt8](bytes))
+    guard let key else { throw ScenarioFailure("--trace needs --key, a file of 16 secret bytes") }
+    return try Admission(traceDirectory: trace, key: try Core.Options.continuityKey(file: key))
   }
 
   /// Standard input says "stop", or ends.

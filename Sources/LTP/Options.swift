@@ -9,7 +9,7 @@ extension Core {
     public var traceDirectory: String
     /// nil: the built-in one.
     public var policy: Policy?
-    /// 16 secret bytes; nil: random.
+    /// 16 secret bytes (`continuityKey(file:)` reads them); nil: random.
     public var continuityKey: [UInt8]?
     /// Follow what another process publishes there; nil: this process publishes.
     public var orientationPage: String?
@@ -30,6 +30,16 @@ extension Core {
       set {
         fields.flags = newValue ? fields.flags | LTP_OPEN_HOST_DRIVEN : fields.flags & ~LTP_OPEN_HOST_DRIVEN
       }
+    }
+
+    /// A continuity key from a file: 16 bytes, not all equal, in a regular file of this user's or root's that others may neither read
+    /// nor write. Throws `LTP_ERROR_KEY_FILE`, with a message that says what is wrong with it.
+    public static func continuityKey(file path: String) throws(LTPError) -> [UInt8] {
+      var key = [UInt8](repeating: 0, count: Int(LTP_KEY_BYTES))
+      try path.withCStringTyped { (path) throws(LTPError) in
+        try checkDetails { ltp_key_read(path, &key, $0) }
+      }
+      return key
     }
 
     /// Calls `body` with everything in place.

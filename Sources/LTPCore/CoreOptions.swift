@@ -107,8 +107,7 @@ package struct CoreOptions {
     if let key = options.continuity_key {
       let words = copied(key, as: (UInt64, UInt64).self)
       let given = SipKey(low: words.0, high: words.1)
-      // Memory that nobody has filled in, not a secret.
-      guard given.low != given.high || given.low != (given.low & 0xFF) &* 0x0101_0101_0101_0101 else {
+      guard !given.isNoSecret else {
         throw OptionFault("continuity_key's bytes are all equal; pass 16 secret random bytes, or NULL")
       }
       self.key = given

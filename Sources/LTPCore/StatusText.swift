@@ -40,6 +40,7 @@ package func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_HELLO_LATER: "no life is begun now; send the answer, which says when to ask again"
   case LTP_ERROR_SESSION_HELD: "the session may not do this now: see its phase and not_before_ns"
   case LTP_ERROR_SESSION_ANSWER: "this answers another hello than the session's last one"
+  case LTP_ERROR_KEY_FILE: "the key file holds no key that could be a secret; the message says why"
   case LTP_ERROR_INTENT_STALE:
     "the intent was made before an outage: look what became of the world, then make it anew, or drop it"
   case LTP_ERROR_NOT_HOST_DRIVEN: "this core has threads of its own; open it with LTP_OPEN_HOST_DRIVEN"

@@ -20,6 +20,22 @@ public func ltp_core_options_init(
 }
 
 @c @implementation
+public func ltp_key_read(
+  _ path: UnsafePointer<CChar>!, _ key: UnsafeMutablePointer<UInt8>!,
+  _ details: UnsafeMutablePointer<ltp_error>!
+) -> Int32 {
+  guard let path, let key else { return report(details, LTP_ERROR_NULL_ARGUMENT) }
+  return withCopy(ofPath: path, tooLong: LTP_ERROR_KEY_FILE, details) { path in
+    do throws(KeyFault) {
+      try KeyFile.read(path, into: UnsafeMutableRawPointer(key))
+      return LTP_OK
+    } catch {
+      return report(details, LTP_ERROR_KEY_FILE, code: error.code, text: error.text)
+    }
+  }
+}
+
+@c @implementation
 public func ltp_core_open(
   _ options: UnsafePointer<ltp_core_options>!, _ core: UnsafeMutablePointer<OpaquePointer?>!,
   _ details: UnsafeMutablePointer<ltp_error>!

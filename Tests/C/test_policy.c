@@ -158,7 +158,7 @@ static void malformed_policies(void) {
   policy.classes[8].name[0] = 'R';
   check_refused(&policy, LTP_ERROR_POLICY_CLASS, 8, none);
   ltp_policy_default(&policy);
-  policy.classes[8].attributes = 128;
+  policy.classes[8].attributes = 256;
   check_refused(&policy, LTP_ERROR_POLICY_CLASS, 8, none);
   ltp_policy_default(&policy);
   memcpy(policy.classes[9].name, policy.classes[8].name, LTP_CLASS_NAME_BYTES);

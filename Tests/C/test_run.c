@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Runs of a core on the same directory: what goes on, what ends with a run; rotation and retention. */
+#define _GNU_SOURCE
 #include "check.h"
 #include "support.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void restart(void) {
   static const uint8_t key[16] = "0123456789abcde";
@@ -118,6 +122,72 @@ static void no_key(void) {
   }
 }
 
+/* A file of this size, filled with this byte but for the last one, with this mode. */
+static void write_key(const char *path, size_t size, uint8_t filling, uint8_t last, mode_t mode) {
+  unlink(path);
+  int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  REQUIRE(file >= 0);
+  for (size_t index = 0; index < size; index++) {
+    uint8_t byte = index + 1 == size ? last : filling;
+    REQUIRE_EQUAL(write(file, &byte, 1), 1);
+  }
+  REQUIRE_EQUAL(fchmod(file, mode), 0);
+  close(file);
+}
+
+static void refuse_key(const char *path, const char *because) {
+  uint8_t key[LTP_KEY_BYTES];
+  memset(key, 0x5A, sizeof key);
+  ltp_error error;
+  CHECK_EQUAL(ltp_key_read(path, key, &error), LTP_ERROR_KEY_FILE);
+  CHECK_EQUAL(error.status, LTP_ERROR_KEY_FILE);
+  CHECK_TEXT(error.message, because);
+  CHECK_EQUAL(ltp_key_read(path, key, NULL), LTP_ERROR_KEY_FILE);
+  for (size_t index = 0; index < sizeof key; index++) CHECK_EQUAL(key[index], 0x5A);
+}
+
+static void key_files(void) {
+  char path[300], link[308];
+  snprintf(path, sizeof path, "%s/key", new_directory());
+  snprintf(link, sizeof link, "%s.link", path);
+  uint8_t key[LTP_KEY_BYTES];
+  refuse_key(path, "cannot be opened");
+  refuse_key(new_directory(), "not a regular file");
+  REQUIRE_EQUAL(mkfifo(path, 0600), 0);
+  refuse_key(path, "not a regular file");
+  write_key(path, 16, 7, 8, 0600);
+  ltp_error error;
+  REQUIRE_EQUAL(ltp_key_read(path, key, &error), LTP_OK);
+  CHECK(key[0] == 7 && key[15] == 8);
+  /* What secrets are mounted as. */
+  REQUIRE_EQUAL(symlink(path, link), 0);
+  CHECK_EQUAL(ltp_key_read(link, key, &error), LTP_OK);
+  static const mode_t good[] = {0400, 0440, 0640}, bad[] = {0604, 0602, 0620, 0666, 0644};
+  for (size_t index = 0; index < sizeof good / sizeof *good; index++) {
+    REQUIRE_EQUAL(chmod(path, good[index]), 0);
+    CHECK_EQUAL(ltp_key_read(path, key, &error), LTP_OK);
+  }
+  for (size_t index = 0; index < sizeof bad / sizeof *bad; index++) {
+    REQUIRE_EQUAL(chmod(path, bad[index]), 0);
+    refuse_key(path, "chmod 600");
+  }
+  static const size_t sizes[] = {0, 1, 15, 17, 33};
+  for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
+    write_key(path, sizes[index], 7, 8, 0600);
+    refuse_key(path, "does not hold 16 bytes");
+  }
+  write_key(path, 16, 0, 0, 0600);
+  refuse_key(path, "all equal");
+  CHECK_EQUAL(ltp_key_read(NULL, key, &error), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_key_read(path, NULL, &error), LTP_ERROR_NULL_ARGUMENT);
+  /* The key that was read is one that a core takes. */
+  write_key(path, 16, 7, 8, 0600);
+  REQUIRE_EQUAL(ltp_key_read(path, key, &error), LTP_OK);
+  ltp_core_options options = small_options(new_directory());
+  options.continuity_key = key;
+  close_core(open_core(&options));
+}
+
 /* Decides until the trace has come to this segment. */
 static void fill_segments(ltp_core *core, ltp_lane *lane, uint64_t segment) {
   for (int round = 0; round < 5000 && status_of(core).segment_index < segment; round++) {
@@ -187,6 +257,7 @@ static const struct test tests[] = {
   {"two cores share nothing", two_cores},
   {"tokens end with their run, under one key too", one_key_many_runs},
   {"a key whose bytes are all equal is none", no_key},
+  {"a key file that could be no secret is refused, and says why", key_files},
   {"segments rotate and the oldest go", rotation_and_retention},
   {"lanes come and go", many_lanes_one_after_the_other},
   {NULL, NULL},
