@@ -654,7 +654,8 @@ typedef struct ltp_policy_limits {
 #define LTP_OUTAGE_OF_DOMAIN ((uint8_t)0) /* of requests of the domain */
 #define LTP_OUTAGE_OF_BOTH ((uint8_t)1)   /* and of the service: the signal TRANSPORT_DISCONNECTED counts the domains that are out. In a core that follows a
                                              page, the page alone says what the service is */
-#define LTP_OUTAGE_COUNT 2
+#define LTP_OUTAGE_OF_SERVICE ((uint8_t)2) /* of the service alone, as with BOTH; the domain's continuity moves, and its requests are decided as all others */
+#define LTP_OUTAGE_COUNT 3
 
 /* What a policy says of continuity domains; all zero: the defaults. */
 typedef struct ltp_policy_domains {

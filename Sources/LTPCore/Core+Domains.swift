@@ -50,7 +50,7 @@ extension Core {
       if hasChanged { observer.step(now: now) }
       return
     }
-    guard outageHasBegun, !orientation.isFollowing, orientation.isOutageOfBoth else { return }
+    guard outageHasBegun, !orientation.isFollowing, orientation.isOutageOfService else { return }
     var change = TransitionChange(to: LTP_STATE_UNSTABLE, reason: LTP_SIGNAL_TRANSPORT_DISCONNECTED)
     change.fromStates = Self.betterThanUnstable
     var fact = ltp_evidence()

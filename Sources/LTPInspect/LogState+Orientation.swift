@@ -133,11 +133,12 @@ extension LogState {
       switch after.scope {
       case LTP_SCOPE_NONE: advanced == 0 && record.pointee.reason != LTP_SIGNAL_CORE_STARTED
       case LTP_SCOPE_ALL: advanced > 0
-      // An outage of a domain begins, and moves it, or ends.
+      // A domain that is well is lost, and moves, whether it is its own outage or the service's; or its own outage ends.
       case LTP_SCOPE_DOMAIN:
         before.state == after.state && before.threshold == after.threshold
-          && before.policySlot == after.policySlot && (advanced == 1) == (state != 0)
-          && (history.current == nil || domains.current.state(of: record.pointee.domain) != state)
+          && before.policySlot == after.policySlot && (advanced == 1 || advanced == 0 && state == 0)
+          && (history.current == nil
+            || (domains.current.state(of: record.pointee.domain) != 0) == (advanced == 0))
       default: false
       }
     if !isFit {

@@ -60,7 +60,11 @@ public struct TransitionView: Sendable, Equatable, Encodable {
   /// "HEALTHY -> SATURATED  QUEUE_LATENCY_SPIKE  queue_depth 5000 (threshold 1000)  \"text\""
   public var line: String {
     var line = "\(from) -> \(to)  \(reason)"
-    if let domain { line = "domain \(domain) \(isDomainInOutage ? "UNSTABLE" : "well")  \(reason)" }
+    if let domain {
+      // Lost without an outage of its own: that is the service's.
+      let isLost = reason != "\(signalName(LTP_SIGNAL_RECOVERY_COMPLETE))"
+      line = "domain \(domain) \(isDomainInOutage ? "UNSTABLE" : isLost ? "lost" : "well")  \(reason)"
+    }
     for fact in evidence { line += "  \(fact.name) \(fact.value) (threshold \(fact.threshold))" }
     if !text.isEmpty { line += "  \"\(text)\"" }
     return line

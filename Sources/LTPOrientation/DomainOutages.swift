@@ -45,6 +45,8 @@ struct DomainOutage {
   /// When the stay of a domain that is back is over; 0: it is down, or well.
   var staysUntil: UInt64 = 0
   var isOut = false
+  /// Its requests are decided as in UNSTABLE, which has been published.
+  var isOwn = false
   /// It went out because it had not been heard.
   var isSilent = false
 
@@ -88,8 +90,9 @@ extension Orientation {
     var next = outage.pointee
     next.countReturn(now: now, halfLife: rules.halfLifeNanoseconds)
     next.isOut = true
+    next.isOwn = rules.outage != LTP_OUTAGE_OF_SERVICE
     try publish(
-      DomainChange(domain: domain, state: LTP_STATE_UNSTABLE), moves: true, reason: reason,
+      DomainChange(domain: domain, state: next.isOwn ? LTP_STATE_UNSTABLE : 0), moves: true, reason: reason,
       returns: next.returns, rules, value: value, threshold: threshold, now: now)
     outage.pointee = next
     domains.outOrTold.pointee.store(1, ordering: .releasing)
@@ -97,8 +100,8 @@ extension Orientation {
     return true
   }
 
-  /// By the policy in force, the outage of a domain is the service's, too.
-  package var isOutageOfBoth: Bool { domainRules.outage == LTP_OUTAGE_OF_BOTH }
+  /// By the policy in force, the outage of a domain is the service's.
+  package var isOutageOfService: Bool { domainRules.outage != LTP_OUTAGE_OF_DOMAIN }
 
   /// Tells how many domains are out, as far as they concern the service, when that is another number than was told last. False: it is not.
   package func tellDomainsOut(_ tell: (Int64) -> Void) -> Bool {
@@ -106,7 +109,7 @@ extension Orientation {
     guard domains.outOrTold.pointee.load(ordering: .acquiring) != 0 else { return false }
     ltp_system_mutex_lock(domains.mutex)
     defer { ltp_system_mutex_unlock(domains.mutex) }
-    let count = isOutageOfBoth ? UInt64(domains.outCount) : 0
+    let count = isOutageOfService ? UInt64(domains.outCount) : 0
     let told = domains.told.pointee
     domains.outOrTold.pointee.store(UInt64(domains.outCount) | count, ordering: .releasing)
     guard count != told else { return false }
@@ -132,14 +135,17 @@ extension Orientation {
       let outage = domains.outages + Int(domain)
       guard outage.pointee.staysUntil != 0, now >= outage.pointee.staysUntil else { continue }
       do throws(PublishRefusal) {
-        try publish(
-          DomainChange(domain: domain, state: 0), moves: false, reason: LTP_SIGNAL_RECOVERY_COMPLETE,
-          returns: outage.pointee.returns, domainRules, now: now)
+        if outage.pointee.isOwn {
+          try publish(
+            DomainChange(domain: domain, state: 0), moves: false, reason: LTP_SIGNAL_RECOVERY_COMPLETE,
+            returns: outage.pointee.returns, domainRules, now: now)
+        }
       } catch {
         // The trace can take no transition now: with the next tick.
         return
       }
       outage.pointee.isOut = false
+      outage.pointee.isOwn = false
       outage.pointee.staysUntil = 0
       outage.pointee.calmSince = now
     }

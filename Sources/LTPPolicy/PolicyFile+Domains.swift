@@ -8,6 +8,7 @@ extension Policy {
   /// Whose UNSTABLE the outage of a domain is, by their names in a file.
   package static let domainOutages: [(name: String, value: UInt8)] = [
     ("domain", LTP_OUTAGE_OF_DOMAIN), ("both", LTP_OUTAGE_OF_BOTH),
+    ("service", LTP_OUTAGE_OF_SERVICE),
   ]
 }
 
@@ -30,7 +31,8 @@ extension PolicyReader {
       let name = try text(named, path + "outage")
       guard let outage = Policy.domainOutages.first(where: { $0.name == name }) else {
         throw fault(
-          path + "outage", "\"outage\" is \"domain\" or \"both\": whose UNSTABLE the outage of a domain is")
+          path + "outage",
+          "\"outage\" is \"domain\", \"service\" or \"both\": whose UNSTABLE the outage of a domain is")
       }
       policy.fields.domains.outage = outage.value
     }

@@ -33,7 +33,9 @@ struct PolicyDomains: Encodable {
     }
     if let stayMaxMs { parts.append("at most \(stayMaxMs.grouped) ms") }
     if let halfLifeMs { parts.append("returns count half after \(halfLifeMs.grouped) ms") }
-    if outage != nil { parts.append("its outage is the service's, too") }
+    if let outage {
+      parts.append(outage == "both" ? "its outage is the service's, too" : "its outage is the service's")
+    }
     if let hellos { parts.append("\(hellos.text) hellos") }
     return ["a domain: " + parts.joined(separator: ", ")]
   }

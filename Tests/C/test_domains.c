@@ -88,6 +88,37 @@ static void outage_of_both(void) {
   end();
 }
 
+/* A domain whose outage is the service's alone: its requests are decided as all others, and its sessions shake hands again. */
+static void outage_of_service(void) {
+  begin(LTP_OUTAGE_OF_SERVICE);
+  ltp_hello here, there;
+  REQUIRE_EQUAL(greet(1, 0, &here), LTP_OK);
+  REQUIRE_EQUAL(greet(2, 7, &there), LTP_OK);
+  CHECK_EQUAL(ltp_transport_event(core, 7, LTP_TRANSPORT_DISCONNECTED), LTP_OK);
+  ltp_orientation frame;
+  REQUIRE_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  CHECK_EQUAL(frame.to, LTP_STATE_UNSTABLE);
+  CHECK_EQUAL(cancel(here).reason, LTP_REASON_SYSTEM_UNSTABLE);
+  /* Led back by the host, the domain is in no outage of its own, though it is still down. */
+  publish(core, LTP_STATE_HEALTHY);
+  CHECK_EQUAL(cancel(there).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  CHECK_EQUAL(cancel(here).reason, LTP_REASON_REHANDSHAKE_REQUIRED);
+  REQUIRE_EQUAL(greet(2, 7, &there), LTP_OK);
+  CHECK_EQUAL(cancel(there).verdict, LTP_VERDICT_EXECUTE);
+  /* Said again it is the same outage; once it is over, the next one is another. */
+  CHECK_EQUAL(ltp_transport_event(core, 7, LTP_TRANSPORT_DISCONNECTED), LTP_OK);
+  CHECK_EQUAL(cancel(there).verdict, LTP_VERDICT_EXECUTE);
+  uint64_t until = monotonic_ns() + 20 * SECOND;
+  do {
+    CHECK_EQUAL(ltp_transport_event(core, 7, LTP_TRANSPORT_CONNECTED), LTP_OK);
+    sleep_ns(200 * MILLISECOND); /* its stay */
+    CHECK_EQUAL(ltp_transport_event(core, 7, LTP_TRANSPORT_DISCONNECTED), LTP_OK);
+    REQUIRE_EQUAL(ltp_orientation_get(core, &frame), LTP_OK);
+  } while (frame.to == LTP_STATE_HEALTHY && monotonic_ns() < until);
+  CHECK_EQUAL(frame.to, LTP_STATE_UNSTABLE);
+  end();
+}
+
 /* A domain whose heartbeats stop is out until they go on. */
 static void heartbeats(void) {
   begin(LTP_OUTAGE_OF_DOMAIN);
@@ -206,6 +237,7 @@ static void wrong_policies(void) {
 static const struct test tests[] = {
   {"one gateway is out: the sessions of others keep their tokens", one_gateway_of_two},
   {"an outage of a domain that is the service's, too", outage_of_both},
+  {"an outage of a domain that is the service's alone", outage_of_service},
   {"a domain whose heartbeats stop is out until they go on", heartbeats},
   {"a session that is voided has to shake hands again, and no other", voided_sessions},
   {"fencing numbers grow with each outage and restart", fencing_numbers},

@@ -68,6 +68,7 @@ struct CoreTraceTests {
     _ = ltp_policy_default(&policy)
     policy.priority_threshold.3 = threshold
     policy.domains.stay_ms = 1
+    policy.domains.outage = threshold % 2 == 0 ? LTP_OUTAGE_OF_DOMAIN : LTP_OUTAGE_OF_SERVICE
     _ = ltp_policy_load(core, &policy, nil, nil)
   }
 

@@ -111,7 +111,7 @@ struct PolicyFileTests {
         "{\"version\": 1, \"classes\": [{\"name\": \"read\", \"rules\": {\n\"UNSTABLE\": {\"verdict\": \"DEFER\"}}}]}",
         2, "class 8"
       ),
-      ("{\"version\": 1, \"domains\": {\n\"outage\": \"service\"}}", 2, "\"domain\" or \"both\""),
+      ("{\"version\": 1, \"domains\": {\n\"outage\": \"nobody\"}}", 2, "\"domain\", \"service\" or \"both\""),
       ("{\"version\": 1, \"domains\": {\"stay_ms\": 9,\n\"stay_max_ms\": 8}}", 2, "from 9"),
       ("{\"version\": 1, \"limits\": {\n\"totl\": {}}}", 2, "\"totl\" means nothing"),
       ("{\"version\": 1, \"limits\": {\n\"total\": {\"burst\": 5}}}", 2, "needs \"per_second\""),
@@ -266,6 +266,8 @@ struct PolicyFileTests {
     ).fields.domains
     #expect(domains.stay_ms == 5 && domains.stay_ms_max == 50 && domains.half_life_ms == 500)
     #expect(domains.outage == LTP_OUTAGE_OF_BOTH)
+    let service = try parse("{ \"version\": 1, \"domains\": { \"outage\": \"service\" } }")
+    #expect(service.fields.domains.outage == LTP_OUTAGE_OF_SERVICE)
     #expect(domains.hellos.per_second == 7 && domains.hellos.burst == 3)
     #expect(throws: PolicyFileError.self) {
       try parse(
