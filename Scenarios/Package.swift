@@ -19,6 +19,7 @@ let package = Package(
       name: "Stage",
       dependencies: [
         "CLinux", "CSQLite", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "LTPModules", package: "ltp"),
       ],
       path: "Stage"),
     .executableTarget(

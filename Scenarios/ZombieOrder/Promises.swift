@@ -55,6 +55,14 @@ enum Promises {
       promises += afterIt(with, proof)
       promises += trace(with, proof)
     }
+    if let forged = result.forged {
+      promises.append(
+        Promise(
+          text: "a blocked MODIFY flipped to EXECUTE, the chain sealed again, is a violation that names it",
+          measured: "frame \(forged.flipped.frame) of session \(forged.flipped.session) "
+            + (forged.isFound ? "found, with the facts that would have allowed it as well" : "not found"),
+          isMet: forged.isFound))
+    }
     return promises
   }
 

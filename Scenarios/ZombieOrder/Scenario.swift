@@ -11,6 +11,7 @@ struct ScenarioResult {
   var without: CourseResult?
   var with: CourseResult?
   var proof: TraceProof?
+  var forged: ForgedTrace?
 
   /// What a postmortem would quote; nil: it is not so.
   var quote: String? {
@@ -37,9 +38,10 @@ enum Scenario {
     result.with = try await guarded
     if let course = result.with {
       say("the trace is read")
-      result.proof = try TraceProof(
-        directory: CourseFiles(directory: settings.directory, name: "with").trace, killed: course.killed,
-        restarted: course.restarted)
+      let trace = CourseFiles(directory: settings.directory, name: "with").trace
+      let proof = try TraceProof(directory: trace, killed: course.killed, restarted: course.restarted)
+      result.proof = proof
+      result.forged = try ForgedTrace(trace, blocked: proof.blocked)
     }
     try await group.shutdownGracefully()
     return result

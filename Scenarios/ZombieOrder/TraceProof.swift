@@ -35,12 +35,20 @@ struct TraceProof {
     var kind: String
     var time: String
     var actionClass: String?
+    var reason: String?
     var session: String?
     var frame: String?
 
     enum CodingKeys: String, CodingKey {
-      case kind, time, session, frame
+      case kind, time, reason, session, frame
       case actionClass = "class"
+    }
+
+    var id: IntentID? {
+      guard let frame = frame.flatMap(UInt64.init), let session = session.flatMap(UInt64.init) else {
+        return nil
+      }
+      return IntentID(frame: frame, session: session)
     }
   }
 
@@ -51,6 +59,8 @@ struct TraceProof {
   let recovering: UInt64?
   /// MODIFYs that were refused from the kill to that; nil: there was no such time.
   let blockedInOutage: Int?
+  /// Those of them that nothing but the outage stood against, in the trace's order.
+  let blocked: [IntentID]
   /// Refusals of orders by "STATE VERDICT REASON".
   let refusals: [String: Int]
   let hellos: Int
@@ -82,6 +92,14 @@ struct TraceProof {
         ]
       ).count
     }
+    blocked =
+      try recovering.map { end in
+        try Self.lines(["--verdict", "deny", "--from", "\(killed)", "--to", "\(end)", directory])
+          .filter {
+            $0.kind == "decision" && $0.reason == "SYSTEM_UNSTABLE" && $0.actionClass == "order_modify"
+          }
+          .compactMap(\.id)
+      } ?? []
     executed = try Self.executed(directory, from: nil)
     executedSince = try Self.executed(directory, from: restarted)
     hellosAt = try Self.hellos(directory)
@@ -96,13 +114,9 @@ struct TraceProof {
 
   private static func executed(_ directory: String, from: UInt64?) throws -> Set<IntentID> {
     let window = from.map { ["--from", "\($0)"] } ?? []
-    let ids = try lines(["--verdict", "execute"] + window + [directory]).compactMap { line -> IntentID? in
-      guard line.kind == "decision", line.actionClass?.hasPrefix("order_") == true,
-        let frame = line.frame.flatMap(UInt64.init),
-        let session = line.session.flatMap(UInt64.init)
-      else { return nil }
-      return IntentID(frame: frame, session: session)
-    }
+    let ids = try lines(["--verdict", "execute"] + window + [directory])
+      .filter { $0.kind == "decision" && $0.actionClass?.hasPrefix("order_") == true }
+      .compactMap(\.id)
     return Set(ids)
   }
 

@@ -173,7 +173,7 @@ struct RedecideSink: RecordSink {
       "recorded \(verdictName(record.pointee.verdict)) \(reasonName(record.pointee.reason)) retry "
         + "\(record.pointee.retryAfterMilliseconds) ms, decided again "
         + "\(verdictName(decision.outcome.verdict)) \(reasonName(decision.outcome.reason)) retry "
-        + "\(decision.retryAfterMilliseconds) ms (frame \(record.pointee.frame_id), epoch "
+        + "\(decision.retryAfterMilliseconds) ms (frame \(record.pointee.frame_id) of session \(record.pointee.session_id), epoch "
         + "\(context.word.epoch), policy "
         + "\(context.policy?.generation ?? 0))")
   }
