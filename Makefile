@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench bench-interop examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
+.PHONY: help bench bench-interop bench-waits examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
   scenario-cascade scenario-zombie-order
 .DEFAULT_GOAL := help
 
@@ -15,6 +15,9 @@ bench: ## the main job: decisions a second, latency, the machine's limits; verif
 
 bench-interop: ## what the boundary costs: C, C++, Rust and Swift callers beside the same decision by hand in C
 	@scripts/bench-interop $(ARGS)
+
+bench-waits: ## how long until a decision is on disk: alone, with others, beside a flooded lane, held in an event loop
+	@scripts/bench-waits $(ARGS)
 
 examples: ## builds and runs each program in Examples/ whose toolchain is there
 	@scripts/examples $(ARGS)

@@ -1060,6 +1060,13 @@ int32_t ltp_response_write(
 uint64_t ltp_lane_sequence(ltp_lane *lane);
 /* Records below this sequence are on disk. Any thread. */
 uint64_t ltp_lane_durable(ltp_lane *lane);
+/* Asks the writer to write this lane's records below sequence at once, and does not wait. Any thread. Look at ltp_lane_durable() afterwards: they
+ * may be on disk already. LTP_ERROR_SEQUENCE_AHEAD, or why the trace failed. */
+int32_t ltp_lane_want_durable(ltp_lane *lane, uint64_t sequence);
+/* An eventfd for an event loop that holds answers until they are on disk: readable when a lane has more records on disk than before, and some
+ * of them are wanted (ltp_lane_want_durable), or when the trace has failed. Then look at ltp_lane_durable() of each lane with answers to
+ * give. The same one for the whole core; the loop reads its 8 bytes, the core closes it. */
+int32_t ltp_durable_descriptor(ltp_core *core, int32_t *descriptor);
 /* Waits until records below sequence are on disk: pass ltp_lane_sequence() before a critical EXECUTE. Asks the
  * writer to write at once. Any thread. LTP_ERROR_TIMED_OUT, or why the trace failed. */
 int32_t ltp_lane_wait_durable(ltp_lane *lane, uint64_t sequence, uint64_t timeout_ns);

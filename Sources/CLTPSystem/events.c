@@ -51,3 +51,14 @@ void ltp_system_events_close(ltp_system_events *events) {
   if (events->raised >= 0) close(events->raised);
   *events = (ltp_system_events){-1, -1, -1};
 }
+
+int ltp_system_event_open(void) {
+  int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+void ltp_system_event_raise(int descriptor) {
+  uint64_t one = 1;
+  /* One that nobody has read for 2^64 times stays raised. */
+  if (write(descriptor, &one, sizeof one) < 0) return;
+}

@@ -155,6 +155,14 @@ public final class Core: Sendable {
     return status
   }
 
+  /// For an event loop that holds answers until they are on disk: an eventfd, readable when a lane has more on disk of what is wanted
+  /// (`DurabilityMark.want()`), or when the trace has failed. The loop reads its 8 bytes; the core closes it.
+  public func durableDescriptor() throws(LTPError) -> Int32 {
+    var descriptor: Int32 = -1
+    try check(ltp_durable_descriptor(live, &descriptor))
+    return descriptor
+  }
+
   // MARK: Driven by the host
 
   /// With `Options.isHostDriven`: what to poll for. It is the core's, to read and to close.

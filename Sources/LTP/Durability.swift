@@ -14,6 +14,10 @@ public struct DurabilityMark: Sendable {
   /// Whether it is on disk.
   public var isDurable: Bool { ltp_lane_durable(owner.handle) >= sequence }
 
+  /// Asks for it to be written at once, and does not wait. `Core.durableDescriptor()` tells an event loop when something that was wanted is
+  /// on disk; look at `isDurable` afterwards, because it may be there already.
+  public func want() throws(LTPError) { try check(ltp_lane_want_durable(owner.handle, sequence)) }
+
   /// Sleeps until it is on disk. Blocks the thread, which need not be the lane's; a task waits for `durable()`.
   public func waitDurable(atMost limit: Duration = .seconds(10)) throws(LTPError) {
     try check(ltp_lane_wait_durable(owner.handle, sequence, limit.nanoseconds))

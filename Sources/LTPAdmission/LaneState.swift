@@ -79,6 +79,11 @@ public struct LaneState: ~Copyable {
   public let durable = Atomic<UInt64>(0)
   let gap3 = InlineArray<8, UInt64>(repeating: 0)
 
+  // Written by waiters, read by the writer when it is told that somebody waits.
+  /// Slots that somebody wants on disk at once, without waiting for the commit interval.
+  public let wanted = Atomic<UInt64>(0)
+  let gap4 = InlineArray<8, UInt64>(repeating: 0)
+
   #if DEBUG
     /// The thread that is in a call that only one may be in; 0: none.
     public let user = Atomic<UInt64>(0)

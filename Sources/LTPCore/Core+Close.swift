@@ -106,6 +106,8 @@ extension Core {
     writer.pointee.releaseMemory()
     writer.deinitialize(count: 1)
     writer.deallocate()
+    let notified = state.pointee.progress.pointee.notified.load(ordering: .acquiring)
+    if notified >= 0 { _ = ltp_system_close(notified) }
     ltp_system_unmap(state.pointee.staging, state.pointee.options.trace.chain.stagingBytes)
     if releasingPage { state.pointee.page?.release() }
     state.pointee.latch.discardMemory()

@@ -181,6 +181,24 @@ extension Core {
     progress.pointee.waiters.subtract(1, ordering: .sequentiallyConsistent)
   }
 
+  /// Has the writer look at what lanes want on disk, without waiting for it.
+  package func askForFlush() {
+    state.pointee.progress.pointee.flushWanted.store(1, ordering: .releasing)
+    wakeWriter()
+  }
+
+  /// The eventfd that tells an event loop of what it wants on disk, made for whoever asks first; -errno when there is none left.
+  package func durableDescriptor() -> Int32 {
+    let progress = state.pointee.progress
+    return withControlMutex {
+      let made = progress.pointee.notified.load(ordering: .acquiring)
+      if made >= 0 { return made }
+      let descriptor = ltp_system_event_open()
+      if descriptor >= 0 { progress.pointee.notified.store(descriptor, ordering: .releasing) }
+      return descriptor
+    }
+  }
+
   func stop(drain: Bool) {
     if isHostDriven { stopHostDriven(drain: drain) } else { stopThreads(drain: drain) }
   }

@@ -124,6 +124,18 @@ public func ltp_core_close(
 }
 
 @c @implementation
+public func ltp_durable_descriptor(
+  _ core: OpaquePointer!, _ descriptor: UnsafeMutablePointer<Int32>!
+) -> Int32 {
+  withCore(core) { core in
+    guard let descriptor else { return LTP_ERROR_NULL_ARGUMENT }
+    let opened = core.durableDescriptor()
+    descriptor.pointee = max(opened, -1)
+    return opened >= 0 ? LTP_OK : LTP_ERROR_TRACE_DESCRIPTORS
+  }
+}
+
+@c @implementation
 public func ltp_event_descriptor(
   _ core: OpaquePointer!, _ descriptor: UnsafeMutablePointer<Int32>!
 ) -> Int32 {

@@ -225,6 +225,19 @@ public func ltp_lane_wait_durable(
   withLane(lane) { waitDurable($0, $1, sequence: sequence, timeoutNanoseconds: timeoutNanoseconds) }
 }
 
+@c @implementation
+public func ltp_lane_want_durable(_ lane: OpaquePointer!, _ sequence: UInt64) -> Int32 {
+  withLane(lane) { lane, _ in
+    guard sequence <= lane.state.pointee.published.load(ordering: .acquiring) else {
+      return LTP_ERROR_SEQUENCE_AHEAD
+    }
+    let core = Core(lane.state.pointee.owner)
+    lane.state.pointee.wanted.max(sequence, ordering: .sequentiallyConsistent)
+    core.askForFlush()
+    return core.state.pointee.progress.pointee.failure.load(ordering: .acquiring)
+  }
+}
+
 private func waitDurable(
   _ lane: Lane, _ latch: Latch, sequence: UInt64, timeoutNanoseconds: UInt64
 ) -> Int32 {
@@ -234,6 +247,7 @@ private func waitDurable(
   let core = Core(lane.state.pointee.owner)
   let progress = core.state.pointee.progress
   let started = ltp_system_monotonic_ns()
+  lane.state.pointee.wanted.max(sequence, ordering: .sequentiallyConsistent)
   while true {
     let signal = progress.pointee.durableSignal.pointee.load(ordering: .sequentiallyConsistent)
     if lane.state.pointee.durable.load(ordering: .acquiring) >= sequence { return LTP_OK }
@@ -243,6 +257,7 @@ private func waitDurable(
     guard failure == LTP_OK else { return failure }
     let waited = ltp_system_monotonic_ns() &- started
     guard waited < timeoutNanoseconds else { return LTP_ERROR_TIMED_OUT }
+    // Again each time: somebody else may drive the writer, and have taken this for his.
     progress.pointee.flushWanted.store(1, ordering: .releasing)
     core.waitForWriter(signal: signal, timeoutNanoseconds: min(timeoutNanoseconds - waited, 1_000_000_000))
   }

@@ -16,8 +16,10 @@ public struct TraceProgress: ~Copyable {
   public let waiters = Atomic<UInt32>(0)
   /// Grows when somebody wants the writer's attention; the writer sleeps on it.
   public let attention: UnsafeMutablePointer<Atomic<UInt32>>
-  /// 1: write what is there at once, without waiting for the commit interval.
+  /// 1: some lane's `wanted` was raised since the writer looked last.
   public let flushWanted = Atomic<UInt32>(0)
+  /// An eventfd that is raised when a lane whose slots are wanted has more of them on disk, and when the trace fails; -1: there is none.
+  public let notified = Atomic<Int32>(-1)
   /// 1: the core is closing; 2: drain, seal and stop.
   public let stop = Atomic<UInt32>(0)
   public let sealedBlocks = Atomic<UInt64>(0)

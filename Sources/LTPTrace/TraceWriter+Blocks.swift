@@ -73,17 +73,29 @@ extension TraceWriter where Device: ~Copyable {
     publishHindrance()
     guard progress.pointee.durableBlocks.load(ordering: .relaxed) < chain.durableBlocks else { return }
     progress.pointee.durableBlocks.store(chain.durableBlocks, ordering: .releasing)
-    while let block = chain.nextDurable() { acknowledge(block) }
+    var isWantedMore = false
+    while let block = chain.nextDurable() { isWantedMore = acknowledge(block) || isWantedMore }
+    if isWantedMore { notify() }
     wakeWaiters()
   }
 
-  private mutating func acknowledge(_ block: DurableBlock) {
+  /// True: somebody has said that he wants slots of this lane, and not all of them were durable before.
+  private mutating func acknowledge(_ block: DurableBlock) -> Bool {
     progress.pointee.writtenBytes.add(UInt64(block.bytes), ordering: .relaxed)
-    guard block.reference >= 0, let lane = lanes.lane(block.reference) else { return }
+    guard block.reference >= 0, let lane = lanes.lane(block.reference) else { return false }
+    let before = cursors[block.reference].durable
     cursors[block.reference].durable = block.endSequence
-    lane.state.pointee.durable.store(block.endSequence, ordering: .releasing)
+    // Both sequentially consistent, as on the other side: either whoever wants them sees that they are durable, or we see the wish.
+    lane.state.pointee.durable.store(block.endSequence, ordering: .sequentiallyConsistent)
     lane.state.pointee.releasedBlocks.store(
       block.endSequence / lane.state.pointee.slotsPerBlock, ordering: .releasing)
+    return lane.state.pointee.wanted.load(ordering: .sequentiallyConsistent) > before
+  }
+
+  /// Raises the descriptor that an event loop sleeps on.
+  private func notify() {
+    let descriptor = progress.pointee.notified.load(ordering: .acquiring)
+    if descriptor >= 0 { ltp_system_event_raise(descriptor) }
   }
 
   /// Why the next segment cannot be had just now: when the current one is full, the lanes' rings fill up and admission
@@ -119,6 +131,7 @@ extension TraceWriter where Device: ~Copyable {
     progress.pointee.failureCode.store(fault.code, ordering: .relaxed)
     progress.pointee.failure.store(Self.status(of: fault), ordering: .releasing)
     orientation.close()
+    notify()
     wakeWaiters()
   }
 

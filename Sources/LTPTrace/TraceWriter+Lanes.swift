@@ -12,11 +12,16 @@ import Synchronization
 extension TraceWriter where Device: ~Copyable {
   /// How far each lane has come. Read before the transitions are drained: whatever these slots were decided
   /// under is then in the log before them.
-  mutating func readHeads() {
+  mutating func readHeads(isWaitedFor: Bool) {
     for index in 0..<LaneTable.lanesMax {
       guard let lane = lanes.lane(index), !lane.isDismissed else { continue }
       if !cursors[index].isKnown { beginCursor(lane, at: index) }
-      cursors[index].head = lane.state.pointee.published.load(ordering: .acquiring)
+      let head = lane.state.pointee.published.load(ordering: .acquiring)
+      cursors[index].head = head
+      // Another cache miss of the lane's neighbours, so only when there is a reason.
+      if isWaitedFor {
+        cursors[index].wanted = min(head, lane.state.pointee.wanted.load(ordering: .acquiring))
+      }
     }
   }
 
@@ -28,43 +33,68 @@ extension TraceWriter where Device: ~Copyable {
       bytes: lane.state.pointee.blockBytes * lane.state.pointee.blockCount, index: Int32(index))
   }
 
-  /// True: everything that was due has been sealed.
-  mutating func drainLanes(flush: Bool) -> Bool {
-    var drainedAll = true
-    for index in 0..<LaneTable.lanesMax {
-      guard cursors[index].isKnown, let lane = lanes.lane(index) else { continue }
-      drainedAll = drain(lane, at: index, flush: flush) && drainedAll
-      if hasFailed { return false }
-      dismissIfClosed(lane, at: index)
+  /// Seals what is due, a block of each lane by turns, so that a flooded lane holds nobody up; lanes that somebody waits for have a turn
+  /// more. False: there was no room, or a block is left over; the lane that found none is first the next time.
+  mutating func drainLanes() -> Bool {
+    var isMore = true
+    while isMore {
+      let wanted = serve(onlyWaitedFor: true)
+      let any = wanted == .noRoom ? .noRoom : serve(onlyWaitedFor: false)
+      if any == .noRoom { return false }
+      isMore = wanted == .sealed || any == .sealed
     }
-    return drainedAll
-  }
-
-  /// Seals the lane's slots up to its head. False: no room, or a block is left over.
-  private mutating func drain(_ lane: Lane, at index: Int, flush: Bool) -> Bool {
-    let slotsPerBlock = lane.state.pointee.slotsPerBlock
-    while cursors[index].drained < cursors[index].head {
-      let drained = cursors[index].drained
-      let blockStart = drained / slotsPerBlock * slotsPerBlock
-      let isFull = cursors[index].head >= blockStart + slotsPerBlock
-      let isDue =
-        flush || now &- cursors[index].drainedAt >= configuration.commitIntervalNanoseconds
-        || lane.isClosing
-      guard isFull || isDue else { return true }
-      let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
-      let slotCount = Int(end - drained)
-      // Another lane may have gone over to a new segment just now: its preamble comes first.
-      guard control.preamble.isDone, hasRoom(slotCount: slotCount, isLanes: true) else { return false }
-      if drained == blockStart && isFull {
-        sealInPlace(lane, at: index, slotCount: slotCount)
-      } else {
-        guard sealCopy(lane, at: index, slotCount: slotCount) else { return false }
-      }
-      if hasFailed { return false }
-      cursors[index].drained = end
-      cursors[index].drainedAt = now
+    for index in 0..<LaneTable.lanesMax where cursors[index].isKnown {
+      if let lane = lanes.lane(index) { dismissIfClosed(lane, at: index) }
     }
     return true
+  }
+
+  private enum Service { case nothingDue, sealed, noRoom }
+
+  /// A block at most of each lane.
+  private mutating func serve(onlyWaitedFor: Bool) -> Service {
+    var service = Service.nothingDue
+    let first = turn
+    for offset in 0..<LaneTable.lanesMax {
+      let index = (first + offset) % LaneTable.lanesMax
+      guard cursors[index].isKnown, !onlyWaitedFor || cursors[index].isWaitedFor, let lane = lanes.lane(index)
+      else { continue }
+      switch drainBlock(lane, at: index) {
+      case .nothingDue: break
+      case .sealed: service = .sealed
+      case .noRoom:
+        // Those before it in this round have had theirs. Lanes that are waited for come first in any case.
+        if !onlyWaitedFor { turn = index }
+        return .noRoom
+      }
+    }
+    return service
+  }
+
+  /// Seals the lane's next block, if it is full or due.
+  private mutating func drainBlock(_ lane: Lane, at index: Int) -> Service {
+    let drained = cursors[index].drained
+    guard drained < cursors[index].head else { return .nothingDue }
+    let slotsPerBlock = lane.state.pointee.slotsPerBlock
+    let blockStart = drained / slotsPerBlock * slotsPerBlock
+    let isFull = cursors[index].head >= blockStart + slotsPerBlock
+    let isDue =
+      cursors[index].isWaitedFor
+      || now &- cursors[index].drainedAt >= configuration.commitIntervalNanoseconds || lane.isClosing
+    guard isFull || isDue else { return .nothingDue }
+    let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
+    let slotCount = Int(end - drained)
+    // Another lane may have gone over to a new segment just now: its preamble comes first.
+    guard control.preamble.isDone, hasRoom(slotCount: slotCount, isLanes: true) else { return .noRoom }
+    if drained == blockStart && isFull {
+      sealInPlace(lane, at: index, slotCount: slotCount)
+    } else {
+      guard sealCopy(lane, at: index, slotCount: slotCount) else { return .noRoom }
+    }
+    if hasFailed { return .noRoom }
+    cursors[index].drained = end
+    cursors[index].drainedAt = now
+    return .sealed
   }
 
   private func ringBlock(_ lane: Lane, sequence: UInt64) -> UnsafeMutableRawPointer {

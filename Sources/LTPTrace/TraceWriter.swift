@@ -20,6 +20,8 @@ import Synchronization
 struct LaneCursor {
   var drained: UInt64 = 0
   var head: UInt64 = 0
+  /// What somebody waits for, at most the head.
+  var wanted: UInt64 = 0
   var durable: UInt64 = 0
   var drainedAt: UInt64 = 0
   var isRegistered = false
@@ -29,6 +31,8 @@ struct LaneCursor {
   var limitsWord: UInt64 = 0
   var baseMonotonic: UInt64 = 0
   var baseUnix: UInt64 = 0
+
+  var isWaitedFor: Bool { wanted > drained }
 
   /// nil: all is as it must be; else what is not.
   func checkInvariants(_ lane: Lane) -> StaticString? {
@@ -58,6 +62,8 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   let texts: UnsafeMutablePointer<TextRegistry>
   let log: RecoveredTrace
 
+  /// Which lane is served first: those that found no room come before those that did.
+  var turn = 0
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var control: ControlLane
   var runDecisions: UInt64 = 0
@@ -132,13 +138,12 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   /// Seals what lanes and publishers have handed over, in order, as far as there is room.
   private mutating func advance() {
     guard ensureSegment() else { return }
-    let flush = progress.pointee.flushWanted.exchange(0, ordering: .acquiring) != 0
-    readHeads()
-    guard drainTransitions(), gatherTexts(), flushControl(.control) else {
-      if flush { progress.pointee.flushWanted.store(1, ordering: .relaxed) }
+    let isWaitedFor = progress.pointee.flushWanted.exchange(0, ordering: .acquiring) != 0
+    readHeads(isWaitedFor: isWaitedFor)
+    guard drainTransitions(), gatherTexts(), flushControl(.control), drainLanes() else {
+      if isWaitedFor { progress.pointee.flushWanted.store(1, ordering: .relaxed) }
       return
     }
-    if !drainLanes(flush: flush), flush { progress.pointee.flushWanted.store(1, ordering: .relaxed) }
   }
 
   // MARK: The end

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -316,6 +317,80 @@ static void by_pwritev(void) {
   end(&host);
 }
 
+/* Whether the descriptor of wanted records becomes readable in time; it is quiet again afterwards. */
+static int told(int descriptor, int milliseconds) {
+  struct pollfd source = {.fd = descriptor, .events = POLLIN};
+  int ready = poll(&source, 1, milliseconds) == 1;
+  uint64_t count = 0;
+  if (ready) CHECK_EQUAL(read(descriptor, &count, sizeof count), sizeof count);
+  CHECK_EQUAL(poll(&source, 1, 0), 0);
+  return ready;
+}
+
+/* An event loop that holds answers until they are on disk, without waiting in a call. Nothing is written by itself for a second. */
+static void wanted_records(void) {
+  ltp_core_options options = small_options(new_directory());
+  options.commit_interval_ns = SECOND;
+  ltp_core *core = open_core(&options);
+  ltp_lane *lane = open_lane(core), *other = open_lane(core);
+  publish(core, LTP_STATE_HEALTHY);
+  int32_t descriptor = -1, again = -1;
+  REQUIRE_EQUAL(ltp_durable_descriptor(core, &descriptor), LTP_OK);
+  CHECK_EQUAL(ltp_durable_descriptor(core, &again), LTP_OK);
+  CHECK(descriptor >= 0 && again == descriptor);
+  ltp_route_request asked = request(1, 1, CLASS_READ);
+  CHECK_EQUAL(admit(other, &asked).verdict, LTP_VERDICT_EXECUTE);
+  settle(other);
+  uint64_t began = monotonic_ns(), settled = ltp_lane_durable(other);
+  for (uint64_t round = 1; round <= 20; round++) {
+    asked = request(round, 1, CLASS_READ);
+    CHECK_EQUAL(admit(lane, &asked).verdict, LTP_VERDICT_EXECUTE);
+    CHECK_EQUAL(admit(other, &asked).verdict, LTP_VERDICT_EXECUTE);
+    uint64_t mark = ltp_lane_sequence(lane);
+    CHECK_EQUAL(ltp_lane_want_durable(lane, mark), LTP_OK);
+    while (ltp_lane_durable(lane) < mark && told(descriptor, 10000)) continue;
+    CHECK(ltp_lane_durable(lane) >= mark);
+    told(descriptor, 0); /* what was seen before it was told */
+  }
+  /* A flush is its lane's own, unless the interval has passed meanwhile. */
+  if (monotonic_ns() - began < SECOND / 2) CHECK_EQUAL(ltp_lane_durable(other), settled);
+  CHECK_EQUAL(ltp_lane_want_durable(lane, ltp_lane_durable(lane)), LTP_OK);
+  CHECK_EQUAL(ltp_lane_want_durable(lane, ltp_lane_sequence(lane) + 1), LTP_ERROR_SEQUENCE_AHEAD);
+  CHECK_EQUAL(ltp_lane_want_durable(NULL, 0), LTP_ERROR_BAD_HANDLE);
+  CHECK_EQUAL(ltp_durable_descriptor(core, NULL), LTP_ERROR_NULL_ARGUMENT);
+  CHECK_EQUAL(ltp_durable_descriptor(NULL, &again), LTP_ERROR_BAD_HANDLE);
+  CHECK_EQUAL(ltp_lane_close(lane), LTP_OK);
+  CHECK_EQUAL(ltp_lane_want_durable(lane, 0), LTP_ERROR_BAD_HANDLE);
+  CHECK_EQUAL(ltp_lane_close(other), LTP_OK);
+  close_core(core);
+  /* The core has closed it. */
+  struct pollfd source = {.fd = descriptor, .events = POLLIN};
+  CHECK(poll(&source, 1, 0) == 1 && source.revents == POLLNVAL);
+}
+
+/* The same where the host drives: what is wanted makes its descriptor readable, and polling writes it. */
+static void wanted_while_driving(void) {
+  ltp_core_options options = driven_options(new_directory());
+  options.commit_interval_ns = SECOND;
+  struct host host = new_host(open_core(&options));
+  publish(host.core, LTP_STATE_HEALTHY);
+  int32_t told_by = -1;
+  REQUIRE_EQUAL(ltp_durable_descriptor(host.core, &told_by), LTP_OK);
+  ltp_route_request asked = request(1, 1, CLASS_READ);
+  CHECK_EQUAL(admit(host.lane, &asked).verdict, LTP_VERDICT_EXECUTE);
+  uint64_t mark = ltp_lane_sequence(host.lane);
+  CHECK_EQUAL(ltp_lane_want_durable(host.lane, mark), LTP_OK);
+  for (int turns = 0; turns < 1000 && ltp_lane_durable(host.lane) < mark; turns++) {
+    struct pollfd source = {.fd = descriptor_of(host.core), .events = POLLIN};
+    poll(&source, 1, 1000);
+    CHECK_EQUAL(ltp_poll(host.core), LTP_OK);
+  }
+  CHECK(ltp_lane_durable(host.lane) >= mark);
+  CHECK(told(told_by, 0));
+  settle(host.lane);
+  end(&host);
+}
+
 static void mistakes(void) {
   ltp_core *core = open_small(new_directory());
   int32_t descriptor = 7;
@@ -344,6 +419,8 @@ static const struct test tests[] = {
   {"closing drives", closing_drives},
   {"policies are loaded on the polling thread", policies_on_the_polling_thread},
   {"by pwritev", by_pwritev},
+  {"an event loop holds answers until they are on disk", wanted_records},
+  {"and one that drives the core", wanted_while_driving},
   {"mistakes", mistakes},
   {NULL, NULL},
 };

@@ -239,7 +239,7 @@ struct History {
       case 13: try changeLanes(core)
       case 14:
         if random.oneIn(3) { core.loadPolicy() } else { core.intern("text \(random.below(40))") }
-      default: core.progress.pointee.flushWanted.store(1, ordering: .releasing)
+      default: core.wantDurable(random.below(4))
       }
     }
     facts.rotations += Int(core.progress.pointee.segmentIndex.load(ordering: .relaxed) - segment)

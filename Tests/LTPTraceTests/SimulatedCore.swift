@@ -242,6 +242,14 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
     return result
   }
 
+  /// Somebody wants what a lane has written so far on disk, one of them by number.
+  func wantDurable(_ number: Int) {
+    guard !openLanes.isEmpty else { return }
+    let lane = openLanes[number % openLanes.count]
+    lane.lane.state.pointee.wanted.max(lane.published, ordering: .sequentiallyConsistent)
+    progress.pointee.flushWanted.store(1, ordering: .releasing)
+  }
+
   /// Reads what is said to be durable, as a host that waits for it does.
   private func observe() throws(Violation) {
     for lane in openLanes {

@@ -169,6 +169,9 @@ static void descriptor(struct caller *caller) {
   int32_t found, result = ltp_event_descriptor(a_core(caller, &is_closed), &found);
   told("ltp_event_descriptor", is_closed, result);
   EXPECT("ltp_event_descriptor", result, LTP_OK, GONE, LTP_ERROR_NOT_HOST_DRIVEN);
+  result = ltp_durable_descriptor(a_core(caller, &is_closed), &found);
+  told("ltp_durable_descriptor", is_closed, result);
+  EXPECT("ltp_durable_descriptor", result, LTP_OK, GONE);
 }
 
 /* ---- Cores ---- */
@@ -340,6 +343,8 @@ static void wait_durable(struct caller *caller) {
   ltp_lane *lane = __atomic_load_n(&world.lanes[any(caller, LANES_SHARED)], __ATOMIC_ACQUIRE);
   uint64_t sequence = ltp_lane_sequence(lane);
   ltp_lane_durable(lane);
+  int32_t wanted = ltp_lane_want_durable(lane, sequence + seldom(caller, 16));
+  EXPECT("ltp_lane_want_durable", wanted, LTP_OK, LTP_ERROR_SEQUENCE_AHEAD, LTP_ERROR_BAD_HANDLE);
   int32_t result = ltp_lane_wait_durable(lane, sequence + seldom(caller, 16), any(caller, 3) * MILLISECOND);
   EXPECT("ltp_lane_wait_durable", result, LTP_OK, LTP_ERROR_TIMED_OUT, LTP_ERROR_SEQUENCE_AHEAD, LTP_ERROR_BAD_HANDLE);
 }

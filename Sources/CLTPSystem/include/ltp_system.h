@@ -170,6 +170,10 @@ void ltp_system_events_raise(const ltp_system_events *events);
 void ltp_system_events_clear(const ltp_system_events *events);
 void ltp_system_events_close(ltp_system_events *events);
 
+/* An eventfd by itself; -errno when there is none left. */
+int ltp_system_event_open(void);
+void ltp_system_event_raise(int descriptor);
+
 /* ---- files ---- */
 #define LTP_SYSTEM_CREATE 1    /* make it; it must not exist */
 #define LTP_SYSTEM_DIRECT 2    /* O_DIRECT */
