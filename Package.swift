@@ -60,6 +60,10 @@ let package = Package(
     .target(name: "LTPClient", dependencies: ["CLTP", "CLTPSystem"], swiftSettings: core),
     // sealed blocks -> chained, acknowledged segments on disk, and back at recovery; whatever the blocks say
     .target(name: "LTPStorage", dependencies: ["CLTP", "CLTPSystem", "LTPRecords"], swiftSettings: core),
+    // intents that were answered with DEFER -> kept, handed out in order, ended; each step in a chain of its own
+    .target(
+      name: "LTPDeferral", dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPStorage"],
+      swiftSettings: core),
     // lanes, transitions, policies -> the blocks of a trace
     .target(
       name: "LTPTrace",
@@ -112,6 +116,9 @@ let package = Package(
       ],
       path: "Tests/Support", swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]),
     .testTarget(name: "LTPRecordsTests", dependencies: ["CLTP", "LTPRecords", "LTPTestSupport"]),
+    .testTarget(
+      name: "LTPDeferralTests",
+      dependencies: ["CLTP", "CLTPSystem", "LTPRecords", "LTPStorage", "LTPDeferral", "LTPTestSupport"]),
     .testTarget(name: "LTPFramesTests", dependencies: ["CLTP", "LTPFrames", "LTPTestSupport"]),
     .testTarget(name: "LTPRulesTests", dependencies: ["CLTP", "LTPRecords", "LTPRules", "LTPTestSupport"]),
     .testTarget(

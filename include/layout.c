@@ -4,6 +4,7 @@
  * every order of fields that Swift relies on. Offsets alone come from ltp_layout.h and may change. */
 #include "ltp.h"
 #include "ltp_trace.h"
+#include "ltp_deferral.h"
 #include "ltp_layout.h"
 
 /* RouteRequestView.mustBeZero reads half a word. */
@@ -20,6 +21,9 @@ LTP_KIND_FIRST(hello_record);
 LTP_KIND_FIRST(time_record);
 LTP_KIND_FIRST(voided_record);
 LTP_KIND_FIRST(tenant_record);
+LTP_KIND_FIRST(deferral_intent);
+LTP_KIND_FIRST(deferral_step);
+LTP_KIND_FIRST(deferral_mark);
 LTP_KIND_FIRST(control_header);
 LTP_HEADER_FIRST(opened_record);
 LTP_HEADER_FIRST(segment_record);

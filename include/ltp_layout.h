@@ -11,6 +11,7 @@
 
 #include "ltp.h"
 #include "ltp_trace.h"
+#include "ltp_deferral.h"
 
 #define LTP_FIELD(structure, field)                                         \
   enum {                                                                    \
@@ -138,5 +139,9 @@ LTP_FIELD(page_entry, evidence);
 LTP_FIELD(page_entry, text);
 LTP_FIELD(page_entry, lease_until_ns);
 LTP_FIELD(page_entry, lease_ns);
+
+/* ---- The deferral log --------------------------------------------------------------------------------- */
+
+LTP_FIELD(deferral_intent, content_hash);
 
 #endif /* LTP_LAYOUT_H */

@@ -10,6 +10,9 @@ public struct Digest: Equatable, Sendable {
   /// 32 zero bytes: the hash before the first block.
   public init() { words = (0, 0, 0, 0) }
 
+  /// The first 8 of its bytes.
+  package var firstWord: UInt64 { words.0 }
+
   /// Reads 32 bytes.
   package init(from bytes: UnsafeRawPointer) {
     self.init()

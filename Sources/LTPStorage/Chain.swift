@@ -104,6 +104,8 @@ public struct Chain: ~Copyable {
   public var isOpen: Bool { segments.current.map { !$0.isSealed } ?? false }
   /// Blocks in the current segment.
   public var segmentBlocks: UInt64 { segments.current?.blocks ?? 0 }
+  /// Where in its segment the next block will begin.
+  public var nextOffset: UInt64 { segments.current?.offset ?? 0 }
   /// Why the next segment cannot be had just now; nil: nothing is in the way.
   public var hindrance: StorageFault? { segments.hindrance }
   /// Operations are under way, or blocks wait to be acknowledged.
@@ -202,6 +204,14 @@ public struct Chain: ~Copyable {
     position.segmentIndex = segments.current!.index
     hasProgressed = true
     return true
+  }
+
+  /// Takes away the segments in front of this one, which the owner needs no more.
+  public mutating func dropSegments<Device: StorageDevice & ~Copyable>(
+    below index: UInt64, _ queue: inout StorageQueue<Device>
+  ) {
+    guard failure == nil else { return }
+    segments.drop(below: index, &queue.device)
   }
 
   // MARK: The device

@@ -251,6 +251,14 @@ struct Segments: ~Copyable {
     }
   }
 
+  /// Takes away the segments in front of this one, as far as that succeeds; the current one stays.
+  mutating func drop<Device: StorageDevice & ~Copyable>(below index: UInt64, _ device: inout Device) {
+    guard let current else { return }
+    while oldest < min(index, current.index) {
+      guard removeOldest(&device) else { return }
+    }
+  }
+
   private mutating func removeOldest<Device: StorageDevice & ~Copyable>(_ device: inout Device) -> Bool {
     do throws(StorageFault) { try device.remove(name(.segment(oldest))) } catch {
       // Gone already, if only the sync below failed.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records of a deferral log, read where they lie, and written in place.
+
+package import CLTP
+import LTPRecords
+
+package enum DeferralRecord {
+  /// How many slots an intent's record takes.
+  package static func slotCount(payloadBytes: Int) -> Int {
+    let slot = Int(LTP_SLOT_BYTES)
+    return (MemoryLayout<ltp_deferral_intent>.size + payloadBytes + slot - 1) / slot
+  }
+
+  /// The largest payload that fits a block.
+  package static func payloadBytesMax(blockBytes: Int) -> Int {
+    BlockHeader.slotCountMax(blockBytes: blockBytes) * Int(LTP_SLOT_BYTES)
+      - MemoryLayout<ltp_deferral_intent>.size
+  }
+
+  /// The record in a slot; nil: there is none that fits the block, or it is not what this version writes.
+  package static func read(_ body: UnsafeRawPointer, slot: Int, of slotCount: Int) -> View? {
+    let place = body + slot * Int(LTP_SLOT_BYTES)
+    switch place.load(as: UInt8.self) {
+    case LTP_DEFERRAL_INTENT:
+      guard slot + Self.slotCount(payloadBytes: 0) <= slotCount else { return nil }
+      let intent = place.assumingMemoryBound(to: ltp_deferral_intent.self)
+      let count = Self.slotCount(payloadBytes: Int(intent.pointee.payload_bytes))
+      guard intent.pointee.payload_bytes > 0, intent.pointee.attempts_max > 0, count <= slotCount - slot,
+        intent.pointee.ticket >> UInt64(LTP_TICKET_SLOT_BITS) != 0
+      else { return nil }
+      return .intent(intent, slotCount: count)
+    case LTP_DEFERRAL_STEP:
+      let step = place.assumingMemoryBound(to: ltp_deferral_step.self)
+      guard step.pointee.step > 0, step.pointee.step < LTP_STEP_COUNT, step.pointee.end < LTP_END_COUNT,
+        (step.pointee.step == LTP_STEP_ENDED) == (step.pointee.end != LTP_END_NONE)
+      else { return nil }
+      return .step(step)
+    case LTP_DEFERRAL_SEGMENT, LTP_DEFERRAL_SEALED:
+      let mark = place.assumingMemoryBound(to: ltp_deferral_mark.self)
+      return mark.pointee.version == LTP_DEFERRAL_VERSION ? .mark(mark) : nil
+    default: return nil
+    }
+  }
+
+  package enum View {
+    case intent(UnsafePointer<ltp_deferral_intent>, slotCount: Int)
+    case step(UnsafePointer<ltp_deferral_step>)
+    case mark(UnsafePointer<ltp_deferral_mark>)
+
+    package var slotCount: Int {
+      switch self {
+      case .intent(_, let slotCount): slotCount
+      case .step, .mark: 1
+      }
+    }
+  }
+}
+
+extension IntentKey {
+  /// What names the intent that a record keeps.
+  package init(_ intent: UnsafePointer<ltp_deferral_intent>) {
+    var bytes = intent.pointee.key
+    let words = withUnsafeBytes(of: &bytes) { $0.loadUnaligned(as: (UInt64, UInt64).self) }
+    self.init(words, intent.pointee.request)
+  }
+
+  /// All zero: session and frame id.
+  package init(_ words: (UInt64, UInt64), _ request: ltp_route_request) {
+    if words.0 | words.1 != 0 {
+      self.init(low: words.0, high: words.1)
+    } else {
+      self.init(low: request.frame_id, high: request.session_id, isDerived: true)
+    }
+  }
+}

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+// The intents of a deferral log that are not forgotten yet, in memory: found by key and by ticket, handed out in order.
+//
+//   state    | keep, same key     | begin        | commit, release | lease over   | expiry, cancel | forget
+//   ---------|--------------------|--------------|-----------------|--------------|----------------|--------
+//   WAITING  | the same ticket    | BEGUN        | -               | -            | ENDED          | -
+//   BEGUN    | the same ticket    | -            | ENDED, WAITING  | WAITING      | ENDED          | -
+//   ENDED    | how it ended       | -            | -               | -            | -              | gone
+//
+// Within a session intents are handed out in the order in which they were kept: nothing of a session is before its first
+// intent has ended. Sessions have turns, so one whose intent is stuck holds up itself alone.
+//
+// Invariants: each intent that has not ended is in its session's list; the first one of each list is in the ring of sessions; each that
+// has is in the list of ended ones; each is found by its key.
+
+import CLTP
+import CLTPSystem
+
+/// What makes two sendings one intent: the host's 16 bytes, or session and frame id.
+package struct IntentKey: Equatable, Sendable {
+  package var low: UInt64
+  package var high: UInt64
+  /// Session and frame id.
+  package var isDerived: Bool
+
+  package init(low: UInt64, high: UInt64, isDerived: Bool = false) {
+    self.low = low
+    self.high = high
+    self.isDerived = isDerived
+  }
+
+  fileprivate var hash: UInt64 {
+    var word = (low ^ (isDerived ? 0xA5A5_A5A5_A5A5_A5A5 : 0)) &* 0x9E37_79B9_7F4A_7C15
+    word ^= word >> 32
+    word = (word ^ high) &* 0xD6E8_FEB8_6659_FD93
+    return word ^ word >> 32
+  }
+}
+
+/// An intent's number in its log and its place in the table, as LTP_TICKET_SLOT_BITS says.
+package struct Ticket: Equatable, Hashable, Sendable {
+  package let rawValue: UInt64
+
+  package init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  init(number: UInt64, slot: Int) {
+    rawValue = number << UInt64(LTP_TICKET_SLOT_BITS) | UInt64(slot)
+  }
+
+  package var number: UInt64 { rawValue >> UInt64(LTP_TICKET_SLOT_BITS) }
+  package var slot: Int { Int(rawValue & (1 << UInt64(LTP_TICKET_SLOT_BITS) - 1)) }
+}
+
+package enum IntentState: UInt8, Sendable { case waiting, begun, ended }
+
+package struct Intent {
+  package fileprivate(set) var number: UInt64 = 0
+  package var key = IntentKey(low: 0, high: 0)
+  package var session: UInt64 = 0
+  /// The first 8 bytes of its payload's hash.
+  package var contentHash: UInt64 = 0
+  package var actionClass: UInt8 = 0
+  /// Where its record begins; the segment's last one that has been sealed, or the one to come.
+  package var segment: UInt64 = 0
+  package var offset: UInt64 = 0
+  /// Slots of the log up to the end of its record: durable once they are.
+  package var sequence: UInt64 = 0
+  package var payloadBytes: UInt32 = 0
+  package var attempts: UInt16 = 0
+  package var attemptsMax: UInt16 = 0
+  package var expiresUnixNanoseconds: UInt64 = 0
+  /// WAITING: not before this. BEGUN: the lease's end. ENDED: when.
+  package var until: UInt64 = 0
+  package var state = IntentState.waiting
+  /// LTP_END_*; NONE for one that was carried out.
+  package var end: UInt8 = 0
+  /// It was begun, and nobody has said that it was not carried out.
+  package var mayHaveHappened = false
+  // Lists: by slot, plus one; 0: none.
+  fileprivate var next: UInt32 = 0
+  fileprivate var previous: UInt32 = 0
+  /// Of the first of a session: its last one, how many there are, and its neighbours in the ring of sessions.
+  fileprivate var last: UInt32 = 0
+  fileprivate var count: UInt32 = 0
+  fileprivate var ringNext: UInt32 = 0
+  fileprivate var ringPrevious: UInt32 = 0
+
+  package init() {}
+}
+
+/// A hash index over slots: open addressing, linear probing, no tombstones.
+private struct SlotIndex {
+  private let words: UnsafeMutablePointer<UInt32>
+  private let mask: Int
+
+  /// `memory`: zeroed, `bytes(capacity:)` of it.
+  init(_ memory: UnsafeMutableRawPointer, capacity: Int) {
+    mask = Self.places(capacity: capacity) - 1
+    words = memory.bindMemory(to: UInt32.self, capacity: mask + 1)
+  }
+
+  static func places(capacity: Int) -> Int {
+    var places = 16
+    while places < capacity + capacity / 2 { places *= 2 }
+    return places
+  }
+
+  static func bytes(capacity: Int) -> Int { places(capacity: capacity) * 4 }
+
+  func find(_ hash: UInt64, _ isIt: (Int) -> Bool) -> Int? {
+    var place = Int(truncatingIfNeeded: hash) & mask
+    while words[place] != 0 {
+      let slot = Int(words[place]) - 1
+      if isIt(slot) { return slot }
+      place = (place + 1) & mask
+    }
+    return nil
+  }
+
+  func insert(_ hash: UInt64, _ slot: Int) {
+    var place = Int(truncatingIfNeeded: hash) & mask
+    while words[place] != 0 { place = (place + 1) & mask }
+    words[place] = UInt32(slot) + 1
+  }
+
+  /// `hash`: of the slot that is at a place.
+  func remove(_ hashOfSlot: UInt64, _ slot: Int, hash: (Int) -> UInt64) {
+    var place = Int(truncatingIfNeeded: hashOfSlot) & mask
+    while words[place] != UInt32(slot) + 1 {
+      precondition(words[place] != 0, "an intent is not in its index")
+      place = (place + 1) & mask
+    }
+    // What follows moves up as far as it may.
+    var hole = place
+    var at = (place + 1) & mask
+    while words[at] != 0 {
+      let home = Int(truncatingIfNeeded: hash(Int(words[at]) - 1)) & mask
+      if (at - home) & mask >= (at - hole) & mask {
+        words[hole] = words[at]
+        hole = at
+      }
+      at = (at + 1) & mask
+    }
+    words[hole] = 0
+  }
+
+  func replace(_ hashOfSlot: UInt64, _ slot: Int, by other: Int) {
+    var place = Int(truncatingIfNeeded: hashOfSlot) & mask
+    while words[place] != UInt32(slot) + 1 {
+      precondition(words[place] != 0, "a session is not in its index")
+      place = (place + 1) & mask
+    }
+    words[place] = UInt32(other) + 1
+  }
+}
+
+/// Memory that is the owner's to give back (`releaseMemory`): Embedded Swift finds no deinit of another module's internal types.
+package struct IntentTable {
+  package static let capacityMax = 1 << Int(LTP_TICKET_SLOT_BITS) - 1
+
+  package let capacity: Int
+  private let memory: UnsafeMutableRawPointer
+  private let intents: UnsafeMutablePointer<Intent>
+  private let keys: SlotIndex
+  private let sessions: SlotIndex
+  /// Slots that were used before and are free, linked by `next`; then those from `fresh` on.
+  private var free: UInt32 = 0
+  private var fresh = 0
+  private var ring: UInt32 = 0
+  private var endedFirst: UInt32 = 0
+  private var endedLast: UInt32 = 0
+  /// Intents that have not ended.
+  package private(set) var pendingCount = 0
+  package private(set) var endedCount = 0
+  package private(set) var sessionCount = 0
+  package private(set) var pendingBytes: UInt64 = 0
+
+  /// nil: no memory. It is taken as it is used.
+  package init?(capacity: Int) {
+    guard (1...Self.capacityMax).contains(capacity), let memory = ltp_system_map(Self.bytes(capacity), 0)
+    else {
+      return nil
+    }
+    self.capacity = capacity
+    self.memory = memory
+    intents = memory.bindMemory(to: Intent.self, capacity: capacity)
+    let keyMemory = memory + Self.intentBytes(capacity)
+    keys = SlotIndex(keyMemory, capacity: capacity)
+    sessions = SlotIndex(keyMemory + SlotIndex.bytes(capacity: capacity), capacity: capacity)
+  }
+
+  package func releaseMemory() { ltp_system_unmap(memory, Self.bytes(capacity)) }
+
+  private static func intentBytes(_ capacity: Int) -> Int {
+    (capacity * MemoryLayout<Intent>.stride + 63) / 64 * 64
+  }
+  private static func bytes(_ capacity: Int) -> Int {
+    (intentBytes(capacity) + 2 * SlotIndex.bytes(capacity: capacity) + 4095) / 4096 * 4096
+  }
+
+  /// Bytes that an intent takes of the table, its places in the indexes among them.
+  package static var bytesPerIntent: Int { MemoryLayout<Intent>.stride + 2 * 4 * 2 }
+
+  /// Slots that were ever used.
+  package var usedSlots: Int { fresh }
+  package var isFull: Bool { free == 0 && fresh == capacity }
+
+  // MARK: Finding
+
+  package func ticket(_ slot: Int) -> Ticket { Ticket(number: intents[slot].number, slot: slot) }
+
+  /// The intent of a ticket that was given and is not forgotten.
+  package func slot(of ticket: Ticket) -> Int? {
+    guard ticket.slot < fresh, ticket.number != 0, intents[ticket.slot].number == ticket.number else {
+      return nil
+    }
+    return ticket.slot
+  }
+
+  package func slot(of key: IntentKey) -> Int? { keys.find(key.hash) { intents[$0].key == key } }
+
+  package subscript(slot: Int) -> Intent { intents[slot] }
+
+  private func head(ofSession session: UInt64) -> Int? {
+    sessions.find(Self.hash(session: session)) { intents[$0].session == session }
+  }
+
+  private static func hash(session: UInt64) -> UInt64 {
+    let word = session &* 0x9E37_79B9_7F4A_7C15
+    return word ^ word >> 32
+  }
+
+  package func pendingCount(ofSession session: UInt64) -> Int {
+    head(ofSession: session).map { Int(intents[$0].count) } ?? 0
+  }
+
+  // MARK: Keeping
+
+  /// The slot that the next intent gets; nil: the table is full.
+  package var nextSlot: Int? { free != 0 ? Int(free) - 1 : fresh < capacity ? fresh : nil }
+
+  /// Puts an intent into a free slot, last of its session. Its key is not there yet. False: the slot is not free, as in a log that was not
+  /// written by this table.
+  package mutating func keep(_ intent: Intent, number: UInt64, slot: Int) -> Bool {
+    guard take(slot) else { return false }
+    var kept = intent
+    kept.number = number
+    (kept.next, kept.previous, kept.last, kept.count) = (0, 0, 0, 0)
+    (kept.ringNext, kept.ringPrevious) = (0, 0)
+    intents[slot] = kept
+    keys.insert(kept.key.hash, slot)
+    appendToSession(slot)
+    pendingCount += 1
+    pendingBytes += UInt64(kept.payloadBytes)
+    return true
+  }
+
+  private mutating func take(_ slot: Int) -> Bool {
+    guard slot < capacity else { return false }
+    if free == UInt32(slot) + 1 {
+      free = intents[slot].next
+      return true
+    }
+    if slot >= fresh {
+      // Recovery meets them in another order than they were given.
+      while fresh < slot {
+        intents[fresh] = Intent()
+        intents[fresh].next = free
+        free = UInt32(fresh) + 1
+        fresh += 1
+      }
+      fresh += 1
+      return true
+    }
+    guard intents[slot].number == 0 else { return false }
+    var place = free
+    while place != 0 {
+      let at = Int(place) - 1
+      if intents[at].next == UInt32(slot) + 1 {
+        intents[at].next = intents[slot].next
+        return true
+      }
+      place = intents[at].next
+    }
+    return false
+  }
+
+  // MARK: Order
+
+  private mutating func appendToSession(_ slot: Int) {
+    let session = intents[slot].session
+    guard let head = head(ofSession: session) else {
+      intents[slot].last = UInt32(slot) + 1
+      intents[slot].count = 1
+      sessions.insert(Self.hash(session: session), slot)
+      sessionCount += 1
+      return enterRing(slot)
+    }
+    let last = Int(intents[head].last) - 1
+    intents[last].next = UInt32(slot) + 1
+    intents[slot].previous = UInt32(last) + 1
+    intents[head].last = UInt32(slot) + 1
+    intents[head].count += 1
+  }
+
+  private mutating func enterRing(_ slot: Int) {
+    guard ring != 0 else {
+      ring = UInt32(slot) + 1
+      (intents[slot].ringNext, intents[slot].ringPrevious) = (ring, ring)
+      return
+    }
+    // Before the one whose turn it is: last.
+    let first = Int(ring) - 1
+    let last = Int(intents[first].ringPrevious) - 1
+    intents[slot].ringNext = UInt32(first) + 1
+    intents[slot].ringPrevious = UInt32(last) + 1
+    intents[last].ringNext = UInt32(slot) + 1
+    intents[first].ringPrevious = UInt32(slot) + 1
+  }
+
+  private mutating func leaveRing(_ slot: Int) {
+    let (next, previous) = (intents[slot].ringNext, intents[slot].ringPrevious)
+    if next == UInt32(slot) + 1 {
+      ring = 0
+    } else {
+      intents[Int(next) - 1].ringPrevious = previous
+      intents[Int(previous) - 1].ringNext = next
+      if ring == UInt32(slot) + 1 { ring = next }
+    }
+  }
+
+  private mutating func removeFromSession(_ slot: Int) {
+    let session = intents[slot].session
+    let head = head(ofSession: session)!
+    let (next, previous) = (intents[slot].next, intents[slot].previous)
+    if previous != 0 { intents[Int(previous) - 1].next = next }
+    if next != 0 { intents[Int(next) - 1].previous = previous }
+    guard head == slot else {
+      intents[head].count -= 1
+      if intents[head].last == UInt32(slot) + 1 { intents[head].last = previous }
+      return
+    }
+    guard next != 0 else {
+      sessions.remove(Self.hash(session: session), slot) { Self.hash(session: intents[$0].session) }
+      sessionCount -= 1
+      return leaveRing(slot)
+    }
+    // The next one takes its place: in the index, and in the ring.
+    let heir = Int(next) - 1
+    intents[heir].last = intents[slot].last
+    intents[heir].count = intents[slot].count - 1
+    sessions.replace(Self.hash(session: session), slot, by: heir)
+    let isAlone = intents[slot].ringNext == UInt32(slot) + 1
+    intents[heir].ringNext = isAlone ? next : intents[slot].ringNext
+    intents[heir].ringPrevious = isAlone ? next : intents[slot].ringPrevious
+    if !isAlone {
+      intents[Int(intents[heir].ringNext) - 1].ringPrevious = next
+      intents[Int(intents[heir].ringPrevious) - 1].ringNext = next
+    }
+    if ring == UInt32(slot) + 1 { ring = next }
+  }
+
+  /// The next intent that may be handed out now, and the turn goes to the next session; nil: there is none. `durable`: slots of the log that
+  /// are on disk.
+  package mutating func next(unixNanoseconds now: UInt64, durable: UInt64) -> Int? {
+    guard ring != 0 else { return nil }
+    let first = ring
+    repeat {
+      let slot = Int(ring) - 1
+      ring = intents[slot].ringNext
+      let intent = intents[slot]
+      if intent.state == .waiting, intent.until <= now, intent.expiresUnixNanoseconds > now,
+        intent.sequence <= durable
+      {
+        return slot
+      }
+    } while ring != first
+    return nil
+  }
+
+  // MARK: Steps
+
+  package mutating func begin(_ slot: Int, until: UInt64) {
+    intents[slot].state = .begun
+    intents[slot].attempts &+= 1
+    intents[slot].until = until
+    intents[slot].mayHaveHappened = true
+  }
+
+  /// Back to waiting. `isKnown`: whoever had it says that it was not carried out.
+  package mutating func release(_ slot: Int, notBefore: UInt64, isKnown: Bool) {
+    intents[slot].state = .waiting
+    intents[slot].until = notBefore
+    if isKnown { intents[slot].mayHaveHappened = false }
+  }
+
+  /// It has ended: carried out (LTP_END_NONE), or not.
+  package mutating func end(_ slot: Int, as end: UInt8, unixNanoseconds now: UInt64) {
+    removeFromSession(slot)
+    intents[slot].state = .ended
+    intents[slot].end = end
+    intents[slot].until = now
+    (intents[slot].next, intents[slot].previous) = (0, endedLast)
+    if endedLast != 0 {
+      intents[Int(endedLast) - 1].next = UInt32(slot) + 1
+    } else {
+      endedFirst = UInt32(slot) + 1
+    }
+    endedLast = UInt32(slot) + 1
+    pendingCount -= 1
+    endedCount += 1
+    pendingBytes -= UInt64(intents[slot].payloadBytes)
+  }
+
+  /// The intent that ended first, if that was before `time`.
+  package func firstEnded(before time: UInt64) -> Int? {
+    guard endedFirst != 0, intents[Int(endedFirst) - 1].until < time else { return nil }
+    return Int(endedFirst) - 1
+  }
+
+  /// Forgets an intent that has ended; the segment that needs it no more.
+  package mutating func forget(_ slot: Int) -> UInt64 {
+    precondition(intents[slot].state == .ended, "an intent is forgotten that has not ended")
+    let (next, previous) = (intents[slot].next, intents[slot].previous)
+    if next != 0 { intents[Int(next) - 1].previous = previous } else { endedLast = previous }
+    if previous != 0 { intents[Int(previous) - 1].next = next } else { endedFirst = next }
+    keys.remove(intents[slot].key.hash, slot) { intents[$0].key.hash }
+    let segment = intents[slot].segment
+    intents[slot] = Intent()
+    intents[slot].next = free
+    free = UInt32(slot) + 1
+    endedCount -= 1
+    return segment
+  }
+
+  /// Whether an intent is there that is not forgotten.
+  package func isTaken(_ slot: Int) -> Bool { slot < fresh && intents[slot].number != 0 }
+
+  /// The record that says how it ended ends there in the log.
+  package mutating func enterEnd(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
+
+  /// Where its record lies, once that is known.
+  package mutating func place(_ slot: Int, segment: UInt64, offset: UInt64) {
+    intents[slot].segment = segment
+    intents[slot].offset = offset
+  }
+
+  /// Each intent that is not forgotten.
+  package func forEachIntent(_ body: (Int, Intent) -> Void) {
+    for slot in 0..<fresh where intents[slot].number != 0 { body(slot, intents[slot]) }
+  }
+
+  // MARK: Invariants
+
+  /// nil: all is as the file's head says; else what is not.
+  package func checkInvariants() -> StaticString? {
+    var (pending, ended, heads) = (0, 0, 0)
+    for slot in 0..<fresh where intents[slot].number != 0 {
+      let intent = intents[slot]
+      if self.slot(of: intent.key) != slot { return "table: an intent is not found by its key" }
+      if intent.state == .ended {
+        ended += 1
+        continue
+      }
+      pending += 1
+      guard let head = head(ofSession: intent.session) else { return "table: a session is not found" }
+      if head == slot {
+        heads += 1
+        if intent.previous != 0 { return "table: something is before a session's first intent" }
+        if intents[Int(intent.ringNext) - 1].ringPrevious != UInt32(slot) + 1 {
+          return "table: the ring is broken"
+        }
+      } else if intent.previous == 0 || intents[Int(intent.previous) - 1].number >= intent.number {
+        return "table: a session's intents are out of order"
+      }
+    }
+    if pending != pendingCount || ended != endedCount || heads != sessionCount { return "table: its counts" }
+    var (around, place) = (0, ring)
+    while around < heads, place != 0 {
+      around += 1
+      place = intents[Int(place) - 1].ringNext
+    }
+    return place == ring && around == heads ? nil : "table: the ring does not hold every session"
+  }
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// One history of a deferral log from a seed: runs on one disk, with intents that are kept, handed out and ended, with faults and sudden
+// ends; and after each, what the log says beside what its host was told.
+
+import CLTP
+import CLTPSystem
+import LTPTestSupport
+
+@testable import LTPDeferral
+@testable import LTPStorage
+
+struct DeferralViolation: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+struct DeferralFacts {
+  var runs = 0
+  var kept = 0
+  var ended = 0
+  var segmentsDropped: UInt64 = 0
+  var lostUnacknowledged = 0
+  var failures = 0
+  var handedOutAgain = 0
+
+  static func += (total: inout DeferralFacts, one: DeferralFacts) {
+    total.runs += one.runs
+    total.kept += one.kept
+    total.ended += one.ended
+    total.segmentsDropped += one.segmentsDropped
+    total.lostUnacknowledged += one.lostUnacknowledged
+    total.failures += one.failures
+    total.handedOutAgain += one.handedOutAgain
+  }
+}
+
+/// A bug in whoever acknowledges, which the checker must find.
+enum PlantedInHost: CaseIterable {
+  /// An intent is acknowledged when it is handed over, not when it is on disk.
+  case acknowledgesBeforeSync
+  /// An end is.
+  case endsBeforeSync
+}
+
+/// What the host knows of one intent.
+private final class Known {
+  let payload: [UInt8]
+  let request: ltp_route_request
+  let keySequence: UInt64
+  var ticket: Ticket
+  var isAcknowledged = false
+  /// How it ended, by a call; and whether that was acknowledged.
+  var end: UInt8?
+  var endIsAcknowledged = false
+  var isBegun = false
+
+  init(_ payload: [UInt8], _ request: ltp_route_request, _ ticket: Ticket, _ keySequence: UInt64) {
+    self.payload = payload
+    self.request = request
+    self.ticket = ticket
+    self.keySequence = keySequence
+  }
+}
+
+final class DeferralHistory {
+  private let disk: SimulatedDisk
+  private let clock: SimulatedClock
+  private let planted: PlantedBug?
+  private let plantedInHost: PlantedInHost?
+  private var random: SplitMix64
+  private var configuration = DeferralConfiguration()
+  private var known: [UInt64: Known] = [:]
+  private var lastFrame: UInt64 = 0
+  private var facts = DeferralFacts()
+  /// Waits for the disk: slots of the log, and what is acknowledged then.
+  private var waiting: [(sequence: UInt64, acknowledge: () -> Void)] = []
+  private var held: [Handout] = []
+  /// Something was handed out that nobody has sent.
+  private var isStray = false
+
+  init(seed: UInt64, planted: PlantedBug? = nil, inHost: PlantedInHost? = nil) {
+    random = SplitMix64(seed: seed)
+    self.planted = planted
+    plantedInHost = inHost
+    disk = SimulatedDisk(seed: random.next())
+    clock = SimulatedClock(disk)
+    configuration.chain.blockBytes = 16 << 10
+    configuration.chain.segmentBytes = [64 << 10, 96 << 10, 256 << 10][random.below(3)]
+    configuration.chain.inflightMax = [1, 2, 4][random.below(3)]
+    configuration.chain.stagingCount = 4
+    configuration.capacity = [8, 40, 400][random.below(3)]
+    configuration.perSessionMax = [3, 100][random.below(2)]
+    // Short: what has ended is forgotten soon, and its segments go.
+    configuration.rememberNanoseconds = random.oneIn(2) ? 20 * millisecond : 3600 * second
+  }
+
+  static func run(
+    seed: UInt64, planted: PlantedBug? = nil, inHost: PlantedInHost? = nil
+  ) throws(DeferralViolation) -> DeferralFacts {
+    let history = DeferralHistory(seed: seed, planted: planted, inHost: inHost)
+    for _ in 0..<(1 + history.random.below(4)) { try history.runOnce() }
+    return history.facts
+  }
+
+  // MARK: One run
+
+  private func runOnce() throws(DeferralViolation) {
+    plan()
+    facts.runs += 1
+    let staging = ltp_system_map(configuration.chain.stagingBytes, 0)!
+    defer { ltp_system_unmap(staging, configuration.chain.stagingBytes) }
+    var storage = SimulatedStorage(disk)
+    var log: DeferralLog
+    do throws(OpenFault) {
+      log = try DeferralLog.open(&storage, configuration: configuration, staging: staging)
+    } catch {
+      throw DeferralViolation("the log is refused with \(error.status): \(error.text)")
+    }
+    var queue = StorageQueue(storage)
+    do throws(StorageFault) { try queue.device.attach() } catch {
+      throw DeferralViolation("the device cannot be attached")
+    }
+    var failed: DeferralViolation?
+    do throws(DeferralViolation) {
+      try check(&log, &queue)
+      try load(&log, &queue)
+      if random.oneIn(3), log.failure == nil { try end(&log, &queue) }
+    } catch {
+      failed = error
+    }
+    if log.failure != nil { facts.failures += 1 }
+    facts.segmentsDropped = max(
+      facts.segmentsDropped, disk.segmentIndices(of: DeferralConfiguration.naming).min() ?? 0)
+    log.close(&queue)
+    log.releaseMemory()
+    // What was under way may land, whole, torn or not at all.
+    if random.oneIn(2) { disk.losePower() } else { disk.kill() }
+    waiting = []
+    held = []
+    if let failed { throw failed }
+  }
+
+  private func plan() {
+    var faults = SimulatedFaults()
+    faults.delayNanosecondsMax = [0, 500_000, 3_000_000][random.below(3)]
+    faults.passingErrorOneIn = random.oneIn(4) ? 20 : 0
+    faults.shortWriteOneIn = random.oneIn(4) ? 20 : 0
+    faults.planted = planted
+    if random.oneIn(10) {
+      faults.planned = [PlannedFault(call: .blockWrite, nth: 1 + random.below(20), code: LTP_SYSTEM_EIO)]
+    }
+    disk.plan(faults)
+  }
+
+  private func load(_ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>)
+    throws(DeferralViolation)
+  {
+    for _ in 0..<(20 + random.below(150)) {
+      switch random.below(12) {
+      case 0..<4: for _ in 0..<(1 + random.below(4)) { try keep(&log) }
+      case 4: try keepAgain(&log)
+      case 5..<7: handOut(&log)
+      case 7..<9: try settleOne(&log)
+      case 9: cancel(&log)
+      default: try step(&log, &queue, after: UInt64(random.below(2_000_000)))
+      }
+      if random.oneIn(3) { try step(&log, &queue, after: UInt64(random.below(400_000))) }
+    }
+  }
+
+  private func step(
+    _ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>, after nanoseconds: UInt64
+  ) throws(DeferralViolation) {
+    clock.advance(nanoseconds)
+    log.step(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
+    if let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
+    if isStray { throw DeferralViolation("an intent is handed out that nobody has sent") }
+    for wait in waiting where wait.sequence <= log.durableSequence { wait.acknowledge() }
+    waiting.removeAll { $0.sequence <= log.durableSequence }
+  }
+
+  private func end(_ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>)
+    throws(DeferralViolation)
+  {
+    for _ in 0..<2000 where !log.isSettled && log.failure == nil { try step(&log, &queue, after: 500_000) }
+    guard log.failure == nil else { return }
+    guard log.isSettled else { throw DeferralViolation("the log does not come to rest") }
+    log.finish(&queue)
+  }
+
+  // MARK: What hosts do
+
+  private func request(_ frame: UInt64, session: UInt64) -> ltp_route_request {
+    LTPTestSupport.request(25, frameID: frame, sessionID: session)
+  }
+
+  private func keep(_ log: inout DeferralLog) throws(DeferralViolation) {
+    lastFrame += 1
+    let payload = (0..<(1 + random.below(random.oneIn(6) ? 6000 : 90))).map { _ in
+      UInt8(truncatingIfNeeded: random.next())
+    }
+    let asked = request(lastFrame, session: 1 + UInt64(random.below(6)))
+    let draft = IntentDraft(asked, expiresUnixNanoseconds: clock.unix + 3600 * second)
+    let answer = payload.withUnsafeBytes { log.keep(draft, payload: $0, unixNanoseconds: clock.unix) }
+    switch answer {
+    case .kept(let ticket, let sequence):
+      let one = Known(payload, asked, ticket, sequence)
+      known[lastFrame] = one
+      facts.kept += 1
+      if plantedInHost == .acknowledgesBeforeSync { one.isAcknowledged = true }
+      waiting.append((sequence, { one.isAcknowledged = true }))
+    case .full, .later: break
+    default: throw DeferralViolation("a new intent is answered with \(answer)")
+    }
+  }
+
+  /// Its sender refreshes; or somebody takes its key for something else.
+  private func keepAgain(_ log: inout DeferralLog) throws(DeferralViolation) {
+    guard let frame = known.keys.sorted().randomElement(using: &random), let one = known[frame] else {
+      return
+    }
+    let isOther = random.oneIn(4)
+    let draft = IntentDraft(one.request, expiresUnixNanoseconds: clock.unix + second)
+    let payload = isOther ? one.payload + [1] : one.payload
+    let answer = payload.withUnsafeBytes { log.keep(draft, payload: $0, unixNanoseconds: clock.unix) }
+    switch answer {
+    case .pending(let ticket, _) where !isOther && one.end == nil && ticket == one.ticket: return
+    case .ended(let ticket, let end) where !isOther && one.end == end && ticket == one.ticket: return
+    case .differs(let ticket) where isOther && ticket == one.ticket: return
+    // Forgotten, so that it is new.
+    case .kept(let ticket, let sequence) where one.endIsAcknowledged:
+      let again = Known(payload, one.request, ticket, sequence)
+      known[frame] = again
+      waiting.append((sequence, { again.isAcknowledged = true }))
+    case .full where one.endIsAcknowledged: known[frame] = nil
+    case .later where one.endIsAcknowledged: known[frame] = nil
+    default:
+      throw DeferralViolation(
+        "sent again, frame \(frame) is answered with \(answer); it ended: \(String(describing: one.end))")
+    }
+  }
+
+  private func handOut(_ log: inout DeferralLog) {
+    guard let handout = log.begin(unixNanoseconds: clock.unix, leaseUntil: clock.unix + 3600 * second) else {
+      return
+    }
+    if handout.mayHaveHappened { facts.handedOutAgain += 1 }
+    guard of(handout.ticket) != nil else {
+      isStray = true
+      return
+    }
+    held.append(handout)
+  }
+
+  private func of(_ ticket: Ticket) -> Known? { known.values.first { $0.ticket == ticket } }
+
+  private func settleOne(_ log: inout DeferralLog) throws(DeferralViolation) {
+    guard !held.isEmpty else { return }
+    let place = random.below(held.count)
+    let handout = held[place]
+    guard let one = of(handout.ticket) else {
+      // It was cancelled meanwhile, forgotten, and its key is a new intent's.
+      let answer = log.commit(handout.ticket, attempt: handout.attempt, unixNanoseconds: clock.unix)
+      guard answer == .unknown || answer == .ended else {
+        throw DeferralViolation("a forgotten ticket is answered with \(answer)")
+      }
+      held.remove(at: place)
+      return
+    }
+    guard one.isAcknowledged || plantedInHost != nil || planted != nil else {
+      throw DeferralViolation("an intent is handed out before it is on disk")
+    }
+    let now = clock.unix
+    let (answer, end): (StepAnswer, UInt8?) =
+      switch random.below(4) {
+      case 0..<2: (log.commit(handout.ticket, attempt: handout.attempt, unixNanoseconds: now), LTP_END_NONE)
+      case 2: (log.abandon(handout.ticket, attempt: handout.attempt, unixNanoseconds: now), LTP_END_ABANDONED)
+      default:
+        (log.release(handout.ticket, attempt: handout.attempt, notBefore: now, unixNanoseconds: now), nil)
+      }
+    switch answer {
+    case .later: return
+    case .done where one.end == nil: held.remove(at: place)
+    case .ended where one.end != nil, .unknown where one.endIsAcknowledged:
+      held.remove(at: place)
+      return
+    default:
+      throw DeferralViolation(
+        "a step is answered with \(answer), and the intent ended: \(String(describing: one.end))")
+    }
+    // Used up by this release.
+    if let end = end
+      ?? (log.table.slot(of: handout.ticket).flatMap {
+        log.table[$0].state == .ended ? LTP_END_ATTEMPTS : nil
+      })
+    {
+      hasEnded(one, end, log.sequence)
+    }
+    // Twice is refused.
+    let again = log.commit(handout.ticket, attempt: handout.attempt, unixNanoseconds: now)
+    guard again == .ended || again == .notYours else { throw DeferralViolation("settled twice: \(again)") }
+  }
+
+  private func cancel(_ log: inout DeferralLog) {
+    guard let one = known.values.filter({ $0.end == nil }).min(by: { $0.keySequence < $1.keySequence }),
+      random.oneIn(2)
+    else { return }
+    guard log.cancel(one.ticket, unixNanoseconds: clock.unix) == .done else { return }
+    hasEnded(one, LTP_END_CANCELLED, log.sequence)
+  }
+
+  private func hasEnded(_ one: Known, _ end: UInt8, _ sequence: UInt64) {
+    one.end = end
+    facts.ended += 1
+    if plantedInHost == .endsBeforeSync { one.endIsAcknowledged = true }
+    waiting.append((sequence, { one.endIsAcknowledged = true }))
+  }
+
+  // MARK: After a crash
+
+  private func check(_ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>)
+    throws(DeferralViolation)
+  {
+    if let broken = log.checkInvariants() { throw DeferralViolation("after recovery: \(broken)") }
+    var seen = 0
+    for (frame, one) in known.sorted(by: { $0.key < $1.key }) {
+      let key = IntentKey((0, 0), one.request)
+      guard let slot = log.table.slot(of: key) else {
+        if one.isAcknowledged, !one.endIsAcknowledged {
+          throw DeferralViolation("frame \(frame) was acknowledged and is gone")
+        }
+        if !one.isAcknowledged { facts.lostUnacknowledged += 1 }
+        known[frame] = nil
+        continue
+      }
+      let intent = log.table[slot]
+      guard log.table.ticket(slot) == one.ticket else {
+        guard intent.state == .ended, !one.isAcknowledged else {
+          throw DeferralViolation("frame \(frame) has another ticket")
+        }
+        // The intent before it, which had ended and was forgotten: the new one did not get to disk.
+        known[frame] = nil
+        continue
+      }
+      if intent.state == .ended {
+        guard let end = one.end, end == intent.end else {
+          throw DeferralViolation(
+            "frame \(frame) ended as \(intent.end), and nobody ended it so: \(String(describing: one.end))")
+        }
+        one.endIsAcknowledged = true
+      } else {
+        if one.endIsAcknowledged { throw DeferralViolation("frame \(frame) had ended, and is pending again") }
+        one.end = nil
+        guard intent.state == .waiting else { throw DeferralViolation("a lease outlived its process") }
+        seen += 1
+        try checkPayload(one, frame, log, &queue)
+      }
+      // What recovery found is durable, or it would not have found it.
+      one.isAcknowledged = true
+    }
+    // What had ended and was forgotten may be remembered again, as long as its segment is there.
+    guard seen == log.table.pendingCount else {
+      throw DeferralViolation("\(log.table.pendingCount) intents are pending, of which \(seen) were sent")
+    }
+  }
+
+  private func checkPayload(
+    _ one: Known, _ frame: UInt64, _ log: borrowing DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>
+  ) throws(DeferralViolation) {
+    var payload = [UInt8](repeating: 0, count: one.payload.count)
+    let isRead = payload.withUnsafeMutableBytes { log.read(one.ticket, into: $0.baseAddress!, &queue.device) }
+    guard isRead, payload == one.payload else {
+      throw DeferralViolation("frame \(frame) has another payload, or none")
+    }
+  }
+}
