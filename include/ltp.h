@@ -576,7 +576,7 @@ int32_t ltp_signal_rules_default(ltp_signal_rules *rules, size_t struct_size);
 #define LTP_CLASS_PERMIT ((uint32_t)64)             /* an EXECUTE takes a permit of the concurrency limit */
 #define LTP_CLASS_STATELESS ((uint32_t)128)         /* acts for no session, so that no outage makes it wrong: a read that anybody may
                                                        make. Needs no token while RECOVERING; not with CRITICAL, MUTATING,
-                                                       REQUIRES_CONTINUITY or DEFERRABLE */
+                                                       REQUIRES_CONTINUITY, DEFERRABLE or RECOVERY */
 #define LTP_CLASS_ATTRIBUTES_ALL ((uint32_t)255)
 
 typedef struct ltp_policy_class {

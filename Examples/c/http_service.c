@@ -125,7 +125,8 @@ static void serve(int client) {
     text[size] = 0;
   } while (strstr(text, "\r\n\r\n") == NULL && size < sizeof text - 1);
   char method[8], path[64];
-  if (sscanf(text, "%7s %63s HTTP/1.", method, path) != 2)
+  int end = 0;
+  if (sscanf(text, "%7s %63s HTTP/1.%n", method, path, &end) != 2 || end == 0)
     plain(client, "400 Bad Request");
   else if (strcmp(method, "GET") == 0 && strncmp(path, "/orders/", 8) == 0)
     decide(client, CLASS_READ);
@@ -165,7 +166,7 @@ int main(int count, char **arguments) {
   sigaddset(&ends, SIGTERM);
   sigprocmask(SIG_BLOCK, &ends, NULL);
 
-  /* The built-in policy, and a class of it that anybody may ask for: as Examples/policies/http.json. */
+  /* The built-in policy, and a class of it that anybody may ask for; Examples/policies/http.json has more of them, and signals. */
   ltp_policy policy;
   ltp_policy_default(&policy);
   policy.classes[CLASS_READ].attributes |= LTP_CLASS_STATELESS;
@@ -187,6 +188,10 @@ int main(int count, char **arguments) {
     int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (client < 0) continue;
     serve(client);
+    /* What the client still sends is read, or the answer could be lost with it. */
+    shutdown(client, SHUT_WR);
+    char rest[2048];
+    while (recv(client, rest, sizeof rest, 0) > 0) continue;
     close(client);
   }
   ltp_lane_close(lane);

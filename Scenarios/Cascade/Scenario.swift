@@ -161,7 +161,7 @@ final class Scenario {
       let server = try startServer(hasAdmission: false, database: settings.database)
       let load = try connect(server, clients: settings.clients, hasAdmission: false)
       var outcome = try run(phase, server, load, "without LTP")
-      server.kill()
+      try server.kill()
       try measureCapacity(seconds: 1)
       noteCapacityAround(&outcome)
       mode.phases.append(outcome)

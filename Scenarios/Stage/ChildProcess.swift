@@ -91,8 +91,14 @@ package final class ChildProcess {
     }
   }
 
-  /// Ends it at once, with all that waits in its queue.
-  package func kill() { end(forced: true) }
+  /// Ends it at once, with all that waits in its queue; throws when it had ended by itself.
+  package func kill() throws(ScenarioFailure) {
+    let status = end(forced: true)
+    guard status & 0x7F == SIGKILL else {
+      throw ScenarioFailure(
+        "the server had died before it was killed (\(Self.describe(status))); it may say why above")
+    }
+  }
 
   @discardableResult
   private func end(forced: Bool) -> Int32 {

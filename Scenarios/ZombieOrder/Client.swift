@@ -317,6 +317,7 @@ final class Client {
   private func took(_ response: ltp_route_response, _ facts: [OrderFacts], _ asked: Intent) {
     if response.verdict == LTP_VERDICT_EXECUTE {
       for fact in facts { orders[fact.order] = fact }
+      if asked.request.fields.action_class == OrderClass.modify { fleet.modified(by: self) }
       return
     }
     lastBlocked = asked

@@ -11,6 +11,9 @@ struct ClientTally {
   /// MODIFYs that were sent in the outage, and answers to those that were not EXECUTE.
   var sentInOutage = 0
   var blockedInOutage = 0
+  /// MODIFYs that were carried out, before the outage and after it.
+  var modifiedBefore = 0
+  var modifiedAfter = 0
   /// Lives of its session, and when each began (Unix, nanoseconds).
   var lives = 0
   var livesAt: [UInt64] = []
@@ -57,6 +60,8 @@ struct ClientTally {
     a.sent += b.sent
     a.sentInOutage += b.sentInOutage
     a.blockedInOutage += b.blockedInOutage
+    a.modifiedBefore += b.modifiedBefore
+    a.modifiedAfter += b.modifiedAfter
     a.lives += b.lives
     a.livesAt += b.livesAt
     a.putOff += b.putOff

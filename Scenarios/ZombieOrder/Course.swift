@@ -37,6 +37,8 @@ struct CourseResult {
   var clients: Int
   /// Clients that have begun a new life since the kill, and have looked what became of their orders in it.
   var returned: Int
+  /// Clients whose MODIFYs were carried out before the kill, and again after the outage.
+  var traded: Int
   var book: OrderBook.Check
   var written: [WrittenIntent]
   var invalidAt: [UInt64]
@@ -126,19 +128,21 @@ final class Course: Sendable {
     try await trade(port)
     try await fleet.act(.before, times: Int(settings.tradeSeconds.rounded()), within: settings.tradeSeconds)
     try await Task.sleep(for: .seconds(settings.tradeSeconds + .random(in: 0..<0.1)))
+    try await fleet.all("has changed an order", atMost: Self.patience) { $0.tally.modifiedBefore > 0 }
     // The market moves, everybody moves with it, and the server dies of it.
     try await fleet.act(.before, times: 1, within: 0.05)
     try await Task.sleep(for: .milliseconds(.random(in: 5..<45)))
 
     let connects = try await fleet.tally().connects
     let killed = Clock.unix()
-    server.kill()
+    try server.kill()
+    // It is dead: whatever is let in or written from now on, the next one did.
+    let restarted = Clock.unix()
     say("\(name): the server is killed by SIGKILL, with \(settings.clients) clients on it")
     try await fleet.all("has lost its connection", atMost: Self.patience) { $0.channel == nil }
     try await venueHasNoticed()
     server = try startServer(port: port)
     _ = try server.port()
-    let restarted = Clock.unix()
     // What is asked too late to be answered within the outage would be asked after it.
     let left = settings.outageSeconds - Double(restarted - killed) / 1e9
     try await fleet.act(.outage, times: settings.requestsOfClient, within: left * 0.8)
@@ -168,6 +172,7 @@ final class Course: Sendable {
       connectsInOutage: outage.connects - connects,
       tally: try await fleet.tally(), clients: settings.clients,
       returned: try await fleet.count { $0.tally.livesAt.last ?? 0 > killed && $0.tally.resyncs >= 2 },
+      traded: try await fleet.count { $0.tally.modifiedBefore > 0 && $0.tally.modifiedAfter >= 2 },
       book: try book.check(), written: try book.written(), invalidAt: try book.timesOfInvalidTransitions(),
       blockedAt: try await fleet.on(\.blockedAt))
   }

@@ -54,6 +54,14 @@ final class Fleet: @unchecked Sendable {
     if part == .outage { client.tally.sentInOutage += 1 }
   }
 
+  func modified(by client: Client) {
+    switch part {
+    case .before: client.tally.modifiedBefore += 1
+    case .outage: break
+    case .after: client.tally.modifiedAfter += 1
+    }
+  }
+
   func blocked(by client: Client) {
     blockedAt.append(Clock.unix())
     if part == .outage { client.tally.blockedInOutage += 1 }

@@ -29,7 +29,7 @@ struct ForgedTrace {
           "frame \(flipped.frame) of session \(flipped.session) is \(changed) times in the trace")
       }
       let said = try Inspector.run(["violations", forged])
-      let named = said.output.contains("frame \(flipped.frame) of session \(flipped.session)")
+      let named = said.output.contains("frame \(flipped.frame) of session \(flipped.session),")
       verdicts.append((said.status == 0, named))
     }
     self.verdicts = verdicts

@@ -55,7 +55,7 @@ struct KillRun {
       try await course.fleet.act(.before, times: 6, within: Self.lifeSeconds)
       try await Task.sleep(for: .seconds(.random(in: 0..<Self.lifeSeconds, using: &random)))
       killedIn["\(try await course.fleet.heardState())", default: 0] += 1
-      server.kill()
+      try server.kill()
       try await course.venueHasNoticed()
       try await course.fleet.serverBegins()
       server = try course.startServer(port: port)
@@ -68,6 +68,11 @@ struct KillRun {
     }
     _ = try server.port()
     try await course.fleet.healthy(atMost: Course.patience)
+    try await course.fleet.begin(.after)
+    try await course.fleet.each { client in
+      client.want(.modify)
+      client.want(.modify)
+    }
     try await course.fleet.all("has been answered", atMost: Course.patience) { $0.isIdle && $0.isLive }
     try await course.fleet.end()
     try server.stop()
@@ -99,6 +104,11 @@ struct KillRun {
           "\(grouped(hostility.sent)) sent: \(hostility.letIn) let in by the answers, \(hostileLetIn) by the trace, "
           + "\(hostileWritten) written",
         isMet: hostility.letIn == 0 && hostileLetIn == 0 && hostileWritten == 0 && hostility.refused > 0),
+      Promise(
+        text: "after the last death orders are changed as before the first",
+        measured:
+          "\(grouped(tally.modifiedBefore)) MODIFYs carried out before, \(grouped(tally.modifiedAfter)) after",
+        isMet: tally.modifiedBefore > 0 && tally.modifiedAfter >= 2 * Self.clients),
       Promise(
         text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
       Promise(

@@ -55,10 +55,14 @@ enum Promises {
       promises += afterIt(with, proof)
       promises += trace(with, proof)
     }
-    if let forged = result.forged {
+    if result.proof != nil {
+      let text = "a blocked MODIFY flipped to EXECUTE, the chain sealed again, is a violation that names it"
+      guard let forged = result.forged else {
+        return promises + [Promise(text: text, measured: "nothing was blocked", isMet: false)]
+      }
       promises.append(
         Promise(
-          text: "a blocked MODIFY flipped to EXECUTE, the chain sealed again, is a violation that names it",
+          text: text,
           measured: "frame \(forged.flipped.frame) of session \(forged.flipped.session) "
             + (forged.isFound ? "found, with the facts that would have allowed it as well" : "not found"),
           isMet: forged.isFound))
@@ -90,6 +94,10 @@ enum Promises {
       Promise(
         text: "every client shakes hands again and resyncs",
         measured: "\(with.returned) of \(with.clients)", isMet: with.returned == with.clients),
+      Promise(
+        text: "every client trades before the outage, and again after it",
+        measured: "\(with.traded) of \(with.clients), \(grouped(with.tally.modifiedBefore)) and "
+          + "\(grouped(with.tally.modifiedAfter)) MODIFYs carried out", isMet: with.traded == with.clients),
       Promise(
         text: "no client acts on an old intent",
         measured:

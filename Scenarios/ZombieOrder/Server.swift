@@ -130,9 +130,8 @@ final class Server: @unchecked Sendable {
       return true
     }
     job.answer = { facts in
-      // What the database refuses is not answered: the outage that it refuses it for has ended the connection's life, and the client
-      // looks what became of it.
-      guard let facts else { return }
+      // Let in before an outage, and refused by the database after it: the connection ends, and its client looks what became of it.
+      guard let facts else { return channel.close(promise: nil) }
       var reply = ByteBuffer()
       reply.write(frame: response)
       for fact in facts { fact.write(to: &reply) }

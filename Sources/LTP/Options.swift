@@ -33,7 +33,7 @@ extension Core {
     }
 
     /// A continuity key from a file: 16 bytes, not all equal, in a regular file of this user's or root's that others may neither read
-    /// nor write. Throws `LTP_ERROR_KEY_FILE`, with a message that says what is wrong with it.
+    /// nor write (its group may read it). Throws `LTP_ERROR_KEY_FILE`, with a message that says what is wrong with it.
     public static func continuityKey(file path: String) throws(LTPError) -> [UInt8] {
       var key = [UInt8](repeating: 0, count: Int(LTP_KEY_BYTES))
       try path.withCStringTyped { (path) throws(LTPError) in

@@ -194,7 +194,10 @@ extension Core {
       let made = progress.pointee.notified.load(ordering: .acquiring)
       if made >= 0 { return made }
       let descriptor = ltp_system_event_open()
-      if descriptor >= 0 { progress.pointee.notified.store(descriptor, ordering: .releasing) }
+      guard descriptor >= 0 else { return descriptor }
+      progress.pointee.notified.store(descriptor, ordering: .sequentiallyConsistent)
+      // What was wanted before may be on disk by now, or the trace may have failed: whoever looks for nothing looks once.
+      ltp_system_event_raise(descriptor)
       return descriptor
     }
   }

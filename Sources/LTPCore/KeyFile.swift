@@ -38,7 +38,7 @@ package enum KeyFile {
     guard facts.is_regular != 0 else { throw KeyFault("the key file is not a regular file") }
     guard facts.owner == ltp_system_user() || facts.owner == 0 else {
       throw KeyFault(
-        "the key file belongs to another user, who could change it; run: chown, or make a new one")
+        "the key file belongs to another user, who knows the key; make a new one as the service's user")
     }
     guard facts.mode & openToOthers == 0 else {
       throw KeyFault(

@@ -55,6 +55,17 @@ final class SegmentEnds {
     }
   }
 
+  /// The policy that a segment began under; nil: it has no first block that says so.
+  func generation(segment: UInt64) -> UInt32? {
+    withFile(segment) { descriptor, size in
+      guard let first = first(descriptor, size, segment), first.laneID == UInt32(LTP_CONTROL_LANE) else {
+        return nil
+      }
+      let record = RecordView(first.body, slot: 0)
+      return record.kind == .segment ? record.segment.pointee.policy_generation : nil
+    }
+  }
+
   private func withFile<Result>(_ segment: UInt64, _ body: (Int32, UInt64) -> Result?) -> Result? {
     let name = SegmentName.text(segment)
     guard ltp_system_is_regular_at(directory.descriptor, name) == 1 else { return nil }

@@ -16,6 +16,12 @@ protocol BlockVisitor {
   var isSealed: Bool { get }
   /// Nothing more is wanted.
   var isDone: Bool { get }
+  /// The ends of the segment at hand are enough.
+  var isCountedByEnds: Bool { get }
+}
+
+extension BlockVisitor {
+  var isCountedByEnds: Bool { false }
 }
 
 /// What a scan came to, beside what the visitor made of it.
@@ -138,6 +144,10 @@ final class TraceScanner {
       do throws(BlockFault) {
         try first.checkPlace(expected)
         guard last.logID == first.logID else { throw BlockFault(.log, at: LTP_AT_block_header_log_id) }
+        let sealed = RecordView(last.body, slot: last.slotCount - RecordKind.sealed.slotCount).sealed
+        guard last.blockIndex == first.blockIndex &+ sealed.pointee.block_count &- 1 else {
+          throw BlockFault(.blockIndex, at: LTP_AT_block_header_block_index)
+        }
       } catch { fault = error }
       if let fault {
         findings.add(
@@ -148,7 +158,7 @@ final class TraceScanner {
       accept(first, segment, 0, &visitor)
       if offset > 0 { accept(last, segment, offset, &visitor) }
     }
-    guard isThere != nil else {
+    guard isThere != nil, visitor.isCountedByEnds else {
       throw InspectFailure(
         "\(directory.path)/\(SegmentName.text(segment)) was changed or went away while the trace was read; run the "
           + "command again")

@@ -85,15 +85,26 @@ struct WindowVisitor: BlockVisitor {
     return isOutside ? .outside : .slots
   }
 
-  /// Sealed segments that are counted without a look at their slots. The last one is walked in any case: it names what the others count.
+  /// Sealed segments that are counted without a look at their slots. One in which the policy changed is walked, and so is the last one that
+  /// holds anything: they name the classes that the others count.
   func countedByEnds(_ segments: [UInt64]) -> Set<UInt64> {
     guard let ends else { return [] }
-    return Set(
-      segments.dropLast().filter { segment in
-        guard let span = ends.span(segment: segment), plan(for: span) != .slots else { return false }
-        return ends.withBlocks(of: segment) { _, _, _ in } != nil
-      })
+    var byEnds: Set<UInt64> = []
+    /// What the segment behind began under; nil: nothing is known of that, or there is none.
+    var generationBehind: UInt32?
+    for segment in segments.reversed() {
+      let generation = ends.generation(segment: segment)
+      defer { generationBehind = generation ?? generationBehind }
+      guard let generation, generation == generationBehind, let span = ends.span(segment: segment),
+        plan(for: span) != .slots, ends.withBlocks(of: segment, { _, _, _ in }) != nil
+      else { continue }
+      byEnds.insert(segment)
+    }
+    return byEnds
   }
+
+  /// The segment that begins now is counted without its slots, as was planned.
+  var isCountedByEnds: Bool { plan != .slots }
 
   mutating func chainResumes() {}
 

@@ -206,7 +206,7 @@ public func ltp_lane_sequence(_ lane: OpaquePointer!) -> UInt64 {
 
 @c @implementation
 public func ltp_lane_durable(_ lane: OpaquePointer!) -> UInt64 {
-  count(of: lane) { $0.pointee.durable.load(ordering: .acquiring) }
+  count(of: lane) { $0.pointee.durable.load(ordering: .sequentiallyConsistent) }
 }
 
 /// What a lane has counted; 0 when the handle is not a good one, or was closed before the count was read.

@@ -10,7 +10,7 @@
 //   restarted     | as disconnected, then connected          | its stay begins anew
 //
 // A link that flaps is damped as routes are (RFC 2439): the stay doubles with each return, up to a bound, and what is counted halves
-// with time. No hello of the domain is answered during its outage, so that nothing is granted which the next report would void: each
+// with time. No hello of the domain is answered during an outage of its own, so that nothing is granted which the next report would void: each
 // outage moves the epoch once, whatever the link does meanwhile.
 
 package import CLTP
@@ -90,7 +90,8 @@ extension Orientation {
     var next = outage.pointee
     next.countReturn(now: now, halfLife: rules.halfLifeNanoseconds)
     next.isOut = true
-    next.isOwn = rules.outage != LTP_OUTAGE_OF_SERVICE
+    // Where the service is the page's to judge, nobody else would hear of it.
+    next.isOwn = rules.outage != LTP_OUTAGE_OF_SERVICE || isFollowing
     try publish(
       DomainChange(domain: domain, state: next.isOwn ? LTP_STATE_UNSTABLE : 0), moves: true, reason: reason,
       returns: next.returns, rules, value: value, threshold: threshold, now: now)
@@ -119,7 +120,7 @@ extension Orientation {
     return true
   }
 
-  /// How many domains are in an outage of their own.
+  /// How many domains are lost.
   package var domainsOut: Int {
     ltp_system_mutex_lock(domains.mutex)
     defer { ltp_system_mutex_unlock(domains.mutex) }

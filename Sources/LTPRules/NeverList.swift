@@ -31,6 +31,7 @@ package struct NeverRule: Equatable, Sendable {
   /// What a stateless class may not be, because it acts.
   static var notStateless: UInt32 {
     LTP_CLASS_CRITICAL | LTP_CLASS_MUTATING | LTP_CLASS_REQUIRES_CONTINUITY | LTP_CLASS_DEFERRABLE
+      | LTP_CLASS_RECOVERY
   }
 
   /// The second rule speaks of actions for a session. A recorded policy may claim what no check would let through.

@@ -65,6 +65,7 @@ public enum PolicyCheck {
     try checkLimits(policy)
     try checkSignals(policy)
     try checkDomains(policy.pointee.domains)
+    try checkOutageIsHeard(policy)
     for actionClass in 0..<PolicyTable.classCount {
       let described = policy.classDescription(actionClass)
       try checkClass(policy, actionClass, described)
@@ -112,7 +113,7 @@ public enum PolicyCheck {
     else {
       throw PolicyRefusal(
         LTP_ERROR_POLICY_CLASS,
-        "a stateless class acts for no session: it is not critical, mutating, requires_continuity or deferrable",
+        "a stateless class acts for no session: it is not critical, mutating, requires_continuity, deferrable or recovery",
         actionClass: actionClass)
     }
     var name = described.name
@@ -205,6 +206,18 @@ public enum PolicyCheck {
       }
     guard !breaks else {
       throw PolicyRefusal(never.status, never.text, actionClass: actionClass, state: state)
+    }
+  }
+
+  /// An outage that is the service's alone is none when the service does not hear of it.
+  private static func checkOutageIsHeard(_ policy: UnsafePointer<ltp_policy>) throws(PolicyRefusal) {
+    guard policy.pointee.domains.outage == LTP_OUTAGE_OF_SERVICE, policy.hasSignals else { return }
+    let rule = policy.pointee.signals.rule(Int(LTP_SIGNAL_TRANSPORT_DISCONNECTED))
+    guard rule.condition == LTP_CONDITION_UNSTABLE || rule.condition == LTP_CONDITION_FAILED else {
+      throw PolicyRefusal(
+        LTP_ERROR_POLICY_RULE,
+        "domains.outage is the service's, and no signal rule makes TRANSPORT_DISCONNECTED one",
+        signal: LTP_SIGNAL_TRANSPORT_DISCONNECTED)
     }
   }
 

@@ -33,46 +33,67 @@ extension TraceWriter where Device: ~Copyable {
       bytes: lane.state.pointee.blockBytes * lane.state.pointee.blockCount, index: Int32(index))
   }
 
-  /// Seals what is due, a block of each lane by turns, so that a flooded lane holds nobody up; lanes that somebody waits for have a turn
-  /// more. False: there was no room, or a block is left over; the lane that found none is first the next time.
+  /// Seals what is due, a block of each lane by turns, so that a flooded lane holds nobody up. Lanes that somebody waits for come first,
+  /// and have a turn more; if that left nothing for the others, these come first the next time. False: there was no room, or a block is
+  /// left over.
   mutating func drainLanes() -> Bool {
-    var isMore = true
-    while isMore {
-      let wanted = serve(onlyWaitedFor: true)
-      let any = wanted == .noRoom ? .noRoom : serve(onlyWaitedFor: false)
-      if any == .noRoom { return false }
-      isMore = wanted == .sealed || any == .sealed
-    }
+    let allComeFirst = isTurnOfAll
+    isTurnOfAll = false
+    var first = Service()
+    var second = Service()
+    repeat {
+      first = serve(onlyWaitedFor: !allComeFirst)
+      second = first.hasRoom ? serve(onlyWaitedFor: allComeFirst) : Service()
+      if !allComeFirst, !first.hasRoom || !second.hasRoom && !second.hasSealed { isTurnOfAll = true }
+    } while first.hasRoom && second.hasRoom && (first.hasSealed || second.hasSealed)
     for index in 0..<LaneTable.lanesMax where cursors[index].isKnown {
       if let lane = lanes.lane(index) { dismissIfClosed(lane, at: index) }
     }
-    return true
+    return first.hasRoom && second.hasRoom && !first.isLacking && !second.isLacking && !hasFailed
   }
 
-  private enum Service { case nothingDue, sealed, noRoom }
+  private struct Service {
+    var hasSealed = false
+    /// Of the chain; without it nobody can be served.
+    var hasRoom = true
+    /// Some lane found no staging buffer. Those with full blocks need none.
+    var isLacking = false
+  }
 
-  /// A block at most of each lane.
+  private enum BlockService { case nothingDue, sealed, noStaging, noRoom }
+
+  /// A block at most of each lane, beginning with the one that was left over.
   private mutating func serve(onlyWaitedFor: Bool) -> Service {
-    var service = Service.nothingDue
-    let first = turn
+    var service = Service()
+    let first = onlyWaitedFor ? turnOfWaitedFor : turn
+    var leftOver: Int?
     for offset in 0..<LaneTable.lanesMax {
       let index = (first + offset) % LaneTable.lanesMax
       guard cursors[index].isKnown, !onlyWaitedFor || cursors[index].isWaitedFor, let lane = lanes.lane(index)
       else { continue }
       switch drainBlock(lane, at: index) {
-      case .nothingDue: break
-      case .sealed: service = .sealed
+      case .nothingDue: continue
+      case .sealed:
+        service.hasSealed = true
+        continue
+      case .noStaging:
+        service.isLacking = true
+        if leftOver == nil { leftOver = index }
+        continue
       case .noRoom:
-        // Those before it in this round have had theirs. Lanes that are waited for come first in any case.
-        if !onlyWaitedFor { turn = index }
-        return .noRoom
+        service.hasRoom = false
+        if leftOver == nil { leftOver = index }
       }
+      break
+    }
+    if let leftOver {
+      if onlyWaitedFor { turnOfWaitedFor = leftOver } else { turn = leftOver }
     }
     return service
   }
 
   /// Seals the lane's next block, if it is full or due.
-  private mutating func drainBlock(_ lane: Lane, at index: Int) -> Service {
+  private mutating func drainBlock(_ lane: Lane, at index: Int) -> BlockService {
     let drained = cursors[index].drained
     guard drained < cursors[index].head else { return .nothingDue }
     let slotsPerBlock = lane.state.pointee.slotsPerBlock
@@ -89,7 +110,7 @@ extension TraceWriter where Device: ~Copyable {
     if drained == blockStart && isFull {
       sealInPlace(lane, at: index, slotCount: slotCount)
     } else {
-      guard sealCopy(lane, at: index, slotCount: slotCount) else { return .noRoom }
+      guard sealCopy(lane, at: index, slotCount: slotCount) else { return .noStaging }
     }
     if hasFailed { return .noRoom }
     cursors[index].drained = end

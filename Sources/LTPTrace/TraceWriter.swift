@@ -62,8 +62,11 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   let texts: UnsafeMutablePointer<TextRegistry>
   let log: RecoveredTrace
 
-  /// Which lane is served first: those that found no room come before those that did.
+  /// Which lane is served first, of all and of those that somebody waits for: who found no room comes before who did.
   var turn = 0
+  var turnOfWaitedFor = 0
+  /// Lanes that are waited for have had theirs, and the others have not: these come first.
+  var isTurnOfAll = false
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var control: ControlLane
   var runDecisions: UInt64 = 0

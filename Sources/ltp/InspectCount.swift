@@ -90,9 +90,8 @@ struct InspectCount: ParsableCommand {
       InspectSummary.printCounters(report.counters)
       let byEnds = report.inspection.scan.segmentsByEnds
       if byEnds > 0 {
-        print(
-          "\(byEnds.grouped) of \(report.inspection.scan.segmentCount.grouped) segments by the summary that they end with; verify reads them all"
-        )
+        let all = report.inspection.scan.segmentCount.grouped
+        print("\(byEnds.grouped) of \(all) segments were read at their ends only; verify reads them whole")
       }
       printFindings(report.inspection)
     }

@@ -80,10 +80,10 @@ import Testing
         var expected = NeverRule.Demand.nothing
         if state == LTP_STATE_FAILED && isCritical { expected = .noExecute }
         if state == LTP_STATE_UNKNOWN && !isRecovery { expected = .noExecute }
-        let acts =
-          attributes
-          & (LTP_CLASS_CRITICAL | LTP_CLASS_MUTATING | LTP_CLASS_REQUIRES_CONTINUITY | LTP_CLASS_DEFERRABLE)
-          != 0
+        let acting =
+          LTP_CLASS_CRITICAL | LTP_CLASS_MUTATING | LTP_CLASS_REQUIRES_CONTINUITY | LTP_CLASS_DEFERRABLE
+          | LTP_CLASS_RECOVERY
+        let acts = attributes & acting != 0
         let isStateless = attributes & LTP_CLASS_STATELESS != 0 && !acts
         if state == LTP_STATE_RECOVERING, !isStateless { expected = .continuity }
         let rule = NeverRule(state: state, attributes: attributes)
@@ -111,6 +111,7 @@ import Testing
         { $0.classes.8.attributes = LTP_CLASS_STATELESS | LTP_CLASS_REQUIRES_CONTINUITY }
       ),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.attributes = LTP_CLASS_STATELESS | LTP_CLASS_DEFERRABLE }),
+      (LTP_ERROR_POLICY_CLASS, { $0.classes.0.attributes |= LTP_CLASS_STATELESS }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.8.name.0 = 65 }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.9.name = $0.classes.8.name }),
       (LTP_ERROR_POLICY_CLASS, { $0.classes.127.attributes = 1 }),

@@ -41,6 +41,48 @@ struct LaneTurnTests {
     #expect(idle.durable == idle.published && flooded.durable == flooded.published)
   }
 
+  @Test(
+    "more lanes are waited for than can be copied at once: each has its turn, and a flooded one beside them")
+  func manyWaiting() throws {
+    let scene = scene()
+    scene.configuration.chain.inflightMax = 4
+    scene.configuration.chain.stagingCount = 2
+    let (core, flooded) = try scene.openWithLane()
+    var waiting: [SimulatedLane] = []
+    while waiting.count < 6 { waiting.append(try core.openLane(limit: 8)!) }
+    scene.plan { $0.delayNanosecondsMax = 2_000_000 }
+    var served: [UInt64] = waiting.map(\.durable)
+    let before = flooded.durable
+    for _ in 0..<600 {
+      try scene.admit(core, flooded, count: 300)
+      for lane in waiting where lane.durable == lane.published {
+        try scene.admit(core, lane, count: 1)
+        core.wantDurable(core.openLanes.firstIndex { $0 === lane }!)
+      }
+      try core.step(after: 100_000)
+    }
+    let counts = zip(waiting, served).map { $0.durable - $1 }
+    served = counts
+    #expect(counts.min()! > 0 && counts.max()! <= 3 * counts.min()!, "\(counts)")
+    #expect(flooded.durable - before > UInt64(4 * slotsPerBlock(flooded)))
+  }
+
+  @Test("a lane that is closed beside a flooded one is let go")
+  func closed() throws {
+    let scene = scene()
+    let (core, flooded) = try scene.openWithLane()
+    let other = try core.openLane()!
+    try scene.admit(core, other, count: 3)
+    scene.plan { $0.delayNanosecondsMax = 20_000_000 }
+    core.close(other)
+    func isThere() -> Bool { core.openLanes.contains { $0 === other } }
+    for _ in 0..<2000 where isThere() {
+      try scene.admit(core, flooded, count: 600)
+      try core.step(after: 200_000)
+    }
+    #expect(!isThere())
+  }
+
   @Test("flooded lanes have a block each, whatever their places")
   func turns() throws {
     let scene = scene()

@@ -166,8 +166,8 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   // MARK: Lanes
 
   @discardableResult
-  func openLane() throws(Violation) -> SimulatedLane? {
-    guard let index = lanes.freeIndex(limit: 4) else { return nil }
+  func openLane(limit: Int = 4) throws(Violation) -> SimulatedLane? {
+    guard let index = lanes.freeIndex(limit: limit) else { return nil }
     let id = progress.pointee.nextLaneID.load(ordering: .relaxed)
     guard ledger.lanes[id]?.acknowledged ?? 0 == 0 else { throw Violation("lane id \(id) is used again") }
     progress.pointee.nextLaneID.store(id + 1, ordering: .releasing)
