@@ -75,6 +75,82 @@ struct DomainTests {
       lane.admit(request(modify, sessionID: 43, life: life)).reason == LTP_REASON_REHANDSHAKE_REQUIRED)
   }
 
+  @Test(
+    "one domain of a hundred is lost: its sessions come back at the policy's rate, and no session of another sees a denial; a million with LTP_LONG_TESTS=1"
+  )
+  func herd() {
+    let harness = LaneHarness()
+    var policy = builtInPolicy()
+    policy.domains.hellos = ltp_rate(per_second: 2000, burst: 100)
+    harness.load(policy, generation: 2)
+    let lane = harness.lane(blockBytes: 65536, blockCount: 16)
+    var now = 2 * second
+    harness.tick(to: now)
+    let sessionCount = TestSeed.isLong ? 1_000_000 : 50_000
+    let lost: UInt8 = 42
+    var lives = (1...UInt64(sessionCount)).map { harness.life(of: $0, domain: UInt8($0 % 100)) }
+    func ask(_ place: Int) -> ltp_verdict {
+      if place % 1000 == 0 { lane.release() }
+      return lane.admit(
+        request(modify, sessionID: lives[place].session_id, priority: 255, life: lives[place]))
+    }
+    var denied = 0
+    for place in lives.indices where ask(place).verdict != LTP_VERDICT_EXECUTE { denied += 1 }
+    #expect(denied == 0)
+
+    harness.report(LTP_TRANSPORT_DISCONNECTED, lost, at: now)
+    harness.report(LTP_TRANSPORT_CONNECTED, lost, at: now)
+    let mine = lives.indices.filter { lives[$0].domain == lost }
+    let others = lives.indices.filter { lives[$0].domain != lost }
+    for place in others where ask(place).verdict != LTP_VERDICT_EXECUTE { denied += 1 }
+    #expect(denied == 0)
+    #expect(mine.allSatisfy { ask($0).verdict == LTP_VERDICT_DENY })
+
+    now += 2 * second
+    harness.tick(to: now)
+    harness.orientation.endDomainOutages(now: now)
+    var waiting = mine.map { (at: now, place: $0) }
+    var grantedAt: [UInt64] = []
+    var turn = 0
+    while !waiting.isEmpty {
+      var next: [(at: UInt64, place: Int)] = []
+      for waits in waiting {
+        guard waits.at <= now else {
+          next.append(waits)
+          continue
+        }
+        var hello = ltp_hello()
+        (hello.session_id, hello.client_nonce, hello.domain) = (lives[waits.place].session_id, 2, lost)
+        var answer = ltp_hello()
+        if lane.answer(hello: hello, into: &answer) == LTP_OK {
+          grantedAt.append(now)
+          lives[waits.place] = answer
+        } else {
+          next.append((now + UInt64(answer.retry_after_ms) * 1_000_000, waits.place))
+        }
+      }
+      waiting = next
+      // Meanwhile the others go on.
+      for _ in 0..<20 {
+        turn = (turn + 7919) % others.count
+        if ask(others[turn]).verdict != LTP_VERDICT_EXECUTE { denied += 1 }
+      }
+      now += 1_000_000
+      harness.tick(to: now)
+      lane.release()
+    }
+    #expect(denied == 0)
+    #expect(grantedAt.count == mine.count)
+    // The most within any second.
+    var (first, most) = (0, 0)
+    for last in grantedAt.indices {
+      while grantedAt[last] - grantedAt[first] >= second { first += 1 }
+      most = max(most, last - first + 1)
+    }
+    #expect(most <= 2000 + 100)
+    #expect(mine.allSatisfy { ask($0).verdict == LTP_VERDICT_EXECUTE })
+  }
+
   @Test("under a state that is as bad or worse, the service's own decides", arguments: [false, true])
   func worseStates(inBatch: Bool) {
     let harness = LaneHarness()
