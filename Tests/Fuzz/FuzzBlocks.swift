@@ -85,7 +85,7 @@ private struct Audits {
   private var counting = TraceAudit(log: Self.log, sink: SummarySink(transitionsMax: 8))
   private var redeciding = TraceAudit(log: Self.log, sink: RedecideSink())
   private var windows = WindowVisitor(
-    SummaryWindow(from: 1 << 40), log: Self.log, tail: nil, transitionsMax: 8, counts: Self.noCounts)
+    SummaryWindow(from: 1 << 40), log: Self.log, ends: nil, transitionsMax: 8, counts: Self.noCounts)
   private var showing = TraceAudit(log: Self.log, sink: ShowSink(ShowFilter()) { _ in })
 
   /// A short memory, so that inputs are many and lags beyond it happen.
