@@ -18,6 +18,7 @@ extension TraceWriter where Device: ~Copyable {
       if !cursors[index].isKnown { beginCursor(lane, at: index) }
       let head = lane.state.pointee.published.load(ordering: .acquiring)
       cursors[index].head = head
+      cursors[index].isClosing = lane.isClosing
       // Another cache miss of the lane's neighbours, so only when there is a reason.
       if isWaitedFor {
         cursors[index].wanted = min(head, lane.state.pointee.wanted.load(ordering: .acquiring))
@@ -46,7 +47,7 @@ extension TraceWriter where Device: ~Copyable {
       second = first.hasRoom ? serve(onlyWaitedFor: allComeFirst) : Service()
       if !allComeFirst, !first.hasRoom || !second.hasRoom && !second.hasSealed { isTurnOfAll = true }
     } while first.hasRoom && second.hasRoom && (first.hasSealed || second.hasSealed)
-    for index in 0..<LaneTable.lanesMax where cursors[index].isKnown {
+    for index in 0..<LaneTable.lanesMax where cursors[index].isKnown && cursors[index].isClosing {
       if let lane = lanes.lane(index) { dismissIfClosed(lane, at: index) }
     }
     return first.hasRoom && second.hasRoom && !first.isLacking && !second.isLacking && !hasFailed
@@ -101,7 +102,8 @@ extension TraceWriter where Device: ~Copyable {
     let isFull = cursors[index].head >= blockStart + slotsPerBlock
     let isDue =
       cursors[index].isWaitedFor
-      || now &- cursors[index].drainedAt >= configuration.commitIntervalNanoseconds || lane.isClosing
+      || now &- cursors[index].drainedAt >= configuration.commitIntervalNanoseconds
+      || cursors[index].isClosing
     guard isFull || isDue else { return .nothingDue }
     let end = isFull ? blockStart + slotsPerBlock : cursors[index].head
     let slotCount = Int(end - drained)

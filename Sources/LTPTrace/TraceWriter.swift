@@ -24,6 +24,8 @@ struct LaneCursor {
   var wanted: UInt64 = 0
   var durable: UInt64 = 0
   var drainedAt: UInt64 = 0
+  /// As read with the head: each look at the lane's own lines costs the lane a cache miss.
+  var isClosing = false
   var isRegistered = false
   var isKnown = false
   // What the next slot's record counts from, if it is not the first of a ring block.
