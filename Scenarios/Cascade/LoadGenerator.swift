@@ -78,7 +78,7 @@ final class LoadGenerator {
   private var attempts = Pool<Attempt>()
   private var lastSerial: UInt32 = 0
   private var wheel = TimerWheel(now: Clock.monotonic())
-  private var random: SplitMix64
+  private var random: SeededGenerator
   private var bins: [Bin] = []
   private var began: UInt64 = 0
   private var now: UInt64 = 0
@@ -93,7 +93,7 @@ final class LoadGenerator {
   /// Connects `count` clients and has each shake hands.
   init(port: UInt16, clients count: Int, behaviour: ClientBehaviour, seed: UInt64) throws(ScenarioFailure) {
     self.behaviour = behaviour
-    random = SplitMix64(state: seed)
+    random = SeededGenerator(seed: seed)
     poller = try Poller()
     for index in 0..<count {
       let descriptor = try Sockets.connect(port: port)
@@ -420,18 +420,7 @@ final class LoadGenerator {
   }
 }
 
-/// Draws the same numbers for the same seed.
-struct SplitMix64 {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-
+extension SeededGenerator {
   /// From 0 to less than 1.
   mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

@@ -93,11 +93,7 @@ struct KillRun {
     let hostileWritten = written.count { Hostility.isHostile($0.id.frame) }
     let hostileLetIn = proof.executed.count { Hostility.isHostile($0.frame) }
     let promises = [
-      Promise(
-        text: "no zombie order, and a clean database by its own check",
-        measured: "\(check.invalidTransitions) invalid transitions, \(check.brokenRows) broken rows, "
-          + (check.structure.isEmpty ? "structure good" : check.structure.joined(separator: "; ")),
-        isMet: check.isClean),
+      Promises.clean("no zombie order, and a clean database by its own check", check),
       Promise(
         text: "no token and no intent of a dead epoch is accepted",
         measured:
@@ -109,19 +105,10 @@ struct KillRun {
         measured:
           "\(grouped(tally.modifiedBefore)) MODIFYs carried out before, \(grouped(tally.modifiedAfter)) after",
         isMet: tally.modifiedBefore > 0 && tally.modifiedAfter >= 2 * Self.clients),
-      Promise(
-        text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
-      Promise(
-        text: "and finds no violation", measured: proof.violations.verdict, isMet: proof.violations.isGood),
-      Promise(
-        text: "trace and database tell the same orders, intent by intent",
-        measured: "\(grouped(proof.executed.count)) let in, \(grouped(written.count)) written, "
-          + "\(agreement.diedWithServer) died with a server" + agreement.differences,
-        isMet: agreement.holds),
     ]
     return KillResult(
       kills: kills, killedIn: killedIn, hostileSent: hostility.sent, hostileRefused: hostility.reasons,
       book: check,
-      promises: promises)
+      promises: promises + Promises.proved(proof, written: written, agreement))
   }
 }

@@ -52,10 +52,10 @@ enum Promises {
     }
     if let with = result.with, let proof = result.proof {
       promises += outage(with, proof, requests: result.settings.requests)
-      promises += afterIt(with, proof)
-      promises += trace(with, proof)
-    }
-    if result.proof != nil {
+      let agreement = Agreement(proof, written: with.written, tally: with.tally, restarted: with.restarted)
+      promises += afterIt(with, proof, agreement)
+      promises += proved(proof, written: with.written, agreement)
+      promises.append(told(with.tally, proof))
       let text = "a blocked MODIFY flipped to EXECUTE, the chain sealed again, is a violation that names it"
       guard let forged = result.forged else {
         return promises + [Promise(text: text, measured: "nothing was blocked", isMet: false)]
@@ -79,16 +79,22 @@ enum Promises {
           + "\(grouped(with.writtenInOutage)) written to the database",
         isMet: inTrace == requests && with.blockedInOutage == requests && with.modifiesInOutage == requests
           && with.writtenInOutage == 0),
-      Promise(
-        text: "zero invalid transitions, and a clean database by its own check",
-        measured: "\(with.book.invalidTransitions) invalid, \(with.book.brokenRows) broken rows, "
-          + (with.book.structure.isEmpty ? "structure good" : with.book.structure.joined(separator: "; ")),
-        isMet: with.book.isClean),
+      clean("zero invalid transitions, and a clean database by its own check", with.book),
     ]
   }
 
-  private static func afterIt(_ with: CourseResult, _ proof: TraceProof) -> [Promise] {
-    let agreement = Agreement(proof, written: with.written, tally: with.tally, restarted: with.restarted)
+  /// What the database says of itself.
+  static func clean(_ text: String, _ book: OrderBook.Check) -> Promise {
+    Promise(
+      text: text,
+      measured: "\(book.invalidTransitions) invalid transitions, \(book.brokenRows) broken rows, "
+        + (book.structure.isEmpty ? "structure good" : book.structure.joined(separator: "; ")),
+      isMet: book.isClean)
+  }
+
+  private static func afterIt(
+    _ with: CourseResult, _ proof: TraceProof, _ agreement: Agreement
+  ) -> [Promise] {
     // A client that shook hands before the service knew anything, and has not been told since, shows a void token: then that is the reason.
     let stale = with.tally.answers.filter { $0.key.hasSuffix("STALE_INTENT") }.reduce(0) { $0 + $1.value }
     return [
@@ -113,26 +119,28 @@ enum Promises {
     ]
   }
 
-  private static func trace(_ with: CourseResult, _ proof: TraceProof) -> [Promise] {
-    let agreement = Agreement(proof, written: with.written, tally: with.tally, restarted: with.restarted)
-    let refusals = with.tally.refusals
-    return [
+  /// What the trace proves, by itself and beside the database.
+  static func proved(_ proof: TraceProof, written: [WrittenIntent], _ agreement: Agreement) -> [Promise] {
+    [
       Promise(
         text: "ltp inspect verifies the trace", measured: proof.verify.verdict, isMet: proof.verify.isGood),
       Promise(
         text: "and finds no violation", measured: proof.violations.verdict, isMet: proof.violations.isGood),
       Promise(
         text: "trace and database tell the same orders, intent by intent",
-        measured: "\(grouped(proof.executed.count)) let in, \(grouped(with.written.count)) written, "
-          + "\(agreement.diedWithServer) died with the server"
-          + agreement.differences,
+        measured: "\(grouped(proof.executed.count)) let in, \(grouped(written.count)) written, "
+          + "\(agreement.diedWithServer) died with a server" + agreement.differences,
         isMet: agreement.holds),
-      Promise(
-        text: "trace and clients tell the same refusals and handshakes",
-        measured:
-          "\(grouped(proof.refusals.values.reduce(0, +))) and \(grouped(refusals.values.reduce(0, +))) refusals, "
-          + "\(grouped(proof.hellos)) and \(grouped(with.tally.lives)) handshakes, \(proof.unrecorded) without a record",
-        isMet: proof.refusals == refusals && proof.hellos == with.tally.lives && proof.unrecorded == 0),
     ]
+  }
+
+  private static func told(_ tally: ClientTally, _ proof: TraceProof) -> Promise {
+    let refusals = tally.refusals
+    return Promise(
+      text: "trace and clients tell the same refusals and handshakes",
+      measured:
+        "\(grouped(proof.refusals.values.reduce(0, +))) and \(grouped(refusals.values.reduce(0, +))) refusals, "
+        + "\(grouped(proof.hellos)) and \(grouped(tally.lives)) handshakes, \(proof.unrecorded) without a record",
+      isMet: proof.refusals == refusals && proof.hellos == tally.lives && proof.unrecorded == 0)
   }
 }

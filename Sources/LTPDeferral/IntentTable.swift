@@ -132,12 +132,8 @@ package struct IntentTable {
     (intentBytes(capacity) + 2 * SlotIndex.bytes(capacity: capacity) + 4095) / 4096 * 4096
   }
 
-  /// Bytes that an intent takes of the table, its places in the indexes among them.
-  package static var bytesPerIntent: Int { MemoryLayout<Intent>.stride + 2 * 4 * 2 }
-
   /// Slots that were ever used.
   package var usedSlots: Int { fresh }
-  package var isFull: Bool { free == 0 && fresh == capacity }
 
   // MARK: Finding
 
