@@ -820,7 +820,8 @@ LTP_STATIC_ASSERT(sizeof(ltp_transition) == 208, transition_size);
  * follows a page, LTP_ERROR_OBSERVING in one that orients itself. */
 int32_t ltp_orientation_publish(ltp_core *core, const ltp_transition *transition, uint32_t *epoch);
 
-/* The current orientation, as an orientation frame (evidence of the last transition, if still at hand). */
+/* The current orientation, as an orientation frame with the last transition's reason and evidence. Waits for a publisher that is still
+ * writing its transition down, a moment; LTP_ERROR_TIMED_OUT after a second: the publisher was stopped in between. */
 int32_t ltp_orientation_get(ltp_core *core, ltp_orientation *frame);
 
 /* Swaps the policy while lanes decide. *generation (may be NULL) gets the new policy's number. LTP_ERROR_NOT_OBSERVING when

@@ -38,24 +38,21 @@ public func ltp_orientation_get(
   withCore(core) { core in
     guard let frame else { return LTP_ERROR_NULL_ARGUMENT }
     let orientation = core.state.pointee.orientation
-    let word = orientation.current
+    let (word, record) = orientation.currentTransition()
     guard word.state < LTP_STATE_COUNT else { return LTP_ERROR_CLOSING }
+    guard let record else { return LTP_ERROR_TIMED_OUT }
     var fields = ltp_orientation()
     fields.frame_id = UInt64(word.epoch)
     fields.time_unix_ns = orientation.line.pointee.unix.load(ordering: .relaxed)
     fields.epoch = word.epoch
     fields.continuity_epoch = word.continuityEpoch
-    fields.from = word.state
+    fields.from = OrientationWord(rawValue: record.word_before).state
     fields.to = word.state
-    fields.reason = LTP_SIGNAL_CORE_STARTED
     fields.priority_threshold = word.threshold
-    if let record = orientation.transition(epoch: word.epoch) {
-      fields.from = OrientationWord(rawValue: record.word_before).state
-      fields.reason = record.reason
-      fields.policy_generation = record.policy_generation
-      fields.evidence_count = record.evidence_count
-      fields.evidence = record.evidence
-    }
+    fields.reason = record.reason
+    fields.policy_generation = record.policy_generation
+    fields.evidence_count = record.evidence_count
+    fields.evidence = record.evidence
     do throws(FrameError) {
       _ = try OrientationView.write(
         fields, into: UnsafeMutableRawPointer(frame), capacity: MemoryLayout<ltp_orientation>.size)

@@ -341,6 +341,18 @@ public struct Orientation {
 
   public var drainedEpoch: UInt64 { drained[0].load(ordering: .acquiring) }
 
+  /// The word in force and a copy of its transition. Whoever published it may still be filling that in, which takes a moment: waits for it,
+  /// a second at most, in case the publisher was stopped in between; then the transition is nil.
+  package func currentTransition() -> (word: OrientationWord, transition: ltp_transition_record?) {
+    for _ in 0..<20_000 {
+      let word = current
+      if let record = transition(epoch: word.epoch) { return (word, record) }
+      guard word.state != OrientationWord.closed else { break }
+      ltp_system_sleep_ns(50_000)
+    }
+    return (current, nil)
+  }
+
   /// A copy of the transition with this epoch, if its slot has not been used again.
   public func transition(epoch: UInt32) -> ltp_transition_record? {
     let index = Int(epoch) % Self.transitionsMax

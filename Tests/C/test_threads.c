@@ -178,10 +178,41 @@ static void several_wait_for_one_lane(void) {
   close_core(core);
 }
 
+static void *read_the_orientation(void *pointer) {
+  struct publisher *publisher = pointer;
+  for (int index = 0; index < 20000; index++) {
+    ltp_orientation frame;
+    CHECK_EQUAL(ltp_orientation_get(publisher->core, &frame), LTP_OK);
+    /* Told while its publisher is still writing it down, it is whole all the same. */
+    uint8_t reason = frame.to == LTP_STATE_UNKNOWN ? LTP_SIGNAL_ORIENTATION_OVERRUN : LTP_SIGNAL_CPU_PRESSURE;
+    CHECK_EQUAL(frame.reason, reason);
+    if (frame.reason != reason) break;
+  }
+  return NULL;
+}
+
+/* Who reads the orientation while it moves gets each transition as it was published. */
+static void read_while_it_moves(void) {
+  static struct publisher publishers[2];
+  ltp_core *core = open_small(new_directory());
+  ltp_transition change = {.struct_size = sizeof change, .to = LTP_STATE_HEALTHY, .reason = LTP_SIGNAL_CPU_PRESSURE};
+  REQUIRE_EQUAL(ltp_orientation_publish(core, &change, NULL), LTP_OK);
+  pthread_t threads[3];
+  for (int index = 0; index < 2; index++) {
+    publishers[index].core = core;
+    publishers[index].state = (uint8_t)(LTP_STATE_HEALTHY + index);
+    REQUIRE_EQUAL(pthread_create(&threads[index], NULL, publish_many, &publishers[index]), 0);
+  }
+  REQUIRE_EQUAL(pthread_create(&threads[2], NULL, read_the_orientation, &publishers[0]), 0);
+  for (int index = 0; index < 3; index++) pthread_join(threads[index], NULL);
+  close_core(core);
+}
+
 static const struct test tests[] = {
   {"publishers lose no transition and get epochs of their own", publishers_lose_nothing},
   {"a transition is seen with the next decision", seen_with_the_next_decision},
   {"policies swap while lanes decide; none sees half of one", policies_swap_while_lanes_decide},
+  {"who reads the orientation while it moves gets whole transitions", read_while_it_moves},
   {"several threads wait for one lane", several_wait_for_one_lane},
   {NULL, NULL},
 };
