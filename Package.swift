@@ -73,8 +73,8 @@ let package = Package(
     .target(
       name: "LTPCore",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPOrientation", "LTPAdmission",
-        "LTPStorage", "LTPTrace",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation",
+        "LTPAdmission", "LTPStorage", "LTPDeferral", "LTPTrace",
       ],
       swiftSettings: core),
     // the C ABI: ltp.h's functions
@@ -82,7 +82,7 @@ let package = Package(
       name: "LTPLibrary",
       dependencies: [
         "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation",
-        "LTPAdmission", "LTPClient", "LTPStorage", "LTPTrace", "LTPCore",
+        "LTPAdmission", "LTPClient", "LTPStorage", "LTPDeferral", "LTPTrace", "LTPCore",
       ],
       swiftSettings: core),
     // the same for Swift: typed errors, noncopyable lanes, spans, async waiting

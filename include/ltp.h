@@ -117,6 +117,15 @@ const char *ltp_version_string(void);
 #define LTP_ERROR_TRACE_IO 72        /* the system reported an error; the log takes no more records */
 #define LTP_ERROR_TRACE_DESCRIPTORS 73 /* no file descriptor left */
 #define LTP_ERROR_STORAGE_UNAVAILABLE 74 /* the storage asked for cannot be had here; the message says why */
+/* The deferral log. */
+#define LTP_ERROR_NO_DEFERRAL 96       /* this core keeps no intents: opened without ltp_core_options.deferral */
+#define LTP_ERROR_DEFERRAL_APART 97    /* the deferral log and the trace are not of one time: restored apart, or one of them is missing */
+#define LTP_ERROR_PAYLOAD 98           /* no payload, or a larger one than the core keeps */
+#define LTP_ERROR_COMMITMENT 99        /* expiry or attempts out of range */
+#define LTP_ERROR_TICKET 100           /* no such intent: never given, forgotten, or another log's */
+#define LTP_ERROR_INTENT_ENDED 101     /* it has ended already */
+#define LTP_ERROR_NOT_YOURS 102        /* somebody else has it by now, or nobody: the lease ran out */
+#define LTP_ERROR_NOTHING_DUE 103      /* no intent can be replayed now */
 /* The orientation page. */
 #define LTP_ERROR_PAGE_FILE 80      /* the system refused the file; system_error says why */
 #define LTP_ERROR_PAGE_FORMAT 81    /* not an orientation page: too short, or something else */
@@ -181,7 +190,10 @@ typedef struct ltp_error {
 #define LTP_REASON_STALE_INTENT ((uint8_t)20)      /* made before an outage, whatever token it carries now */
 #define LTP_REASON_CONTINUITY_FORGED ((uint8_t)21) /* a token that no epoch of this run granted */
 #define LTP_REASON_OTHER_INCARNATION ((uint8_t)22) /* not of the session's life that the connection is bound to */
-#define LTP_REASON_COUNT 23
+#define LTP_REASON_INTENT_PENDING ((uint8_t)23)  /* DEFER: this intent is kept already, or an earlier one of its session is still pending */
+#define LTP_REASON_INTENT_ENDED ((uint8_t)24)    /* DENY: this intent was kept, and ended without being carried out: a new key is a new intent */
+#define LTP_REASON_KEY_REUSED ((uint8_t)25)      /* DENY: its key is another intent's: other content, class or session */
+#define LTP_REASON_COUNT 26
 
 /* Why the orientation changed: 1 to LTP_OBSERVATION_MAX are observations, the core's own are numbered from LTP_SIGNAL_OWN_FIRST
  * on. A new one of either changes no size and no number of another. */
@@ -216,6 +228,28 @@ typedef struct ltp_error {
 /* For DEFER: under which condition the intent will be replayed. */
 #define LTP_COMMITMENT_NONE ((uint8_t)0)
 #define LTP_COMMITMENT_WHEN_STABLE ((uint8_t)1) /* when the state is HEALTHY again, or RECOVERING lets it in */
+
+/* What becomes of an intent that may have to be kept. */
+#define LTP_KEPT_NONE ((uint8_t)0)    /* nothing: it was let in, or denied */
+#define LTP_KEPT_NEW ((uint8_t)1)     /* DEFER: it is kept */
+#define LTP_KEPT_SAME ((uint8_t)2)    /* DEFER: it is kept already, under this ticket */
+#define LTP_KEPT_ENDED ((uint8_t)3)   /* DENY: it was kept, and has ended: LTP_END_* */
+#define LTP_KEPT_DIFFERS ((uint8_t)4) /* DENY: its key is another intent's, which has this ticket */
+#define LTP_KEPT_FULL ((uint8_t)5)    /* DENY: there is no room, in all or for its session */
+#define LTP_KEPT_LATER ((uint8_t)6)   /* DENY: the log can take nothing just now */
+#define LTP_KEPT_REPLAY ((uint8_t)7)  /* a kept intent is replayed */
+#define LTP_KEPT_COUNT 8
+
+/* How a kept intent ended. */
+#define LTP_END_NONE ((uint8_t)0)      /* it was carried out, or has not ended */
+#define LTP_END_EXPIRED ((uint8_t)1)
+#define LTP_END_ATTEMPTS ((uint8_t)2)  /* its attempts were used up */
+#define LTP_END_ABANDONED ((uint8_t)3) /* by the worker that had it */
+#define LTP_END_CANCELLED ((uint8_t)4) /* by an operator */
+#define LTP_END_COUNT 5
+
+/* Who acts when a kept intent is replayed: the core itself, under its own continuity. No client's. */
+#define LTP_SESSION_REPLAY ((uint64_t)0xFFFFFFFFFFFFFFFF)
 
 /* Names in upper case, as in the protocol; "INVALID" for a value out of range. Static storage. */
 const char *ltp_state_name(uint8_t state);
@@ -733,6 +767,25 @@ typedef struct ltp_lane ltp_lane; /* one thread's way through a core */
                                                 this user or root */
 #define LTP_OPEN_HOST_DRIVEN ((uint32_t)4) /* start no thread: the host calls ltp_poll() */
 
+/* Where DEFER keeps its intents, and how many. Zero in any field: the default. */
+typedef struct ltp_deferral_options {
+  uint32_t struct_size;
+  uint32_t capacity;          /* intents, pending and remembered ones, up to 16,777,215; default 65,536. Memory is taken as it is used */
+  uint64_t bytes_max;         /* payloads of pending intents together; default 1 GiB */
+  uint32_t payload_bytes_max; /* of one; default 64 KiB, and at most block_bytes less 512 */
+  uint32_t per_session_max;   /* pending intents of one session; default 1,024 */
+  uint32_t attempts_max;      /* how often an intent is handed out; default 10, up to 65,535 */
+  uint32_t lease_ms;          /* how long a worker has an intent; default 30,000, up to a day */
+  uint64_t expiry_ms;         /* an intent that waits for longer ends; default a day, up to 10 years */
+  uint64_t remember_ms;       /* for so long it is known how an intent ended; default an hour, up to 10 years */
+  uint64_t segment_bytes;     /* as in ltp_core_options; default 16 MiB */
+  uint32_t block_bytes;       /* the same; default 256 KiB */
+  uint32_t flags;             /* zero */
+  uint64_t reserved[4];
+} ltp_deferral_options;
+
+LTP_STATIC_ASSERT(sizeof(ltp_deferral_options) == 96, deferral_options_size);
+
 typedef struct ltp_core_options {
   uint32_t struct_size;
   uint32_t storage;            /* LTP_STORAGE_* */
@@ -757,6 +810,8 @@ typedef struct ltp_core_options {
                                    publishes */
   const ltp_signal_rules *signal_rules; /* the core orients itself by these, or by the policy's where it has some; NULL,
                                            and no policy's: it does not. Not with a page */
+  const ltp_deferral_options *deferral; /* intents that are answered with DEFER are kept, beside the trace; NULL: they are not, and DEFER is
+                                           advice. A directory with pending intents is not opened without */
 } ltp_core_options;
 
 /* Fills in the defaults. struct_size is sizeof(ltp_core_options) as the caller knows it. */
@@ -1071,6 +1126,154 @@ int32_t ltp_durable_descriptor(ltp_core *core, int32_t *descriptor);
 /* Waits until records below sequence are on disk: pass ltp_lane_sequence() before a critical EXECUTE. Asks the
  * writer to write at once. Any thread. LTP_ERROR_TIMED_OUT, or why the trace failed. */
 int32_t ltp_lane_wait_durable(ltp_lane *lane, uint64_t sequence, uint64_t timeout_ns);
+
+/* ---- Deferral and replay ----------------------------------------------------------------------------- */
+
+/* What is exactly-once is an intent's end: each has one, in the trace. What is at-least-once is the hand-over: a worker that dies between its
+ * effect and the commit has its intent handed out again, with the same key and may_have_happened. So make the effect and the key one transaction in
+ * the host's own store (docs/DEFERRAL.md has it in SQL), and commit what is found done already. */
+
+/* What to keep of an intent, beside its request. */
+typedef struct ltp_keep {
+  uint32_t struct_size;
+  uint16_t attempts_max;     /* 0: the core's */
+  uint16_t reserved;
+  const void *payload;       /* opaque; lies in the deferral log and nowhere else, the trace has its hash */
+  uint64_t payload_bytes;    /* at least 1 */
+  uint8_t key[16];           /* what makes two sendings one intent; all zero: session and frame id do */
+  uint64_t expires_after_ms; /* 0: the core's */
+} ltp_keep;
+
+LTP_STATIC_ASSERT(sizeof(ltp_keep) == 48, keep_size);
+
+typedef struct ltp_kept {
+  uint64_t ticket;          /* 0: none */
+  uint64_t sequence;        /* of the deferral log: what is durable up to here is kept */
+  uint64_t expires_unix_ns;
+  uint8_t result;           /* LTP_KEPT_* */
+  uint8_t end;              /* with LTP_KEPT_ENDED: LTP_END_* */
+  uint8_t condition;        /* LTP_COMMITMENT_* */
+  uint8_t reserved[5];
+} ltp_kept;
+
+LTP_STATIC_ASSERT(sizeof(ltp_kept) == 32, kept_size);
+
+/* ltp_admit() for a request whose intent is kept when the verdict is DEFER. First of all it asks whether the key is known: an intent that is pending
+ * gets its ticket again, one that has ended is denied and its end told. An intent of a deferrable class goes behind a pending one of its
+ * session, whatever the state. LTP_OK: *verdict says what became of it, and kept (may be NULL) which ticket it has. DEFER may be answered once
+ * ltp_kept_durable() has reached kept->sequence: ltp_kept_wait(). Anything else: nothing was decided or recorded. */
+int32_t ltp_admit_keeping(
+  ltp_lane *lane, const void *frame, size_t available, const ltp_keep *what, ltp_verdict *verdict, ltp_kept *kept);
+
+/* The deferral log is durable below this sequence; 0 in a core without one. Any thread. */
+uint64_t ltp_kept_durable(ltp_core *core);
+/* Waits until it is durable up to sequence. Many that wait share one write. LTP_ERROR_TIMED_OUT, or why the log failed. An event loop does not
+ * wait: ltp_durable_descriptor() is raised whenever more of the deferral log is durable. */
+int32_t ltp_kept_wait(ltp_core *core, uint64_t sequence, uint64_t timeout_ns);
+
+/* An intent in a worker's hands. */
+typedef struct ltp_handout {
+  uint64_t ticket;
+  uint64_t payload_bytes;
+  uint64_t lease_until_unix_ns;
+  uint64_t kept_unix_ns;
+  uint64_t frame_id;         /* of the replay; request.frame_id is the first one's */
+  uint16_t attempt;          /* 1, 2, 3, ... */
+  uint8_t may_have_happened; /* 1: it was handed out before, and nobody has said that it was not carried out */
+  uint8_t reserved[5];
+  ltp_verdict verdict;       /* EXECUTE; with a permit, where a concurrency limit gave one */
+  uint8_t key[16];
+  ltp_route_request request; /* as it was first sent */
+} ltp_handout;
+
+LTP_STATIC_ASSERT(sizeof(ltp_handout) == 144, handout_size);
+
+/* Hands out the next intent that can be carried out now: the first one of each session that has any, by turns. It is decided again, as a new request with
+ * LTP_SESSION_REPLAY, under the orientation, the policy and the limits of now; what is denied or deferred again stays where it is.
+ * LTP_ERROR_NOTHING_DUE: ask again later. LTP_ERROR_BUFFER_TOO_SMALL: nothing was handed out; handout->payload_bytes says how much it
+ * takes. The payload is copied to payload. It is the worker's until the lease ends. */
+int32_t ltp_intent_begin(ltp_lane *lane, ltp_handout *handout, void *payload, size_t capacity);
+/* It was carried out: its end. Any thread; attempt: the handout's. LTP_ERROR_TICKET, LTP_ERROR_INTENT_ENDED (it was committed before, for
+ * example), LTP_ERROR_NOT_YOURS, LTP_ERROR_BACKPRESSURE: try again. */
+int32_t ltp_intent_commit(ltp_core *core, uint64_t ticket, uint16_t attempt);
+/* It was not carried out, and is to be handed out again, not before delay_ms from now; or ends, when its attempts are used up. */
+int32_t ltp_intent_release(ltp_core *core, uint64_t ticket, uint16_t attempt, uint64_t delay_ms);
+/* It will not be carried out: its end. */
+int32_t ltp_intent_abandon(ltp_core *core, uint64_t ticket, uint16_t attempt);
+/* An operator ends it, whoever has it: as LTP_END_CANCELLED, or LTP_END_EXPIRED. */
+int32_t ltp_intent_end(ltp_core *core, uint64_t ticket, uint8_t end);
+
+#define LTP_CARRIED_OUT 0  /* what a worker's function returns: commit */
+#define LTP_NOT_CARRIED_OUT 1 /* release */
+#define LTP_GIVEN_UP 2     /* abandon */
+
+/* Carries out up to count intents, one after the other, by a function of the host's, which returns LTP_CARRIED_OUT and so on; anything else
+ * releases. *done (may be NULL) gets how many were handed out. Permits are released. LTP_OK also when nothing is due. A function that throws
+ * through this call leaves its intent to the lease. */
+int32_t ltp_intent_run(
+  ltp_lane *lane, int32_t (*carry_out)(void *context, const ltp_handout *handout, const void *payload), void *context,
+  size_t count, size_t *done);
+
+#define LTP_INTENT_WAITING ((uint8_t)0)
+#define LTP_INTENT_BEGUN ((uint8_t)1)
+#define LTP_INTENT_OVER ((uint8_t)2)
+
+/* What became of an intent. */
+typedef struct ltp_intent {
+  uint64_t ticket;
+  uint64_t session_id;
+  uint64_t expires_unix_ns;
+  uint64_t until_unix_ns; /* WAITING: not before; BEGUN: the lease's end; OVER: when it ended */
+  uint32_t payload_bytes;
+  uint16_t attempts;
+  uint16_t attempts_max;
+  uint8_t state;          /* LTP_INTENT_* */
+  uint8_t end;            /* OVER: LTP_END_*, NONE: carried out */
+  uint8_t action_class;
+  uint8_t may_have_happened;
+  uint8_t needs_hello;    /* it waits until its session has shaken hands */
+  uint8_t reserved[11];
+} ltp_intent;
+
+LTP_STATIC_ASSERT(sizeof(ltp_intent) == 56, intent_size);
+
+/* LTP_ERROR_TICKET: it is not known, or not any more. */
+int32_t ltp_intent_get(ltp_core *core, uint64_t ticket, ltp_intent *intent);
+/* The intents that are pending or remembered, from a place on: *place is 0 at first, and is moved on. *count gets how many were written; 0: that was
+ * all. */
+int32_t ltp_intent_list(ltp_core *core, uint64_t *place, ltp_intent *intents, size_t capacity, size_t *count);
+
+typedef struct ltp_deferral_status {
+  uint32_t struct_size;
+  int32_t log_status;      /* LTP_OK, or why the deferral log takes nothing more */
+  uint64_t pending;        /* intents without an end */
+  uint64_t begun;          /* of those, in workers' hands */
+  uint64_t remembered;     /* ended ones */
+  uint64_t sessions;       /* that have pending ones */
+  uint64_t pending_bytes;  /* payloads of pending ones */
+  uint64_t kept;           /* since open, as all that follow */
+  uint64_t committed;
+  uint64_t expired;
+  uint64_t attempts_used_up;
+  uint64_t abandoned;
+  uint64_t cancelled;
+  uint64_t refused_full;
+  uint64_t oldest_unix_ns; /* when the pending one was kept that has waited longest; 0: there is none */
+  uint64_t memory_bytes;   /* what the table has touched */
+  uint64_t log_bytes;      /* segments on disk */
+  uint64_t sequence;       /* of the log */
+  uint64_t durable;
+  uint64_t reserved[6];
+} ltp_deferral_status;
+
+LTP_STATIC_ASSERT(sizeof(ltp_deferral_status) == 192, deferral_status_size);
+
+int32_t ltp_deferral_status_get(ltp_core *core, ltp_deferral_status *status, size_t struct_size);
+
+/* How a kept intent ended, in upper case: "CARRIED_OUT" for LTP_END_NONE. */
+const char *ltp_end_name(uint8_t end);
+/* A commitment in words, for the sender's eyes. */
+const char *ltp_commitment_text(uint8_t commitment);
 
 /* ---- The caller's side ------------------------------------------------------------------------------- */
 

@@ -20,12 +20,18 @@ extern "C" {
 /* What a slot holds; its first byte. */
 #define LTP_DEFERRAL_INTENT ((uint8_t)1)  /* 5 slots and the payload, in whole slots */
 #define LTP_DEFERRAL_STEP ((uint8_t)2)    /* 1 slot: what became of an intent */
-#define LTP_DEFERRAL_SEGMENT ((uint8_t)3) /* 1 slot, lane 0: first record of each segment */
-#define LTP_DEFERRAL_SEALED ((uint8_t)4)  /* 1 slot, lane 0: last record of a full segment */
+#define LTP_DEFERRAL_SEGMENT ((uint8_t)3) /* 2 slots, lane 0: first record of each segment */
+#define LTP_DEFERRAL_SEALED ((uint8_t)4)  /* 2 slots, lane 0: last record of a full segment */
+#define LTP_DEFERRAL_ENDED ((uint8_t)6)   /* 3 slots: an intent that has ended, and is remembered */
+#define LTP_DEFERRAL_OPENED ((uint8_t)5)  /* 2 slots, lane 0: a run of the core began, in a segment that had begun before */
 
 /* An intent is kept. Its ticket: its number in the log (40 bits) and its place in the table of pending intents (24 bits), so that
  * a ticket that was never given, or is not pending any more, is known without a table of tickets. */
-#define LTP_TICKET_SLOT_BITS 24
+
+#define LTP_TICKET_RUN_STEP 65536 /* numbers that each opening leaves out: what was given before a crash and did not get to disk is not given again */
+#define LTP_INTENT_MOVED ((uint8_t)1)   /* a copy, of an intent that the log held before */
+#define LTP_INTENT_MAYBE ((uint8_t)2)   /* it may have happened: it was begun, and nobody has said that it was not carried out */
+#define LTP_INTENT_NEEDS_HELLO ((uint8_t)4) /* its class asks for continuity: its session has to shake hands before it is replayed */
 typedef struct ltp_deferral_intent {
   uint8_t kind;           /* LTP_DEFERRAL_INTENT */
   uint8_t condition;      /* LTP_COMMITMENT_* */
@@ -35,23 +41,30 @@ typedef struct ltp_deferral_intent {
   uint8_t key[16];        /* the idempotency key; all zero: session and frame id are the key */
   uint64_t kept_unix_ns;
   uint64_t expires_unix_ns; /* every intent has an end */
-  uint8_t reserved[16];
+  uint16_t attempts;        /* begun so far: not 0 only in a copy, to which it was moved from a segment that was given back */
+  uint8_t flags;            /* LTP_INTENT_* */
+  uint8_t reserved[5];
+  uint64_t not_before_unix_ns;
   ltp_route_request request;
   uint8_t content_hash[LTP_HASH_BYTES]; /* SHA-256 of the payload */
 } ltp_deferral_intent;
 
-#define LTP_STEP_BEGUN ((uint8_t)1)     /* handed to a worker, until when */
-#define LTP_STEP_COMMITTED ((uint8_t)2) /* carried out */
-#define LTP_STEP_RELEASED ((uint8_t)3)  /* given back, not carried out; not before when */
-#define LTP_STEP_ENDED ((uint8_t)4)     /* it will not be carried out; why */
-#define LTP_STEP_COUNT 5
-
-#define LTP_END_NONE ((uint8_t)0)
-#define LTP_END_EXPIRED ((uint8_t)1)
-#define LTP_END_ATTEMPTS ((uint8_t)2)  /* its attempts were used up */
-#define LTP_END_ABANDONED ((uint8_t)3) /* by the worker that had it */
-#define LTP_END_CANCELLED ((uint8_t)4) /* by an operator */
-#define LTP_END_COUNT 5
+/* An intent that has ended and is remembered, without its payload: written when its segment is given back. */
+typedef struct ltp_deferral_ended {
+  uint8_t kind; /* LTP_DEFERRAL_ENDED */
+  uint8_t end;  /* LTP_END_*; NONE: carried out */
+  uint8_t action_class;
+  uint8_t derived; /* 1: the key is frame id and session id */
+  uint32_t payload_bytes;
+  uint64_t ticket;
+  uint64_t key_low;
+  uint64_t key_high;
+  uint64_t session_id;
+  uint64_t content; /* the first 8 bytes of the payload's SHA-256 */
+  uint64_t ended_unix_ns;
+  uint16_t attempts;
+  uint8_t reserved[38];
+} ltp_deferral_ended;
 
 typedef struct ltp_deferral_step {
   uint8_t kind; /* LTP_DEFERRAL_STEP */
@@ -65,19 +78,23 @@ typedef struct ltp_deferral_step {
   uint64_t until_unix_ns; /* BEGUN: the lease's end; RELEASED: not before; else 0 */
 } ltp_deferral_step;
 
-/* Lane 0: a segment begins, or is full. */
+/* Lane 0: a segment begins, or is full, or a run begins. In the header of each block, orientation_word is how many blocks of the trace were
+ * durable when it was sealed: a trace that has fewer is an older copy than this log. */
 typedef struct ltp_deferral_mark {
-  uint8_t kind;    /* LTP_DEFERRAL_SEGMENT or _SEALED */
+  uint8_t kind;    /* LTP_DEFERRAL_SEGMENT, _SEALED or _OPENED */
   uint8_t version; /* LTP_DEFERRAL_VERSION */
   uint8_t reserved[6];
   uint64_t next_number; /* of the next intent */
   uint64_t unix_ns;
-  uint64_t reserved_2;
+  uint64_t sequence;        /* slots of the log's lane so far */
+  uint8_t trace_log_id[16]; /* of the trace that this log belongs to */
+  uint8_t reserved_2[16];
 } ltp_deferral_mark;
 
 LTP_STATIC_ASSERT(sizeof(ltp_deferral_intent) == 5 * LTP_SLOT_BYTES, deferral_intent_size);
+LTP_STATIC_ASSERT(sizeof(ltp_deferral_ended) == 3 * LTP_SLOT_BYTES, deferral_ended_size);
 LTP_STATIC_ASSERT(sizeof(ltp_deferral_step) == LTP_SLOT_BYTES, deferral_step_size);
-LTP_STATIC_ASSERT(sizeof(ltp_deferral_mark) == LTP_SLOT_BYTES, deferral_mark_size);
+LTP_STATIC_ASSERT(sizeof(ltp_deferral_mark) == 2 * LTP_SLOT_BYTES, deferral_mark_size);
 
 #ifdef __cplusplus
 }

@@ -62,7 +62,6 @@ LTP_FIELD(decision_record, frame_id);
 LTP_FIELD(decision_record, session_id);
 
 LTP_FIELD(replay_record, reserved);
-LTP_FIELD(replay_record, reserved_2);
 LTP_FIELD(observed_record, reserved);
 LTP_FIELD(unrecorded_record, reserved);
 LTP_FIELD(unrecorded_record, reserved_2);
@@ -75,6 +74,14 @@ LTP_FIELD(voided_record, reserved);
 LTP_FIELD(voided_record, reserved_2);
 LTP_FIELD(voided_record, reserved_3);
 LTP_FIELD(time_record, reserved_2);
+LTP_FIELD(kept_record, frame_id);
+LTP_FIELD(intent_record, reserved);
+LTP_FIELD(intent_record, key);
+LTP_FIELD(intent_record, content_hash);
+LTP_FIELD(step_record, reserved);
+LTP_FIELD(step_record, reserved_2);
+LTP_FIELD(deferral_record, log_id);
+LTP_FIELD(deferral_record, reserved);
 
 LTP_FIELD(control_header, reserved);
 LTP_FIELD(control_header, slot_count);
@@ -142,6 +149,8 @@ LTP_FIELD(page_entry, lease_ns);
 
 /* ---- The deferral log --------------------------------------------------------------------------------- */
 
+LTP_FIELD(deferral_intent, key);
 LTP_FIELD(deferral_intent, content_hash);
+LTP_FIELD(deferral_mark, trace_log_id);
 
 #endif /* LTP_LAYOUT_H */

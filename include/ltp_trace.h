@@ -91,6 +91,7 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_TIME ((uint8_t)6)         /* 1 slot, lanes: times count from this base from here on */
 #define LTP_RECORD_TENANT ((uint8_t)7)       /* 1 slot, lanes: belongs to the decision before it, which a limit refused */
 #define LTP_RECORD_VOIDED ((uint8_t)8)       /* 1 slot, lanes: every life of a session so far */
+#define LTP_RECORD_KEPT ((uint8_t)9)         /* 1 slot, lanes: belongs to the decision before it: what became of its intent */
 #define LTP_RECORD_OPENED ((uint8_t)16)      /* 4 slots, control: a run of the core began */
 #define LTP_RECORD_SEGMENT ((uint8_t)17)     /* 4 slots, control: first record of each segment */
 #define LTP_RECORD_TRANSITION ((uint8_t)18)  /* 8 slots, control */
@@ -100,21 +101,24 @@ LTP_STATIC_ASSERT(sizeof(ltp_block_header) == 256, block_header_size);
 #define LTP_RECORD_CLOSED ((uint8_t)22)      /* 2 slots, control: the core was closed in order */
 #define LTP_RECORD_COUNTS ((uint8_t)23)      /* 8 slots, control: what a full segment holds, directly before SEALED */
 #define LTP_RECORD_DOMAINS ((uint8_t)24)     /* 8 slots, control: after SEGMENT: domains that are not like all */
+#define LTP_RECORD_INTENT ((uint8_t)25)      /* 4 slots, control: an intent is kept, durably, in the deferral log */
+#define LTP_RECORD_STEP ((uint8_t)26)        /* 2 slots, control: what became of a kept intent, as the deferral log has it */
+#define LTP_RECORD_DEFERRAL ((uint8_t)27)    /* 4 slots, control: the deferral log beside this one, and how far it has been told here */
 
 /* A decision's outcome: its verdict in the upper two bits, its reason (63 at most) in the lower six. */
 #define LTP_OUTCOME_VERDICT_SHIFT 6
 #define LTP_OUTCOME_REASON_MASK ((uint8_t)63)
 
-/* Facts that went into a decision beside the record's own fields. 128 and 256 are kept for slots that tell the route chosen and
- * the intent kept. */
+/* Facts that went into a decision beside the record's own fields. 128 is kept for slots that tell the route chosen. */
 #define LTP_INPUT_CONTINUITY_MASK ((uint16_t)7) /* LTP_CONTINUITY_* */
 #define LTP_INPUT_DEADLINE_EXCEEDED ((uint16_t)8)
 #define LTP_INPUT_MALFORMED ((uint16_t)16)
 #define LTP_INPUT_REPLAY ((uint16_t)32) /* a LTP_RECORD_REPLAY slot follows ... */
 #define LTP_INPUT_TENANT ((uint16_t)64) /* ... and after it, or alone, a LTP_RECORD_TENANT slot */
+#define LTP_INPUT_KEPT ((uint16_t)256)  /* ... and last a LTP_RECORD_KEPT slot */
 #define LTP_INPUT_OTHER_INCARNATION ((uint16_t)512) /* not of the life that its connection is bound to */
 #define LTP_INPUT_GATE_SHIFT 12 /* the upper four bits: LTP_GATE_*, the limit that refused what the table would EXECUTE */
-#define LTP_INPUTS_ALL ((uint16_t)0xF27F)
+#define LTP_INPUTS_ALL ((uint16_t)0xF37F)
 
 /* Whether the request proved that its session shook hands since the last outage. Bit 0 alone says that it did. */
 #define LTP_CONTINUITY_NOT_ASKED ((uint16_t)0) /* the rule did not ask */
@@ -155,7 +159,7 @@ typedef struct ltp_replay_record {
   uint8_t reserved[7];
   uint64_t original_frame_id;
   uint64_t frame_id; /* of the decision before it */
-  uint64_t reserved_2;
+  uint64_t original_session_id; /* whose intent LTP_SESSION_REPLAY acts for; 0: the decision's own session */
 } ltp_replay_record;
 
 typedef struct ltp_observed_record {
@@ -186,6 +190,19 @@ typedef struct ltp_tenant_record {
   uint64_t frame_id; /* of the decision before it */
   uint64_t reserved_3;
 } ltp_tenant_record;
+
+/* result LTP_KEPT_NEW, _FULL, _LATER: the table and the limits said DEFER, or, with LTP_KEPT_BEHIND, EXECUTE or DEFER. Any other: neither
+ * was asked. */
+typedef struct ltp_kept_record {
+  uint8_t kind; /* LTP_RECORD_KEPT */
+  uint8_t result; /* LTP_KEPT_* */
+  uint8_t end;    /* with LTP_KEPT_ENDED: LTP_END_*, NONE: it was carried out */
+  uint8_t behind; /* 1: it is kept only because an earlier intent of its session is pending */
+  uint32_t payload_bytes;
+  uint64_t ticket; /* 0 where there is none */
+  uint64_t frame_id; /* of the decision before it */
+  uint64_t content;  /* the first 8 bytes of the payload's SHA-256 */
+} ltp_kept_record;
 
 typedef struct ltp_hello_record {
   uint8_t kind; /* LTP_RECORD_HELLO */
@@ -352,11 +369,71 @@ typedef struct ltp_closed_record {
   uint8_t reserved[40];
 } ltp_closed_record;
 
+#define LTP_TICKET_SLOT_BITS 24 /* a ticket: the intent's number in the deferral log above, below a place that is used again */
+
+/* What the deferral log says, record by record and in its order, each once it is durable there. The sequence is that of the record's end in the
+ * deferral log's lane, so it only grows, over restarts as well. */
+typedef struct ltp_intent_record {
+  ltp_control_header header;
+  uint64_t sequence;
+  uint64_t ticket;
+  uint64_t frame_id; /* of the request, as first sent */
+  uint64_t session_id;
+  uint64_t kept_unix_ns;
+  uint64_t expires_unix_ns;
+  uint8_t key[16]; /* the idempotency key; all zero: session and frame id are */
+  uint32_t payload_bytes;
+  uint16_t attempts_max;
+  uint8_t action_class;
+  uint8_t condition; /* LTP_COMMITMENT_* */
+  uint8_t moved;     /* 1: said again: its record was copied to the end of the deferral log */
+  uint8_t reserved[15];
+  uint8_t content_hash[LTP_HASH_BYTES]; /* SHA-256 of the payload, which lies in the deferral log alone */
+} ltp_intent_record;
+
+#define LTP_STEP_BEGUN ((uint8_t)1)     /* handed to a worker, until when */
+#define LTP_STEP_COMMITTED ((uint8_t)2) /* carried out */
+#define LTP_STEP_RELEASED ((uint8_t)3)  /* given back, not carried out; not before when */
+#define LTP_STEP_ENDED ((uint8_t)4)     /* it will not be carried out; why */
+#define LTP_STEP_COUNT 5
+
+typedef struct ltp_step_record {
+  ltp_control_header header;
+  uint64_t sequence;
+  uint64_t ticket;
+  uint64_t unix_ns;
+  uint64_t until_unix_ns; /* BEGUN: the lease's end; RELEASED: not before; else 0 */
+  uint8_t step;           /* LTP_STEP_* */
+  uint8_t end;            /* LTP_END_*: not NONE exactly for ENDED */
+  uint8_t known;          /* RELEASED: 1, whoever had it says that it was not carried out; 0, its lease ran out. Else 0 */
+  uint8_t reserved;
+  uint16_t attempt;       /* of how many so far; 0: none was begun */
+  uint8_t reserved_2[18];
+} ltp_step_record;
+
+#define LTP_DEFERRAL_OPENED_HERE ((uint8_t)1) /* at the start of a run */
+#define LTP_DEFERRAL_GOES_ON ((uint8_t)2)     /* at the start of a segment */
+#define LTP_DEFERRAL_CLOSED_HERE ((uint8_t)3) /* before CLOSED */
+
+/* Of the runs before OPENED_HERE: an intent that a KEPT record gives a ticket numbered next_number or higher never was durable, and its
+ * sender was never told that it was. */
+typedef struct ltp_deferral_record {
+  ltp_control_header header;
+  uint8_t log_id[16];    /* of the deferral log */
+  uint64_t sequence;     /* the records before tell all that it holds below this */
+  uint64_t next_number;  /* of the next intent's ticket */
+  uint64_t pending_count; /* intents that were told and have no end yet, as of sequence */
+  uint64_t ended_count;  /* since OPENED_HERE, those that ended: as of sequence */
+  uint8_t what;          /* LTP_DEFERRAL_* */
+  uint8_t reserved[71];
+} ltp_deferral_record;
+
 LTP_STATIC_ASSERT(sizeof(ltp_decision_record) == 32, decision_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_replay_record) == 32, replay_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_observed_record) == 32, observed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_unrecorded_record) == 32, unrecorded_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_tenant_record) == 32, tenant_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_kept_record) == 32, kept_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_hello_record) == 32, hello_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_voided_record) == 32, voided_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_time_record) == 32, time_record_size);
@@ -373,6 +450,9 @@ LTP_STATIC_ASSERT(sizeof(ltp_counts_entry) == 16, counts_entry_size);
 LTP_STATIC_ASSERT(sizeof(ltp_counts_record) == 8 * 32, counts_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_sealed_record) == 2 * 32, sealed_record_size);
 LTP_STATIC_ASSERT(sizeof(ltp_closed_record) == 2 * 32, closed_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_intent_record) == 4 * 32, intent_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_step_record) == 2 * 32, step_record_size);
+LTP_STATIC_ASSERT(sizeof(ltp_deferral_record) == 4 * 32, deferral_record_size);
 
 /* The file "durable": how much of the log has been acknowledged. Written after each completed sync, before
  * anyone is told; after a crash it may lag behind the log, and never runs ahead of it. */

@@ -83,7 +83,7 @@ extension Lane {
     return state.pointee.recentHellos + Int(place)
   }
 
-  private func record(_ hello: ltp_hello, _ answer: ltp_hello) -> Bool {
+  func record(_ hello: ltp_hello, _ answer: ltp_hello) -> Bool {
     var record = ltp_hello_record()
     record.kind = LTP_RECORD_HELLO
     record.domain = hello.domain

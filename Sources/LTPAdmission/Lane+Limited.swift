@@ -33,7 +33,7 @@ extension Lane {
 
   /// The request's domain is in an outage of its own, which the service's state does not hide.
   @inline(__always)
-  private func isInOutage(_ request: RouteRequestView) -> Bool {
+  func isInOutage(_ request: RouteRequestView) -> Bool {
     state.pointee.hasOutages && state.pointee.outages[Int(request.domain)] != 0
   }
 

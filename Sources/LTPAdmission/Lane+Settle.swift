@@ -64,6 +64,8 @@ extension Lane {
       copyDomains(under: word)
       let hasOutages = state.pointee.hasOutages
       state.pointee.helloRate = slot.pointee.helloRate
+      state.pointee.deferrable = slot.pointee.deferrableClasses
+      state.pointee.confirmed = slot.pointee.confirmedClasses
       for index in 0..<PolicyTable.classCount {
         let rule = CompiledRule(rawValue: slot.pointee.rules[first + index].load(ordering: .acquiring))
         let gates = Gates(rawValue: slot.pointee.gates[first + index].load(ordering: .acquiring))

@@ -37,17 +37,28 @@ extension Lane {
     let request = RouteRequestView(checked: frame)
     guard makeRoom(for: request) else { return denyUnrecorded() }
     // A decision's slots are published together.
-    if request.isReplay { writeReplay(of: request.originalFrameID, as: request.frameID) }
+    if request.isReplay {
+      writeReplay(of: request.originalFrameID, as: request.frameID, originalSession: 0)
+    }
     return decide(request, known: request.isReplay ? UInt64(LTP_INPUT_REPLAY) : 0)
   }
 
   /// Goes over to the next block when the slots that are left cannot hold all that belongs to the decision: it may not be
   /// torn apart. The lane is settled. False: the trace can take no record now.
   private func makeRoom(for request: RouteRequestView) -> Bool {
-    while true {
+    makeRoom {
       let rule = CompiledRule(
         rawValue: state.pointee.rules[min(Int(request.actionClass), Int(LTP_CLASS_COUNT))])
-      let slots = 1 + (request.isReplay ? 1 : 0) + (rule.isLimited ? 1 : 0)
+      return 1 + (request.isReplay ? 1 : 0) + (rule.isLimited ? 1 : 0)
+    }
+  }
+
+  /// The same for so many slots.
+  func makeRoom(slots: Int) -> Bool { makeRoom { slots } }
+
+  private func makeRoom(_ slotCount: () -> Int) -> Bool {
+    while true {
+      let slots = slotCount()
       if state.pointee.end - state.pointee.cursor >= slots * Int(LTP_SLOT_BYTES) { return true }
       // The word is said again in the slots that are left.
       while state.pointee.cursor != state.pointee.end {
@@ -126,7 +137,7 @@ extension Lane {
     return verdict
   }
 
-  private func denyMalformed(_ frame: UnsafeRawPointer?, available: Int) -> Verdict {
+  func denyMalformed(_ frame: UnsafeRawPointer?, available: Int) -> Verdict {
     // What can be read of it without trusting it, so that the sender can be found.
     let readable = frame != nil && available >= MemoryLayout<ltp_route_request>.size
     let request = readable ? frame!.loadUnaligned(as: ltp_route_request.self) : ltp_route_request()
@@ -138,12 +149,13 @@ extension Lane {
     return verdict
   }
 
-  /// Writes the slot after the next one: which request the one now decided repeats. There is room.
-  private func writeReplay(of originalFrameID: UInt64, as frameID: UInt64) {
+  /// Writes the slot after the next one: which request, and whose, the one now decided repeats. There is room.
+  func writeReplay(of originalFrameID: UInt64, as frameID: UInt64, originalSession: UInt64) {
     var record = ltp_replay_record()
     record.kind = LTP_RECORD_REPLAY
     record.original_frame_id = originalFrameID
     record.frame_id = frameID
+    record.original_session_id = originalSession
     (state.pointee.cursor + Int(LTP_SLOT_BYTES)).storeBytes(of: record, as: ltp_replay_record.self)
   }
 }

@@ -41,6 +41,11 @@ public struct LaneState: ~Copyable {
   let helloRates: HelloRates
   /// The policy's, of each domain.
   var helloRate = ltp_rate()
+  /// The policy's classes whose intents may be kept, and those whose continuity is asked for by their own attribute.
+  var deferrable = ClassSet()
+  var confirmed = ClassSet()
+  /// Under which continuity kept intents are replayed.
+  var replayLife = ReplayLife()
   @usableFromInline let tokenKey: TokenKey
   @usableFromInline let voided: VoidedSessions
   /// The current state's rules under the current threshold, LTP_CLASS_COUNT of them, and the one of a class that

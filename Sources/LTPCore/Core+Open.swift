@@ -4,6 +4,7 @@
 package import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPDeferral
 import LTPLimits
 import LTPOrientation
 import LTPRecords
@@ -40,8 +41,18 @@ extension Core {
       log.abandon(&storage)
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
+    let keeper: UnsafeMutablePointer<Keeper>?
+    do throws(OpenFault) {
+      keeper = try openKeeper(path: path, &storage, options, log, latch)
+    } catch {
+      ltp_system_unmap(staging, options.trace.chain.stagingBytes)
+      latch.discardMemory()
+      log.abandon(&storage)
+      throw error
+    }
     let core = layOut(
-      latch: latch, staging: staging, storage: storage, log: log, options: options, rules: rules,
+      latch: latch, staging: staging, keeper: keeper, storage: storage, log: log, options: options,
+      rules: rules,
       runKey: .ofRun(
         secret: secret, random: random, logID: (log.chain.position.logID.low, log.chain.position.logID.high)),
       page: page)
@@ -61,7 +72,7 @@ extension Core {
     let storage: SystemStorage
     do throws(StorageFault) {
       storage = try SystemStorage(
-        path: path, storage: options.storage, queueDepth: options.trace.chain.queueDepth,
+        path: path, storage: options.storage, queueDepth: options.queueDepth,
         bufferCount: TraceConfiguration.bufferCount)
     } catch {
       throw OpenFault(error)
@@ -76,6 +87,52 @@ extension Core {
     return storage
   }
 
+  /// Recovers the deferral log beside the trace, if the options ask for one.
+  private static func openKeeper(
+    path: UnsafePointer<CChar>, _ storage: inout SystemStorage, _ options: CoreOptions, _ log: RecoveredTrace,
+    _ latch: Latch
+  ) throws(OpenFault) -> UnsafeMutablePointer<Keeper>? {
+    guard var configuration = options.deferral else {
+      guard log.told?.pending ?? 0 == 0 else {
+        throw OpenFault(
+          LTP_ERROR_DEFERRAL_APART,
+          "deferred intents are pending in this directory; open it with options.deferral")
+      }
+      return nil
+    }
+    configuration.trace.logID = log.chain.position.logID
+    configuration.trace.blocks = log.chain.position.blockIndex
+    configuration.trace.sealedBlocks = log.chain.position.blockIndex
+    configuration.trace.told = log.told
+    let reading: SystemStorage
+    do throws(StorageFault) {
+      reading = try SystemStorage(path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 1, bufferCount: 0)
+    } catch { throw OpenFault(error) }
+    guard let staging = ltp_system_map(configuration.chain.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
+      throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
+    }
+    guard var files = IntentFiles(reading) else {
+      ltp_system_unmap(staging, configuration.chain.stagingBytes)
+      throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
+    }
+    let kept: DeferralLog
+    do throws(OpenFault) {
+      kept = try DeferralLog.open(&storage, configuration: configuration, staging: staging)
+    } catch {
+      files.releaseMemory()
+      ltp_system_unmap(staging, configuration.chain.stagingBytes)
+      throw error
+    }
+    let keeper = UnsafeMutablePointer<Keeper>.allocate(capacity: 1)
+    keeper.initialize(
+      to: Keeper(
+        log: kept, files: files, configuration: configuration, staging: staging,
+        mutex: (latch.memory + CoreMemory.keeperMutexOffset).bindMemory(
+          to: ltp_system_mutex.self, capacity: 1),
+        run: log.run))
+    return keeper
+  }
+
   private static func randomKey() -> SipKey? {
     var words: (UInt64, UInt64) = (0, 0)
     let failed = withUnsafeMutableBytes(of: &words) { ltp_system_random($0.baseAddress, $0.count) != 0 }
@@ -83,7 +140,8 @@ extension Core {
   }
 
   private static func layOut(
-    latch: Latch, staging: UnsafeMutableRawPointer, storage: consuming SystemStorage, log: RecoveredTrace,
+    latch: Latch, staging: UnsafeMutableRawPointer, keeper: UnsafeMutablePointer<Keeper>?,
+    storage: consuming SystemStorage, log: RecoveredTrace,
     options: CoreOptions, rules: ltp_signal_rules?, runKey: SipKey, page: MappedPage?
   ) -> Core {
     let memory = latch.memory
@@ -113,6 +171,7 @@ extension Core {
       to: TraceWriter(
         storage: storage, configuration: options.trace, log: log, progress: progress,
         orientation: orientation, lanes: lanes, texts: texts, staging: staging))
+    if let keeper { writer.pointee.open(keeper.pointee.toldAtOpening(log.told)) }
     let core = Core(latch)
     core.state.initialize(
       to: CoreState(
@@ -120,7 +179,7 @@ extension Core {
         writer: writer, clockStop: clockStop,
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
-        staging: staging, options: options, choice: choice,
+        staging: staging, keeper: keeper, options: options, choice: choice,
         runKey: runKey, voided: VoidedSessions(memory: memory + CoreMemory.voidedOffset),
         regulator: Regulator(
           memory: memory + CoreMemory.regulatorOffset, word: orientation.limitsWord, lanes: lanes,
@@ -149,7 +208,7 @@ extension Core {
     let deadline = now + Self.startWaitNanoseconds
     // The run's opening and its first transition: two blocks in a new segment, one in an old one.
     while progress.pointee.durableBlocks.load(ordering: .acquiring) <= firstBlock
-      || orientation.drainedEpoch != orientation.current.epoch
+      || orientation.drainedEpoch != orientation.current.epoch || !keeperIsReady
     {
       let signal = progress.pointee.durableSignal.pointee.load(ordering: .sequentiallyConsistent)
       let failure = progress.pointee.failure.load(ordering: .acquiring)
@@ -159,6 +218,7 @@ extension Core {
       let isBegun = progress.pointee.sealedBlocks.load(ordering: .acquiring) > firstBlock
       let isLate = ltp_system_monotonic_ns() > deadline
       var status = failure != LTP_OK ? failure : isBegun && !isLate ? LTP_OK : hindrance
+      if status == LTP_OK, isBegun, let fault = keeperFault { status = fault }
       if status == LTP_OK, isLate { status = LTP_ERROR_TIMED_OUT }
       if status != LTP_OK {
         stop(drain: false)

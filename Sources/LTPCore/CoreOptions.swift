@@ -4,6 +4,7 @@
 package import CLTP
 import CLTPSystem
 import LTPAdmission
+import LTPDeferral
 import LTPOrientation
 import LTPRules
 import LTPStorage
@@ -18,12 +19,17 @@ package struct CoreOptions {
   var backpressureWaitNanoseconds: UInt64 = 0
   var key: SipKey?
   var isHostDriven = false
+  /// Where deferred intents are kept; nil: they are not.
+  var deferral: DeferralConfiguration?
   package var followsAnyOwnersPage = false
   /// As the host gave them; a policy may bring others.
   var signalRules: ltp_signal_rules?
 
   /// What callers built against the first ltp.h pass: later fields are zero for them.
   package static var leastBytes: Int { 104 }
+
+  /// Operations that the device is to take at a time.
+  var queueDepth: Int { trace.chain.queueDepth + (deferral?.chain.queueDepth ?? 0) }
 
   package static func defaults() -> ltp_core_options {
     var options = ltp_core_options()
@@ -104,6 +110,11 @@ package struct CoreOptions {
       }
       signalRules = given
     }
+    if let deferral = options.deferral {
+      self.deferral = try DeferralConfiguration(
+        readSized(deferral, least: MemoryLayout<ltp_deferral_options>.size))
+      self.deferral?.chain.lockWaitNanoseconds = options.lock_wait_ns
+    }
     if let key = options.continuity_key {
       let words = copied(key, as: (UInt64, UInt64).self)
       let given = SipKey(low: words.0, high: words.1)
@@ -121,5 +132,63 @@ extension CoreOptions {
     guard !isFollowing else { return nil }
     let given = policy.hasSignals ? policy.pointee.signals : signalRules
     return given?.withWatchedPressure(clockInterval: clockIntervalNanoseconds)
+  }
+}
+
+extension DeferralConfiguration {
+  /// Checks what the host gave; zero is the default.
+  fileprivate init(_ options: ltp_deferral_options) throws(OptionFault) {
+    self.init()
+    func given<Number: FixedWidthInteger>(
+      _ value: Number, _ usual: UInt64, _ range: ClosedRange<UInt64>, _ text: StaticString
+    ) throws(OptionFault) -> UInt64 {
+      let value = value == 0 ? usual : UInt64(value)
+      guard range.contains(value) else { throw OptionFault(text) }
+      return value
+    }
+    let years: UInt64 = 10 * 365 * 86_400_000
+    guard options.flags == 0,
+      options.reserved.0 | options.reserved.1 | options.reserved.2 | options.reserved.3 == 0
+    else { throw OptionFault("deferral: a reserved field or flag is not zero") }
+    capacity = Int(
+      try given(
+        options.capacity, 65_536, 1...UInt64(IntentTable.capacityMax),
+        "deferral.capacity is not from 1 to 16,777,215"))
+    bytesMax = try given(options.bytes_max, 1 << 30, 1...1 << 50, "deferral.bytes_max is more than 1 PiB")
+    let block = try given(
+      options.block_bytes, 256 << 10, 16 << 10...1 << 20,
+      "deferral.block_bytes is not a power of two from 16 KiB to 1 MiB")
+    guard block & (block - 1) == 0 else {
+      throw OptionFault("deferral.block_bytes is not a power of two from 16 KiB to 1 MiB")
+    }
+    payloadBytesMax = Int(
+      try given(
+        options.payload_bytes_max, min(64 << 10, block - 512), 1...block - 512,
+        "deferral.payload_bytes_max is more than block_bytes less 512"))
+    perSessionMax = Int(
+      try given(
+        options.per_session_max, 1024, 1...UInt64(UInt32.max), "deferral.per_session_max is out of range"))
+    attemptsMax = UInt16(
+      try given(options.attempts_max, 10, 1...65_535, "deferral.attempts_max is more than 65,535"))
+    leaseNanoseconds =
+      try given(options.lease_ms, 30_000, 1...86_400_000, "deferral.lease_ms is more than a day") * 1_000_000
+    expiryNanoseconds =
+      try given(options.expiry_ms, 86_400_000, 1...years, "deferral.expiry_ms is more than 10 years")
+      * 1_000_000
+    rememberNanoseconds =
+      try given(options.remember_ms, 3_600_000, 1...years, "deferral.remember_ms is more than 10 years")
+      * 1_000_000
+    let segment = try given(
+      options.segment_bytes, 16 << 20, 512 << 10...1 << 30,
+      "deferral.segment_bytes is not whole pages from 512 KiB to 1 GiB, at least 4 blocks")
+    guard segment % 4096 == 0, segment >= 4 * block else {
+      throw OptionFault("deferral.segment_bytes is not whole pages from 512 KiB to 1 GiB, at least 4 blocks")
+    }
+    chain.segmentBytes = segment
+    chain.blockBytes = Int(block)
+    chain.stagingCount = 4
+    chain.inflightMax = 3
+    chain.owner = 1
+    chain.stagingBufferIndex = 65
   }
 }

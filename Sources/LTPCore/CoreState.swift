@@ -26,6 +26,8 @@ package struct CoreState: ~Copyable {
   /// Counters of lanes that are closed. Guarded by the control mutex.
   package let closedCounters: UnsafeMutablePointer<UInt64>
   let staging: UnsafeMutableRawPointer
+  /// Who keeps deferred intents; nil: nobody does.
+  package let keeper: UnsafeMutablePointer<Keeper>?
   let options: CoreOptions
   package let choice: StorageChoice
   /// Of this run alone: what tokens are made from.
@@ -91,7 +93,8 @@ struct CoreMemory {
   static var systemOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
   static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }
   static var voidedOffset: Int { aligned(regulatorOffset + Regulator<LaneTable>.memoryBytes) }
-  static var bytes: Int { voidedOffset + VoidedSessions.memoryBytes }
+  static var keeperMutexOffset: Int { aligned(voidedOffset + VoidedSessions.memoryBytes) }
+  static var bytes: Int { keeperMutexOffset + 64 }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

@@ -69,6 +69,15 @@ package func statusText(_ status: Int32) -> StaticString {
   case LTP_ERROR_TRACE_IO: "writing the trace failed; it takes no more records: open it again"
   case LTP_ERROR_TRACE_DESCRIPTORS: "no file descriptor is left; raise the limit (ulimit -n)"
   case LTP_ERROR_STORAGE_UNAVAILABLE: "the storage asked for cannot be had here; use LTP_STORAGE_AUTO"
+  case LTP_ERROR_NO_DEFERRAL: "this core keeps no intents; open it with options.deferral"
+  case LTP_ERROR_DEFERRAL_APART:
+    "the deferral log and its trace are not of one time; restore both from one copy"
+  case LTP_ERROR_PAYLOAD: "no payload, or a larger one than deferral.payload_bytes_max"
+  case LTP_ERROR_COMMITMENT: "expiry, delay or attempts are out of range"
+  case LTP_ERROR_TICKET: "no such intent is known: never kept, forgotten, or another log's"
+  case LTP_ERROR_INTENT_ENDED: "the intent has ended already; ask what became of it"
+  case LTP_ERROR_NOT_YOURS: "the intent is not in these hands any more: its lease ran out"
+  case LTP_ERROR_NOTHING_DUE: "no kept intent can be replayed now; ask again later"
   case LTP_ERROR_PAGE_FILE: "the orientation page's file cannot be used"
   case LTP_ERROR_PAGE_FORMAT:
     "not an orientation page, or not yet; if it should be one, remove it, publish, and open it again"

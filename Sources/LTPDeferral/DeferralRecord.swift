@@ -35,7 +35,15 @@ package enum DeferralRecord {
         (step.pointee.step == LTP_STEP_ENDED) == (step.pointee.end != LTP_END_NONE)
       else { return nil }
       return .step(step)
-    case LTP_DEFERRAL_SEGMENT, LTP_DEFERRAL_SEALED:
+    case LTP_DEFERRAL_ENDED:
+      let ended = place.assumingMemoryBound(to: ltp_deferral_ended.self)
+      let count = MemoryLayout<ltp_deferral_ended>.size / Int(LTP_SLOT_BYTES)
+      guard slot + count <= slotCount, ended.pointee.end < LTP_END_COUNT,
+        ended.pointee.ticket >> UInt64(LTP_TICKET_SLOT_BITS) != 0
+      else { return nil }
+      return .ended(ended)
+    case LTP_DEFERRAL_SEGMENT, LTP_DEFERRAL_SEALED, LTP_DEFERRAL_OPENED:
+      guard slot + MemoryLayout<ltp_deferral_mark>.size / Int(LTP_SLOT_BYTES) <= slotCount else { return nil }
       let mark = place.assumingMemoryBound(to: ltp_deferral_mark.self)
       return mark.pointee.version == LTP_DEFERRAL_VERSION ? .mark(mark) : nil
     default: return nil
@@ -45,12 +53,15 @@ package enum DeferralRecord {
   package enum View {
     case intent(UnsafePointer<ltp_deferral_intent>, slotCount: Int)
     case step(UnsafePointer<ltp_deferral_step>)
+    case ended(UnsafePointer<ltp_deferral_ended>)
     case mark(UnsafePointer<ltp_deferral_mark>)
 
     package var slotCount: Int {
       switch self {
       case .intent(_, let slotCount): slotCount
-      case .step, .mark: 1
+      case .step: 1
+      case .ended: MemoryLayout<ltp_deferral_ended>.size / Int(LTP_SLOT_BYTES)
+      case .mark: MemoryLayout<ltp_deferral_mark>.size / Int(LTP_SLOT_BYTES)
       }
     }
   }
@@ -59,9 +70,7 @@ package enum DeferralRecord {
 extension IntentKey {
   /// What names the intent that a record keeps.
   package init(_ intent: UnsafePointer<ltp_deferral_intent>) {
-    var bytes = intent.pointee.key
-    let words = withUnsafeBytes(of: &bytes) { $0.loadUnaligned(as: (UInt64, UInt64).self) }
-    self.init(words, intent.pointee.request)
+    self.init(intent.keyWords, intent.pointee.request)
   }
 
   /// All zero: session and frame id.
@@ -71,5 +80,13 @@ extension IntentKey {
     } else {
       self.init(low: request.frame_id, high: request.session_id, isDerived: true)
     }
+  }
+}
+
+extension UnsafePointer<ltp_deferral_intent> {
+  /// The host's key. Word by word: a tuple loaded from a field of bytes is undefined in an optimized build of Swift 6.3.
+  var keyWords: (UInt64, UInt64) {
+    let bytes = UnsafeRawPointer(self) + LTP_AT_deferral_intent_key
+    return (bytes.load(as: UInt64.self), bytes.load(fromByteOffset: 8, as: UInt64.self))
   }
 }

@@ -23,6 +23,9 @@ struct SegmentUse {
     counts[place] = UInt32(Int64(counts[place]) + Int64(change))
   }
 
+  /// The oldest segment is not needed.
+  func isUnused(before segment: UInt64) -> Bool { oldest < segment && counts.first ?? 0 == 0 }
+
   /// Nothing of what lies in front of this segment is needed.
   mutating func dropUnused(before segment: UInt64) -> UInt64 {
     while oldest < segment, counts.first ?? 0 == 0 {
@@ -35,75 +38,174 @@ struct SegmentUse {
 
 struct DeferralReader: BlockReader {
   var table: IntentTable
+  var news: DeferralNews
   var use = SegmentUse()
   /// Of the next intent.
   var nextNumber: UInt64 = 1
   /// Slots of the log's lane so far.
   var sequence: UInt64 = 0
+  var markSequence: UInt64 = 0
+  /// What the trace was told.
+  private var toldSequence: UInt64
   /// Something that no version of this library writes; the hash says that it was written so.
-  var fault: StaticString?
+  private var text: StaticString?
+  private let trace: TraceStanding
+  /// Of the trace, as this log has it: blocks that were durable, and whose they were.
+  private var traceBlocks: UInt64 = 0
+  private var traceID: LogID?
+  private var hasBlocks = false
   private var offset: UInt64 = 0
 
-  init(table: IntentTable) { self.table = table }
+  init(table: IntentTable, news: DeferralNews, trace: TraceStanding) {
+    self.table = table
+    self.news = news
+    self.trace = trace
+    toldSequence = trace.told?.sequence ?? 0
+  }
+
+  func releaseMemory() {
+    table.releaseMemory()
+    news.releaseMemory()
+  }
+
+  /// Why the log cannot be gone on with. `logID`: its own.
+  func fault(_ logID: LogID) -> OpenFault? {
+    if let text { return OpenFault(LTP_ERROR_TRACE_CORRUPT, text) }
+    if let told = trace.told {
+      if !hasBlocks || told.logID != logID {
+        return OpenFault(
+          LTP_ERROR_DEFERRAL_APART,
+          hasBlocks
+            ? "the deferral log is not the one that the trace tells of; restore both from one copy"
+            : "the trace tells of a deferral log, and it is missing; restore its files (deferred-*) beside the trace"
+        )
+      }
+      if told.sequence > sequence {
+        return OpenFault(
+          LTP_ERROR_DEFERRAL_APART, "the deferral log is older than its trace; restore both from one copy")
+      }
+    }
+    if let traceID, traceID != trace.logID {
+      return OpenFault(
+        LTP_ERROR_DEFERRAL_APART, "the deferral log belongs to another trace; restore both from one copy")
+    }
+    if traceBlocks > trace.blocks {
+      return OpenFault(
+        LTP_ERROR_DEFERRAL_APART, "the trace is older than its deferral log; restore both from one copy")
+    }
+    return nil
+  }
 
   mutating func beginSegment(isLast: Bool) { offset = 0 }
 
   mutating func read(_ header: BlockHeader) -> Bool {
     defer { offset += UInt64(header.sizeBytes) }
-    if header.laneID == LTP_DEFERRAL_LANE { sequence = header.firstSequence + UInt64(header.slotCount) }
+    hasBlocks = true
+    traceBlocks = max(traceBlocks, header.orientationWord)
+    let isOwn = header.laneID == LTP_DEFERRAL_LANE
+    let end = header.firstSequence + UInt64(header.slotCount)
+    if isOwn { sequence = end } else { markSequence = end }
     var slot = 0
     var isSealed = false
-    while slot < header.slotCount, fault == nil {
+    while slot < header.slotCount, text == nil {
       guard let record = DeferralRecord.read(header.body, slot: slot, of: header.slotCount) else {
-        fault = "a record of the deferral log cannot be made out"
+        text = "a record of the deferral log cannot be made out"
         break
       }
+      slot += record.slotCount
+      let at = header.firstSequence + UInt64(slot)
       switch record {
-      case .intent(let intent, _):
-        keep(
-          intent, header.segmentIndex,
-          at: offset + UInt64(LTP_BLOCK_HEADER_BYTES) + UInt64(slot) * UInt64(LTP_SLOT_BYTES))
-      case .step(let step): apply(step)
+      case .intent(let intent, let slots):
+        let start = UInt64(LTP_BLOCK_HEADER_BYTES) + UInt64(slot - slots) * UInt64(LTP_SLOT_BYTES)
+        keep(intent, header.segmentIndex, at: offset + start, sequence: at)
+      case .step(let step): apply(step, sequence: at)
+      case .ended(let ended):
+        let slots = UInt64(slot - record.slotCount) * UInt64(LTP_SLOT_BYTES)
+        remember(
+          ended, header.segmentIndex, at: offset + UInt64(LTP_BLOCK_HEADER_BYTES) + slots, sequence: at)
       case .mark(let mark):
         nextNumber = max(nextNumber, mark.pointee.next_number)
+        traceID = LogID(from: UnsafeRawPointer(mark) + LTP_AT_deferral_mark_trace_log_id)
+        // Of a log whose first segments have left.
+        sequence = max(sequence, mark.pointee.sequence)
         if mark.pointee.kind == LTP_DEFERRAL_SEALED { isSealed = true }
       }
-      slot += record.slotCount
     }
     return isSealed
   }
 
   private mutating func keep(
-    _ record: UnsafePointer<ltp_deferral_intent>, _ segment: UInt64, at offset: UInt64
+    _ record: UnsafePointer<ltp_deferral_intent>, _ segment: UInt64, at offset: UInt64, sequence: UInt64
   ) {
     let ticket = Ticket(rawValue: record.pointee.ticket)
-    let key = IntentKey(record)
     nextNumber = max(nextNumber, ticket.number + 1)
-    if let before = table.slot(of: key) {
+    note(ltp_intent_record(record, sequence: sequence), sequence)
+    let isMoved = record.pointee.flags & LTP_INTENT_MOVED != 0
+    var intent = Intent(record)
+    intent.sequence = sequence
+    // A copy of one that is there.
+    if isMoved, let slot = table.slot(of: ticket) {
+      guard table[slot].state != .ended, table[slot].key == intent.key else {
+        text = "the copy of an intent that had ended, or of another one"
+        return
+      }
+      relocate(slot, segment, at: offset, sequence: sequence)
+      return
+    }
+    if let before = table.slot(of: intent.key) {
       // Forgotten by the process that wrote this, and kept anew.
       guard forget(before) else {
-        fault = "an intent is kept twice"
+        text = "an intent is kept twice"
         return
       }
     }
-    var intent = Intent()
-    intent.key = key
-    intent.session = record.pointee.request.session_id
-    let hash = UnsafeRawPointer(record) + LTP_AT_deferral_intent_content_hash
-    intent.contentHash = hash.loadUnaligned(as: UInt64.self)
-    intent.actionClass = record.pointee.request.action_class
-    intent.segment = segment
-    intent.offset = offset
-    intent.payloadBytes = record.pointee.payload_bytes
-    intent.attemptsMax = record.pointee.attempts_max
-    intent.expiresUnixNanoseconds = record.pointee.expires_unix_ns
-    intent.until = record.pointee.kept_unix_ns
     // The process that wrote this had forgotten who was there before.
     if table.isTaken(ticket.slot) { _ = forget(ticket.slot) }
     guard table.keep(intent, number: ticket.number, slot: ticket.slot) else {
-      fault = "two intents have one place, or there are more than the table is opened for"
+      text = "two intents have one place, or there are more than the table is opened for"
       return
     }
+    _ = table.place(ticket.slot, segment: segment, offset: offset)
+    use.add(segment, 1)
+  }
+
+  private mutating func relocate(_ slot: Int, _ segment: UInt64, at offset: UInt64, sequence: UInt64) {
+    if let before = table.place(slot, segment: segment, offset: offset) { use.add(before, -1) }
+    use.add(segment, 1)
+    table.enterMove(slot, sequence: sequence)
+  }
+
+  /// One that has ended and whose record was to leave with its segment.
+  private mutating func remember(
+    _ record: UnsafePointer<ltp_deferral_ended>, _ segment: UInt64, at offset: UInt64, sequence: UInt64
+  ) {
+    let ticket = Ticket(rawValue: record.pointee.ticket)
+    nextNumber = max(nextNumber, ticket.number + 1)
+    if let slot = table.slot(of: ticket) {
+      guard table[slot].state == .ended else {
+        text = "an intent is remembered as ended that has not"
+        return
+      }
+      return relocate(slot, segment, at: offset, sequence: sequence)
+    }
+    var intent = Intent()
+    intent.key = IntentKey(
+      low: record.pointee.key_low, high: record.pointee.key_high, isDerived: record.pointee.derived != 0)
+    intent.session = record.pointee.session_id
+    intent.contentHash = record.pointee.content
+    intent.actionClass = record.pointee.action_class
+    intent.payloadBytes = record.pointee.payload_bytes
+    intent.attempts = record.pointee.attempts
+    intent.end = record.pointee.end
+    intent.until = record.pointee.ended_unix_ns
+    intent.sequence = sequence
+    // It was forgotten, and its key or its place is another's by now.
+    guard table.slot(of: intent.key) == nil, !table.isTaken(ticket.slot) else { return }
+    guard table.remember(intent, number: ticket.number, slot: ticket.slot) else {
+      text = "there are more intents than the table is opened for"
+      return
+    }
+    _ = table.place(ticket.slot, segment: segment, offset: offset)
     use.add(segment, 1)
   }
 
@@ -114,7 +216,14 @@ struct DeferralReader: BlockReader {
     return true
   }
 
-  private mutating func apply(_ step: UnsafePointer<ltp_deferral_step>) {
+  /// For the trace, if it was not told.
+  private mutating func note<Record>(_ record: Record, _ sequence: UInt64) {
+    guard sequence > toldSequence, !news.append(record) else { return }
+    text = "out of memory"
+  }
+
+  private mutating func apply(_ step: UnsafePointer<ltp_deferral_step>, sequence: UInt64) {
+    note(ltp_step_record(step.pointee, sequence: sequence), sequence)
     // Of one whose record has left with its segment.
     guard let slot = table.slot(of: Ticket(rawValue: step.pointee.ticket)), table[slot].state != .ended else {
       return
@@ -123,8 +232,13 @@ struct DeferralReader: BlockReader {
     case LTP_STEP_BEGUN: table.begin(slot, until: step.pointee.until_unix_ns)
     case LTP_STEP_RELEASED:
       table.release(slot, notBefore: step.pointee.until_unix_ns, isKnown: step.pointee.known != 0)
-    case LTP_STEP_COMMITTED: table.end(slot, as: LTP_END_NONE, unixNanoseconds: step.pointee.unix_ns)
-    default: table.end(slot, as: step.pointee.end, unixNanoseconds: step.pointee.unix_ns)
+    case LTP_STEP_COMMITTED: end(slot, LTP_END_NONE, step.pointee.unix_ns, sequence)
+    default: end(slot, step.pointee.end, step.pointee.unix_ns, sequence)
     }
+  }
+
+  private mutating func end(_ slot: Int, _ end: UInt8, _ now: UInt64, _ sequence: UInt64) {
+    table.end(slot, as: end, unixNanoseconds: now)
+    table.enterEnd(slot, sequence: sequence)
   }
 }

@@ -2,6 +2,7 @@
 // What goes into a deferral log and comes out of it.
 
 package import CLTP
+package import LTPRecords
 package import LTPStorage
 
 package struct DeferralConfiguration: Sendable {
@@ -16,9 +17,29 @@ package struct DeferralConfiguration: Sendable {
   /// How long it is remembered how an intent ended.
   package var rememberNanoseconds: UInt64 = 3_600_000_000_000
 
+  package var leaseNanoseconds: UInt64 = 30_000_000_000
+  /// For intents that do not say it themselves.
+  package var expiryNanoseconds: UInt64 = 86_400_000_000_000
+  package var attemptsMax: UInt16 = 10
+  /// The trace that the log belongs to, and how far it is told there.
+  package var trace = TraceStanding()
+
   package static let naming = ChainNaming(prefix: "deferred-")
 
   package init() { chain.naming = Self.naming }
+}
+
+/// What a deferral log knows of the trace beside it when it is opened.
+package struct TraceStanding: Sendable {
+  package var logID = LogID(low: 0, high: 0)
+  /// Blocks that are durable.
+  package var blocks: UInt64 = 0
+  /// And those that are sealed.
+  package var sealedBlocks: UInt64 = 0
+  /// What it tells of a deferral log; nil: of none.
+  package var told: ToldDeferral?
+
+  package init() {}
 }
 
 /// An intent to be kept.
@@ -28,6 +49,7 @@ package struct IntentDraft {
   package var key: (UInt64, UInt64) = (0, 0)
   package var condition: UInt8 = LTP_COMMITMENT_WHEN_STABLE
   package var attemptsMax: UInt16 = 10
+  package var needsHello = false
   package var expiresUnixNanoseconds: UInt64
 
   package init(_ request: ltp_route_request, expiresUnixNanoseconds: UInt64) {
@@ -51,6 +73,35 @@ package enum Keeping: Equatable, Sendable {
   case refused
   /// Not before something has completed.
   case later
+}
+
+/// An intent's record, read back.
+package struct KeptIntent {
+  package var request = ltp_route_request()
+  package var key: (UInt64, UInt64) = (0, 0)
+  package var keptUnixNanoseconds: UInt64 = 0
+  /// The first 8 bytes of its payload's hash.
+  package var contentHash: UInt64 = 0
+  package var payloadBytes = 0
+
+  init(_ record: UnsafePointer<ltp_deferral_intent>) {
+    request = record.pointee.request
+    key = record.keyWords
+    keptUnixNanoseconds = record.pointee.kept_unix_ns
+    contentHash = withUnsafeBytes(of: record.pointee.content_hash) { $0.loadUnaligned(as: UInt64.self) }
+    payloadBytes = Int(record.pointee.payload_bytes)
+  }
+}
+
+/// Since the log was opened.
+package struct DeferralCounts: Sendable {
+  package var kept: UInt64 = 0
+  package var committed: UInt64 = 0
+  /// By LTP_END_*.
+  package var ends: InlineArray<8, UInt64> = InlineArray(repeating: 0)
+  package var refusedFull: UInt64 = 0
+  /// Records that were copied to the log's end, so that their segment could go.
+  package var moved: UInt64 = 0
 }
 
 package struct Handout: Equatable, Sendable {

@@ -13,7 +13,7 @@
 // Invariants: each intent that has not ended is in its session's list; the first one of each list is in the ring of sessions; each that
 // has is in the list of ended ones; each is found by its key.
 
-import CLTP
+package import CLTP
 import CLTPSystem
 
 /// What makes two sendings one intent: the host's 16 bytes, or session and frame id.
@@ -60,6 +60,10 @@ package struct Intent {
   /// The first 8 bytes of its payload's hash.
   package var contentHash: UInt64 = 0
   package var actionClass: UInt8 = 0
+  package var priority: UInt8 = 0
+  package var domain: UInt8 = 0
+  /// Its session has to shake hands before it is handed out.
+  package var needsHello = false
   /// Where its record begins; the segment's last one that has been sealed, or the one to come.
   package var segment: UInt64 = 0
   package var offset: UInt64 = 0
@@ -69,6 +73,7 @@ package struct Intent {
   package var attempts: UInt16 = 0
   package var attemptsMax: UInt16 = 0
   package var expiresUnixNanoseconds: UInt64 = 0
+  package var keptUnixNanoseconds: UInt64 = 0
   /// WAITING: not before this. BEGUN: the lease's end. ENDED: when.
   package var until: UInt64 = 0
   package var state = IntentState.waiting
@@ -82,10 +87,34 @@ package struct Intent {
   /// Of the first of a session: its last one, how many there are, and its neighbours in the ring of sessions.
   fileprivate var last: UInt32 = 0
   fileprivate var count: UInt32 = 0
+  /// The same: the continuity epoch of its domain in which the session shook hands last, as far as this process knows.
+  package fileprivate(set) var confirmed: UInt64 = 0
   fileprivate var ringNext: UInt32 = 0
   fileprivate var ringPrevious: UInt32 = 0
 
   package init() {}
+
+  /// Its record has a place in the log: no block begins at 0.
+  package var isPlaced: Bool { offset != 0 }
+
+  /// As a record says it. Where it lies is the caller's to say.
+  package init(_ record: UnsafePointer<ltp_deferral_intent>) {
+    self.init()
+    key = IntentKey(record)
+    session = record.pointee.request.session_id
+    contentHash = withUnsafeBytes(of: record.pointee.content_hash) { $0.loadUnaligned(as: UInt64.self) }
+    actionClass = record.pointee.request.action_class
+    priority = record.pointee.request.priority
+    domain = record.pointee.request.domain
+    needsHello = record.pointee.flags & LTP_INTENT_NEEDS_HELLO != 0
+    mayHaveHappened = record.pointee.flags & LTP_INTENT_MAYBE != 0
+    payloadBytes = record.pointee.payload_bytes
+    attempts = record.pointee.attempts
+    attemptsMax = record.pointee.attempts_max
+    expiresUnixNanoseconds = record.pointee.expires_unix_ns
+    keptUnixNanoseconds = record.pointee.kept_unix_ns
+    until = record.pointee.not_before_unix_ns
+  }
 }
 
 /// Memory that is the owner's to give back (`releaseMemory`): Embedded Swift finds no deinit of another module's internal types.
@@ -107,6 +136,8 @@ package struct IntentTable {
   package private(set) var pendingCount = 0
   package private(set) var endedCount = 0
   package private(set) var sessionCount = 0
+  /// In workers' hands.
+  package private(set) var begunCount = 0
   package private(set) var pendingBytes: UInt64 = 0
 
   /// nil: no memory. It is taken as it is used.
@@ -176,7 +207,7 @@ package struct IntentTable {
     var kept = intent
     kept.number = number
     (kept.next, kept.previous, kept.last, kept.count) = (0, 0, 0, 0)
-    (kept.ringNext, kept.ringPrevious) = (0, 0)
+    (kept.ringNext, kept.ringPrevious, kept.confirmed) = (0, 0, 0)
     intents[slot] = kept
     keys.insert(kept.key.hash, slot)
     appendToSession(slot)
@@ -226,11 +257,46 @@ package struct IntentTable {
       sessionCount += 1
       return enterRing(slot)
     }
-    let last = Int(intents[head].last) - 1
-    intents[last].next = UInt32(slot) + 1
-    intents[slot].previous = UInt32(last) + 1
-    intents[head].last = UInt32(slot) + 1
+    // By number. After a crash, one that was moved to the log's end comes after those that were kept later.
+    var before = Int(intents[head].last) - 1
+    while intents[before].number > intents[slot].number {
+      guard intents[before].previous != 0 else { return insertHead(slot, before: head) }
+      before = Int(intents[before].previous) - 1
+    }
+    let after = intents[before].next
+    intents[slot].next = after
+    intents[slot].previous = UInt32(before) + 1
+    intents[before].next = UInt32(slot) + 1
+    if after == 0 {
+      intents[head].last = UInt32(slot) + 1
+    } else {
+      intents[Int(after) - 1].previous = UInt32(slot) + 1
+    }
     intents[head].count += 1
+  }
+
+  private mutating func insertHead(_ slot: Int, before head: Int) {
+    intents[slot].next = UInt32(head) + 1
+    intents[head].previous = UInt32(slot) + 1
+    handOver(from: head, to: slot, count: intents[head].count + 1)
+  }
+
+  /// The first one's place in the index and in the ring, and what is said of the session, become another's.
+  private mutating func handOver(from head: Int, to heir: Int, count: UInt32) {
+    let place = UInt32(heir) + 1
+    intents[heir].last = intents[head].last
+    intents[heir].confirmed = intents[head].confirmed
+    intents[heir].count = count
+    sessions.replace(Self.hash(session: intents[head].session), head, by: heir)
+    let isAlone = intents[head].ringNext == UInt32(head) + 1
+    intents[heir].ringNext = isAlone ? place : intents[head].ringNext
+    intents[heir].ringPrevious = isAlone ? place : intents[head].ringPrevious
+    if !isAlone {
+      intents[Int(intents[heir].ringNext) - 1].ringPrevious = place
+      intents[Int(intents[heir].ringPrevious) - 1].ringNext = place
+    }
+    if ring == UInt32(head) + 1 { ring = place }
+    (intents[head].ringNext, intents[head].ringPrevious) = (0, 0)
   }
 
   private mutating func enterRing(_ slot: Int) {
@@ -275,42 +341,54 @@ package struct IntentTable {
       sessionCount -= 1
       return leaveRing(slot)
     }
-    // The next one takes its place: in the index, and in the ring.
-    let heir = Int(next) - 1
-    intents[heir].last = intents[slot].last
-    intents[heir].count = intents[slot].count - 1
-    sessions.replace(Self.hash(session: session), slot, by: heir)
-    let isAlone = intents[slot].ringNext == UInt32(slot) + 1
-    intents[heir].ringNext = isAlone ? next : intents[slot].ringNext
-    intents[heir].ringPrevious = isAlone ? next : intents[slot].ringPrevious
-    if !isAlone {
-      intents[Int(intents[heir].ringNext) - 1].ringPrevious = next
-      intents[Int(intents[heir].ringPrevious) - 1].ringNext = next
-    }
-    if ring == UInt32(slot) + 1 { ring = next }
+    // The next one takes its place.
+    handOver(from: slot, to: Int(next) - 1, count: intents[slot].count - 1)
   }
 
-  /// The next intent that may be handed out now, and the turn goes to the next session; nil: there is none. `durable`: slots of the log that
-  /// are on disk.
-  package mutating func next(unixNanoseconds now: UInt64, durable: UInt64) -> Int? {
-    guard ring != 0 else { return nil }
-    let first = ring
-    repeat {
+  /// It is this one's turn, still.
+  package mutating func turnBack(_ slot: Int) { if intents[slot].ringNext != 0 { ring = UInt32(slot) + 1 } }
+
+  /// When the pending one was kept that has waited longest; 0: there is none. Looks at all.
+  package var oldestKept: UInt64 {
+    var oldest = UInt64.max
+    for slot in 0..<fresh where intents[slot].number != 0 && intents[slot].state != .ended {
+      oldest = min(oldest, intents[slot].keptUnixNanoseconds)
+    }
+    return oldest == .max ? 0 : oldest
+  }
+
+  /// Memory that it has touched, about.
+  package var memoryBytes: Int {
+    fresh * MemoryLayout<Intent>.stride + 2 * min(SlotIndex.bytes(capacity: capacity), fresh * 4096)
+  }
+
+  /// The session has shaken hands in this continuity epoch of its domain.
+  package mutating func confirm(session: UInt64, number: UInt64) {
+    guard let head = head(ofSession: session) else { return }
+    intents[head].confirmed = number
+  }
+
+  /// The next intent that may be handed out now, and the turn goes to the next session; nil: there is none among the next `looks` sessions.
+  /// `durable`: slots of the log that are on disk. `isLetIn`: whether it would be let in.
+  package mutating func next(
+    unixNanoseconds now: UInt64, durable: UInt64, looks: Int, _ isLetIn: (Intent) -> Bool
+  ) -> Int? {
+    for _ in 0..<min(looks, sessionCount) {
       let slot = Int(ring) - 1
       ring = intents[slot].ringNext
-      let intent = intents[slot]
-      if intent.state == .waiting, intent.until <= now, intent.expiresUnixNanoseconds > now,
-        intent.sequence <= durable
-      {
-        return slot
-      }
-    } while ring != first
+      let isDue =
+        intents[slot].state == .waiting && intents[slot].until <= now
+        && intents[slot].expiresUnixNanoseconds > now && intents[slot].attempts < intents[slot].attemptsMax
+        && intents[slot].sequence <= durable
+      if isDue, isLetIn(intents[slot]) { return slot }
+    }
     return nil
   }
 
   // MARK: Steps
 
   package mutating func begin(_ slot: Int, until: UInt64) {
+    if intents[slot].state != .begun { begunCount += 1 }
     intents[slot].state = .begun
     intents[slot].attempts &+= 1
     intents[slot].until = until
@@ -319,6 +397,7 @@ package struct IntentTable {
 
   /// Back to waiting. `isKnown`: whoever had it says that it was not carried out.
   package mutating func release(_ slot: Int, notBefore: UInt64, isKnown: Bool) {
+    if intents[slot].state == .begun { begunCount -= 1 }
     intents[slot].state = .waiting
     intents[slot].until = notBefore
     if isKnown { intents[slot].mayHaveHappened = false }
@@ -327,6 +406,7 @@ package struct IntentTable {
   /// It has ended: carried out (LTP_END_NONE), or not.
   package mutating func end(_ slot: Int, as end: UInt8, unixNanoseconds now: UInt64) {
     removeFromSession(slot)
+    if intents[slot].state == .begun { begunCount -= 1 }
     intents[slot].state = .ended
     intents[slot].end = end
     intents[slot].until = now
@@ -343,9 +423,16 @@ package struct IntentTable {
   }
 
   /// The intent that ended first, if that was before `time`.
-  package func firstEnded(before time: UInt64) -> Int? {
+  package func firstEnded(before time: UInt64 = .max) -> Int? {
     guard endedFirst != 0, intents[Int(endedFirst) - 1].until < time else { return nil }
     return Int(endedFirst) - 1
+  }
+
+  /// Puts an intent that has ended into a free slot, as `keep` does one that has not.
+  package mutating func remember(_ intent: Intent, number: UInt64, slot: Int) -> Bool {
+    guard keep(intent, number: number, slot: slot) else { return false }
+    end(slot, as: intent.end, unixNanoseconds: intent.until)
+    return true
   }
 
   /// Forgets an intent that has ended; the segment that needs it no more.
@@ -369,10 +456,15 @@ package struct IntentTable {
   /// The record that says how it ended ends there in the log.
   package mutating func enterEnd(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
 
-  /// Where its record lies, once that is known.
-  package mutating func place(_ slot: Int, segment: UInt64, offset: UInt64) {
+  /// A copy of its record ends there in the log.
+  package mutating func enterMove(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
+
+  /// Where its record lies, once that is known. The segment where it lay before, if it did.
+  package mutating func place(_ slot: Int, segment: UInt64, offset: UInt64) -> UInt64? {
+    let before = intents[slot].isPlaced ? intents[slot].segment : nil
     intents[slot].segment = segment
     intents[slot].offset = offset
+    return before
   }
 
   /// Each intent that is not forgotten.
@@ -387,6 +479,9 @@ package struct IntentTable {
     var (pending, ended, heads) = (0, 0, 0)
     for slot in 0..<fresh where intents[slot].number != 0 {
       let intent = intents[slot]
+      if intent.state != .ended, intent.ringNext == 0, intent.previous == 0 {
+        return "table: an intent that nobody comes by"
+      }
       if self.slot(of: intent.key) != slot { return "table: an intent is not found by its key" }
       if intent.state == .ended {
         ended += 1

@@ -54,6 +54,7 @@ final class LogState {
   let summary: SummaryCheck
   var history: OrientationHistory
   var domains = DomainHistory()
+  var deferral = DeferralHistory()
   var shelf = PolicyShelf()
   var lanes = LaneSequences()
   var totals = LogTotals()
@@ -90,6 +91,7 @@ final class LogState {
   func chainResumes() {
     isResuming = true
     history.forget()
+    deferral.forget()
     lanes.forget()
     run.isWhole = false
     segment.blocks = UInt64.max / 2  // its count cannot be compared any more
@@ -276,6 +278,7 @@ final class LogState {
   }
 
   func applyOpened(_ record: UnsafePointer<ltp_opened_record>, _ place: Place) {
+    deferral.beginRun()
     let number = UInt64(record.pointee.run)
     let firstLane = record.pointee.next_lane_id
     let cutBytes = record.pointee.cut_bytes

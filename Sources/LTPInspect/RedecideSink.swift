@@ -27,13 +27,14 @@ struct RedecideSink: RecordSink {
       guard let recorded = DecisionWord(record) else { break }
       let sessionID = record.decision.pointee.session_id
       slot += 1
-      var (decision, same, facts) = Self.decide(recorded, sessionID, isOut: nil, policy, context)
+      let kept = recorded.inputs & LTP_INPUT_KEPT == 0 ? nil : Self.kept(recorded, body, slot, to)
+      var (decision, same, facts) = Self.decide(recorded, sessionID, kept, isOut: nil, policy, context)
       if context.mayHaveOutages, !same || facts != nil {
         // Then it is as right when its domain was.
-        let (_, isSame, others) = Self.decide(recorded, sessionID, isOut: true, policy, context)
+        let (_, isSame, others) = Self.decide(recorded, sessionID, kept, isOut: true, policy, context)
         if isSame, others == nil { (same, facts) = (true, nil) }
       }
-      if !same || facts != nil || !shadow.fits(recorded, sessionID: sessionID) {
+      if !same || facts != nil || !shadow.fits(recorded, kept, sessionID: sessionID) {
         mismatches += 1
         report(record.decision, slot - 1, facts ?? (same ? .shadow : nil), decision, context, log)
       }
@@ -47,7 +48,7 @@ struct RedecideSink: RecordSink {
   /// an outage, if that is not for the context to say.
   @inline(__always)
   private static func decide(
-    _ recorded: DecisionWord, _ sessionID: UInt64, isOut: Bool?, _ policy: RecordedPolicy,
+    _ recorded: DecisionWord, _ sessionID: UInt64, _ kept: KeptFact?, isOut: Bool?, _ policy: RecordedPolicy,
     _ context: borrowing RecordContext
   ) -> (Decision, Bool, Fault?) {
     let gates = policy.gates[Int(context.word.state) * RecordedPolicy.columns + recorded.column]
@@ -56,9 +57,46 @@ struct RedecideSink: RecordSink {
       threshold: context.threshold(of: recorded, in: policy, context.word.threshold, isOut: isOut),
       retryFloorMilliseconds: context.limitsWord.retryFloor(under: gates),
       priority: recorded.priority, inputs: recorded.inputs, sessionID: sessionID)
-    let same =
-      recorded.outcome == decision.outcome && retryFits(recorded, recorded.retryAfterMilliseconds, decision)
-    return (decision, same, fault(rule, gates, recorded, decision, context))
+    guard let kept else {
+      let same =
+        recorded.outcome == decision.outcome && retryFits(recorded, recorded.retryAfterMilliseconds, decision)
+      return (decision, same, fault(rule, gates, recorded, decision, context))
+    }
+    return decide(recorded, sessionID, kept, decision, rule, gates, context)
+  }
+
+  /// The same with what the deferral log said.
+  @inline(never)
+  private static func decide(
+    _ recorded: DecisionWord, _ sessionID: UInt64, _ kept: KeptFact, _ decision: Decision,
+    _ rule: CompiledRule, _ gates: Gates, _ context: borrowing RecordContext
+  ) -> (Decision, Bool, Fault?) {
+    let under = rule.under(
+      threshold: context.word.threshold,
+      retryFloorMilliseconds: context.limitsWord.retryFloor(under: gates))
+    guard let told = under.decide(decision, kept: kept, sessionID: sessionID) else {
+      return (decision, false, .kept)
+    }
+    let same = recorded.outcome == told.outcome && retryFits(recorded, recorded.retryAfterMilliseconds, told)
+    if kept.isDecidedByLog {
+      let isAsked = kept.isBehind ? rule.needsContinuity : false
+      return (
+        told, same, recorded.isContinuityAsked == isAsked && recorded.gate == LTP_GATE_NONE ? nil : .kept
+      )
+    }
+    return (told, same, fault(rule, gates, recorded, decision, context))
+  }
+
+  /// What the KEPT record says that follows the decision before `slot`.
+  private static func kept(
+    _ recorded: DecisionWord, _ body: UnsafeRawPointer, _ slot: Int, _ end: Int
+  ) -> KeptFact? {
+    let place =
+      slot + (recorded.inputs & LTP_INPUT_REPLAY != 0 ? 1 : 0)
+      + (recorded.inputs & LTP_INPUT_TENANT != 0 ? 1 : 0)
+    guard place < end, RecordView(body, slot: place).kind == .kept else { return nil }
+    let record = RecordView(body, slot: place).kept.pointee
+    return KeptFact(result: record.result, end: record.end, isBehind: record.behind != 0)
   }
 
   /// A rate may tell callers to wait longer than the policy does, never shorter.
@@ -78,6 +116,8 @@ struct RedecideSink: RecordSink {
     /// The level says otherwise.
     case level
     case shadow
+    /// The deferral log can have said no such thing.
+    case kept
   }
 
   /// Continuity was looked at exactly when the rule asks for it; a gate refused what passes it, and only that.
@@ -120,7 +160,9 @@ struct RedecideSink: RecordSink {
     }
 
     @inline(__always)
-    func fits(_ recorded: DecisionWord, sessionID: UInt64) -> Bool {
+    func fits(_ recorded: DecisionWord, _ kept: KeptFact?, sessionID: UInt64) -> Bool {
+      // It was not asked.
+      if let kept, kept.isDecidedByLog { return recorded.shadow.rawValue == 0 }
       guard let rules else { return recorded.shadow.rawValue == 0 || !isWholeLog }
       let isUndecided = recorded.inputs & (LTP_INPUT_MALFORMED | LTP_INPUT_OTHER_INCARNATION) != 0
       guard !isUnknown, !isUndecided else { return true }
@@ -159,6 +201,8 @@ struct RedecideSink: RecordSink {
         case .continuity: "continuity was looked at where the rule does not ask for it, or not where it does"
         case .gate: "a limit refused that does not concern the class, or what the table refuses by itself"
         case .level: "the limits' level \(context.limitsWord.shedLevel) says otherwise"
+        case .kept:
+          "with that decision the deferral log says no such thing of the intent as the KEPT record has"
         case .shadow: "the shadow policy's verdict \(record.pointee.shadow.rawValue) is not what it decides"
         }
       let name = context.policy?.name(record.pointee.action_class) ?? className(record.pointee.action_class)

@@ -121,8 +121,33 @@ struct ShowSink: RecordSink {
           ("generation", UInt64(record.policy.pointee.policy_generation)),
           ("slot", UInt64(record.policy.pointee.policy_slot)),
         ], filter.json, &out)
+    case .intent:
+      let intent = record.intent.pointee
+      guard filter.verdict == nil, filter.session == nil || filter.session == intent.session_id else {
+        return
+      }
+      ShowLine.event(
+        intent.moved == 1 ? "intent-moved" : "intent-kept", time,
+        [
+          ("ticket", intent.ticket), ("session", intent.session_id), ("frame", intent.frame_id),
+          ("payload_bytes", UInt64(intent.payload_bytes)),
+        ], filter.json, &out)
+    case .step:
+      let step = record.step.pointee
+      guard filter.verdict == nil, filter.session == nil else { return }
+      ShowLine.event(
+        "intent-step", time, [("ticket", step.ticket), ("attempt", UInt64(step.attempt))],
+        reason: "\(step.step == LTP_STEP_ENDED ? endName(step.end) : stepName(step.step))", filter.json,
+        &out)
+    case .deferral:
+      let deferral = record.deferral.pointee
+      guard deferral.what != LTP_DEFERRAL_GOES_ON else { return }
+      ShowLine.event(
+        deferral.what == LTP_DEFERRAL_OPENED_HERE ? "deferral-opened" : "deferral-closed", time,
+        [("pending", deferral.pending_count), ("sequence", deferral.sequence)], filter.json, &out)
     // What the others say is in the lines of decisions, or about files.
-    case .decision, .replay, .tenant, .observed, .time, .segment, .text, .sealed, .counts, .domains: return
+    case .decision, .replay, .tenant, .kept, .observed, .time, .segment, .text, .sealed, .counts, .domains:
+      return
     }
     endLine()
   }

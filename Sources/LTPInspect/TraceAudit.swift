@@ -88,6 +88,11 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       }
       slot += 1
     }
+    if inputs & LTP_INPUT_KEPT != 0 {
+      guard let record = follower(.kept, of: decision, body, slot, count, context) else { return }
+      log.deferral.applyKept(record.kept, decision, context.place(slot: slot), log.findings)
+      slot += 1
+    }
   }
 
   /// The record in `slot`, which is of the kind that the decision announces and names the decision's frame; nil: it is not.
@@ -95,7 +100,7 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     _ kind: RecordKind, of decision: UnsafePointer<ltp_decision_record>, _ body: UnsafeRawPointer,
     _ slot: Int, _ count: Int, _ context: borrowing RecordContext
   ) -> RecordView? {
-    let name = kind == .replay ? "REPLAY" : "TENANT"
+    let name = kind == .replay ? "REPLAY" : kind == .tenant ? "TENANT" : "KEPT"
     guard slot < count, RecordView(body, slot: slot).kind == kind else {
       log.findings.add(
         .record, at: context.place(slot: slot - 1), "no \(name) record follows the decision that announces it"
@@ -104,7 +109,12 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     }
     let record = RecordView(body, slot: slot)
     checkReserved(kind, record, slot, context)
-    let frame = kind == .replay ? record.replay.pointee.frame_id : record.tenant.pointee.frame_id
+    let frame =
+      switch kind {
+      case .replay: record.replay.pointee.frame_id
+      case .tenant: record.tenant.pointee.frame_id
+      default: record.kept.pointee.frame_id
+      }
     if frame != decision.pointee.frame_id {
       log.findings.add(
         .record, at: context.place(slot: slot), "the \(name) record names another frame than its decision")
@@ -164,8 +174,11 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
       log.findings.add(.record, at: context.place(slot: slot), "a REPLAY record without a replayed decision")
     case .tenant:
       log.findings.add(.record, at: context.place(slot: slot), "a TENANT record that no decision announces")
+    case .kept:
+      log.findings.add(.record, at: context.place(slot: slot), "a KEPT record that no decision announces")
     case .decision: return false  // `walkLane` hands those to the sink
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains, .intent, .step,
+      .deferral:
       log.findings.add(
         .record, at: context.place(slot: slot),
         "a record of kind \(kind.rawValue) belongs to the control lane")
@@ -240,9 +253,12 @@ struct TraceAudit<Sink: RecordSink>: BlockVisitor {
     case .sealed: log.applySealed(record.sealed, place, isLastOfBlock: isLastOfBlock)
     case .counts: log.summary.applyCounts(record.counts, place)
     case .domains: log.applyDomains(record.domains, place)
+    case .intent: log.deferral.applyIntent(record.intent, place, log.findings)
+    case .step: log.deferral.applyStep(record.step, place, log.findings)
+    case .deferral: log.deferral.applyDeferral(record.deferral, place, log.findings)
     case .closed: log.applyClosed(record.closed, place)
     // `walkControl` has refused them.
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided, .kept: break
     }
   }
 }

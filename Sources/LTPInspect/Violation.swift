@@ -56,6 +56,8 @@ public struct Violation: Equatable, Sendable, Encodable {
     case never
     /// A session acted, and never shook hands in that epoch.
     case continuity
+    /// What is told of kept intents contradicts itself.
+    case deferral
     /// A count in the trace is not what was counted.
     case count
     /// Deciding again gives another answer.

@@ -132,9 +132,11 @@ struct WindowVisitor: BlockVisitor {
         counts.add(1, of: SegmentCounts.Key(word, state: context.word.state))
       case .observed: context.word = OrientationWord(rawValue: record.observed.pointee.orientation_word)
       case .time: context.baseUnixNanoseconds = record.time.pointee.base_unix_ns
-      case .replay, .tenant, .unrecorded, .hello, .voided: break
+      case .replay, .tenant, .unrecorded, .hello, .voided, .kept: break
       // Not a lane's: `verify` says so.
-      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: break
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains, .intent,
+        .step, .deferral:
+        break
       }
     }
   }
@@ -169,8 +171,8 @@ struct WindowVisitor: BlockVisitor {
       names.record(kind, record, slot: slot, context: context, log: log)
     case .counts: log.summary.applyCounts(record.counts, place)
     case .sealed: applySealed(record.sealed, place)
-    case .segment, .closed, .domains: break
-    case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time, .voided: break
+    case .segment, .closed, .domains, .intent, .step, .deferral: break
+    case .decision, .replay, .tenant, .observed, .unrecorded, .hello, .time, .voided, .kept: break
     }
   }
 

@@ -45,7 +45,7 @@ extension Lane {
 /// The lane of a handle, for a call that one thread at a time may make. A debug build ends the process when two do;
 /// nothing is spent on it otherwise.
 @inline(__always)
-private func withOwned<R>(_ handle: OpaquePointer?, _ body: (Lane?) -> R) -> R {
+func withOwned<R>(_ handle: OpaquePointer?, _ body: (Lane?) -> R) -> R {
   let lane = live(handle)
   #if DEBUG
     lane?.enterAlone()
@@ -183,7 +183,14 @@ public func ltp_hello_answer(
     } catch {
       return error.status
     }
-    return withOwned(handle) { $0?.answer(hello: fields, into: &answer.pointee) ?? LTP_ERROR_BAD_HANDLE }
+    return withOwned(handle) { lane in
+      guard let lane else { return LTP_ERROR_BAD_HANDLE }
+      let status = lane.answer(hello: fields, into: &answer.pointee)
+      if status == LTP_OK {
+        Core(lane.state.pointee.owner).confirm(session: fields.session_id, domain: fields.domain, lane)
+      }
+      return status
+    }
   }
 }
 

@@ -30,4 +30,12 @@ public func ltp_verdict_name(_ verdict: UInt8) -> UnsafePointer<CChar>! { cStrin
 public func ltp_reason_name(_ reason: UInt8) -> UnsafePointer<CChar>! { cString(reasonName(reason)) }
 
 @c @implementation
+public func ltp_end_name(_ end: UInt8) -> UnsafePointer<CChar>! { cString(endName(end)) }
+
+@c @implementation
+public func ltp_commitment_text(_ commitment: UInt8) -> UnsafePointer<CChar>! {
+  cString(commitmentText(commitment))
+}
+
+@c @implementation
 public func ltp_signal_name(_ signal: UInt8) -> UnsafePointer<CChar>! { cString(signalName(signal)) }

@@ -28,6 +28,9 @@ public struct PolicySlot: ~Copyable {
   let shadowThresholds = Atomic<UInt64>(0)
   /// Of hellos in each domain: a second, and above it the burst.
   private let hellos = Atomic<UInt64>(0)
+  /// Classes whose intents may be kept, and those of them whose sessions have to shake hands before a replay.
+  private let deferrable = AtomicClassSet()
+  private let confirmed = AtomicClassSet()
   public let shadowSource: UnsafeMutablePointer<ltp_policy>
   package let shadowRules: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -66,6 +69,8 @@ public struct PolicySlot: ~Copyable {
     }
     let rate = policy.pointee.domains.hellos
     hellos.store(UInt64(rate.per_second) | UInt64(rate.burst) << 32, ordering: .releasing)
+    deferrable.store(ClassSet(policy, with: LTP_CLASS_DEFERRABLE))
+    confirmed.store(ClassSet(policy, with: LTP_CLASS_REQUIRES_CONTINUITY))
     hasShadow.store(shadow == nil ? 0 : 1, ordering: .releasing)
     guard let shadow else { return }
     shadowSource.pointee = shadow.pointee
@@ -89,6 +94,11 @@ public struct PolicySlot: ~Copyable {
     return thresholds
   }
 
+  /// Whose intents may be kept.
+  package var deferrableClasses: ClassSet { deferrable.load() }
+  /// Whose continuity is asked for by their own attribute.
+  package var confirmedClasses: ClassSet { confirmed.load() }
+
   package var helloRate: ltp_rate {
     let packed = hellos.load(ordering: .acquiring)
     return ltp_rate(
@@ -101,5 +111,42 @@ public struct PolicySlot: ~Copyable {
 
   package func threshold(state: UInt8) -> UInt8 {
     UInt8(truncatingIfNeeded: thresholds.load(ordering: .acquiring) >> (UInt64(state) * 8))
+  }
+}
+
+/// A bit a class.
+package struct ClassSet: Sendable {
+  private var words: InlineArray<2, UInt64> = [0, 0]
+
+  package init() {}
+
+  fileprivate init(low: UInt64, high: UInt64) { words = [low, high] }
+
+  init(_ policy: UnsafePointer<ltp_policy>, with attribute: UInt32) {
+    for actionClass in 0..<PolicyTable.classCount
+    where policy.classDescription(actionClass).attributes & attribute != 0 {
+      words[actionClass / 64] |= 1 << UInt64(actionClass % 64)
+    }
+  }
+
+  fileprivate var low: UInt64 { words[0] }
+  fileprivate var high: UInt64 { words[1] }
+
+  package func contains(_ actionClass: Int) -> Bool {
+    actionClass < PolicyTable.classCount && words[actionClass / 64] >> UInt64(actionClass % 64) & 1 != 0
+  }
+}
+
+private struct AtomicClassSet: ~Copyable {
+  private let low = Atomic<UInt64>(0)
+  private let high = Atomic<UInt64>(0)
+
+  func store(_ set: ClassSet) {
+    low.store(set.low, ordering: .releasing)
+    high.store(set.high, ordering: .releasing)
+  }
+
+  func load() -> ClassSet {
+    ClassSet(low: low.load(ordering: .acquiring), high: high.load(ordering: .acquiring))
   }
 }

@@ -45,10 +45,10 @@ package struct DecisionWord {
   @inline(__always)
   package var isContinuityAsked: Bool { continuityOf(inputs: inputs) != LTP_CONTINUITY_NOT_ASKED }
 
-  /// Records that belong to this one follow it: REPLAY, TENANT, in this order.
+  /// Records that belong to this one follow it: REPLAY, TENANT, KEPT, in this order.
   @inlinable
   @inline(__always)
-  package var hasFollowers: Bool { inputs & (LTP_INPUT_REPLAY | LTP_INPUT_TENANT) != 0 }
+  package var hasFollowers: Bool { inputs & (LTP_INPUT_REPLAY | LTP_INPUT_TENANT | LTP_INPUT_KEPT) != 0 }
 
   @inlinable
   @inline(__always)

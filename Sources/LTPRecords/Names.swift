@@ -50,6 +50,53 @@ package func reasonName(_ reason: UInt8) -> StaticString {
   case LTP_REASON_MALFORMED_FRAME: "MALFORMED_FRAME"
   case LTP_REASON_UNKNOWN_ACTION_CLASS: "UNKNOWN_ACTION_CLASS"
   case LTP_REASON_ALREADY_REPLAYED: "ALREADY_REPLAYED"
+  case LTP_REASON_INTENT_PENDING: "INTENT_PENDING"
+  case LTP_REASON_INTENT_ENDED: "INTENT_ENDED"
+  case LTP_REASON_KEY_REUSED: "KEY_REUSED"
+  default: "INVALID"
+  }
+}
+
+package func keptName(_ result: UInt8) -> StaticString {
+  switch result {
+  case LTP_KEPT_NONE: "NONE"
+  case LTP_KEPT_NEW: "NEW"
+  case LTP_KEPT_SAME: "SAME"
+  case LTP_KEPT_ENDED: "ENDED"
+  case LTP_KEPT_DIFFERS: "DIFFERS"
+  case LTP_KEPT_FULL: "FULL"
+  case LTP_KEPT_LATER: "LATER"
+  case LTP_KEPT_REPLAY: "REPLAY"
+  default: "INVALID"
+  }
+}
+
+package func endName(_ end: UInt8) -> StaticString {
+  switch end {
+  case LTP_END_NONE: "CARRIED_OUT"
+  case LTP_END_EXPIRED: "EXPIRED"
+  case LTP_END_ATTEMPTS: "ATTEMPTS_USED_UP"
+  case LTP_END_ABANDONED: "ABANDONED"
+  case LTP_END_CANCELLED: "CANCELLED"
+  default: "INVALID"
+  }
+}
+
+package func stepName(_ step: UInt8) -> StaticString {
+  switch step {
+  case LTP_STEP_BEGUN: "BEGUN"
+  case LTP_STEP_COMMITTED: "COMMITTED"
+  case LTP_STEP_RELEASED: "RELEASED"
+  case LTP_STEP_ENDED: "ENDED"
+  default: "INVALID"
+  }
+}
+
+/// For the sender's eyes.
+package func commitmentText(_ commitment: UInt8) -> StaticString {
+  switch commitment {
+  case LTP_COMMITMENT_NONE: "no commitment"
+  case LTP_COMMITMENT_WHEN_STABLE: "Will retry when state == STABLE"
   default: "INVALID"
   }
 }

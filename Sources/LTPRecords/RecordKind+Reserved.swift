@@ -10,12 +10,9 @@ extension RecordKind {
     // The one reserved byte of ltp_control_header, which every control record starts with.
     let header = LTP_AT_control_header_reserved..<LTP_END_control_header_reserved
     return switch self {
-    case .decision, .hello: [none, none, none]
+    case .decision, .hello, .kept: [none, none, none]
     case .replay:
-      [
-        LTP_AT_replay_record_reserved..<LTP_END_replay_record_reserved,
-        LTP_AT_replay_record_reserved_2..<LTP_END_replay_record_reserved_2, none,
-      ]
+      [LTP_AT_replay_record_reserved..<LTP_END_replay_record_reserved, none, none]
     case .observed: [LTP_AT_observed_record_reserved..<LTP_END_observed_record_reserved, none, none]
     case .unrecorded:
       [
@@ -52,6 +49,13 @@ extension RecordKind {
     // Those of its entries depend on how many are used: `ltp inspect` looks at each.
     case .counts: [header, LTP_AT_counts_record_reserved..<LTP_END_counts_record_reserved, none]
     case .domains: [header, LTP_AT_domains_record_reserved..<LTP_END_domains_record_reserved, none]
+    case .intent: [header, LTP_AT_intent_record_reserved..<LTP_END_intent_record_reserved, none]
+    case .step:
+      [
+        header, LTP_AT_step_record_reserved..<LTP_END_step_record_reserved,
+        LTP_AT_step_record_reserved_2..<LTP_END_step_record_reserved_2,
+      ]
+    case .deferral: [header, LTP_AT_deferral_record_reserved..<LTP_END_deferral_record_reserved, none]
     case .closed: [header, LTP_AT_closed_record_reserved..<LTP_END_closed_record_reserved, none]
     }
   }

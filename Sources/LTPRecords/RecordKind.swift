@@ -8,9 +8,9 @@ package import CLTP
 @frozen
 package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   // Of lanes.
-  case decision, replay, observed, unrecorded, hello, time, tenant, voided
+  case decision, replay, observed, unrecorded, hello, time, tenant, voided, kept
   // Of the control lane.
-  case opened, segment, transition, policy, text, sealed, closed, counts, domains
+  case opened, segment, transition, policy, text, sealed, closed, counts, domains, intent, step, deferral
 
   /// `rawValue` is LTP_RECORD_*; nil for any other byte.
   @inlinable
@@ -24,6 +24,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case LTP_RECORD_TIME: self = .time
     case LTP_RECORD_TENANT: self = .tenant
     case LTP_RECORD_VOIDED: self = .voided
+    case LTP_RECORD_KEPT: self = .kept
     case LTP_RECORD_OPENED: self = .opened
     case LTP_RECORD_SEGMENT: self = .segment
     case LTP_RECORD_TRANSITION: self = .transition
@@ -33,6 +34,9 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case LTP_RECORD_CLOSED: self = .closed
     case LTP_RECORD_COUNTS: self = .counts
     case LTP_RECORD_DOMAINS: self = .domains
+    case LTP_RECORD_INTENT: self = .intent
+    case LTP_RECORD_STEP: self = .step
+    case LTP_RECORD_DEFERRAL: self = .deferral
     default: return nil
     }
   }
@@ -48,6 +52,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .time: LTP_RECORD_TIME
     case .tenant: LTP_RECORD_TENANT
     case .voided: LTP_RECORD_VOIDED
+    case .kept: LTP_RECORD_KEPT
     case .opened: LTP_RECORD_OPENED
     case .segment: LTP_RECORD_SEGMENT
     case .transition: LTP_RECORD_TRANSITION
@@ -57,6 +62,9 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .closed: LTP_RECORD_CLOSED
     case .counts: LTP_RECORD_COUNTS
     case .domains: LTP_RECORD_DOMAINS
+    case .intent: LTP_RECORD_INTENT
+    case .step: LTP_RECORD_STEP
+    case .deferral: LTP_RECORD_DEFERRAL
     }
   }
 
@@ -71,6 +79,7 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .time: MemoryLayout<ltp_time_record>.size
     case .tenant: MemoryLayout<ltp_tenant_record>.size
     case .voided: MemoryLayout<ltp_voided_record>.size
+    case .kept: MemoryLayout<ltp_kept_record>.size
     case .opened: MemoryLayout<ltp_opened_record>.size
     case .segment: MemoryLayout<ltp_segment_record>.size
     case .transition: MemoryLayout<ltp_transition_record>.size
@@ -80,6 +89,9 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
     case .closed: MemoryLayout<ltp_closed_record>.size
     case .counts: MemoryLayout<ltp_counts_record>.size
     case .domains: MemoryLayout<ltp_domains_record>.size
+    case .intent: MemoryLayout<ltp_intent_record>.size
+    case .step: MemoryLayout<ltp_step_record>.size
+    case .deferral: MemoryLayout<ltp_deferral_record>.size
     }
   }
 
@@ -88,8 +100,10 @@ package enum RecordKind: RawRepresentable, CaseIterable, Sendable {
   /// Written by the writer itself, in the control lane; else by lanes. Its record starts with an ltp_control_header.
   package var isControl: Bool {
     switch self {
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: false
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: true
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided, .kept: false
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains, .intent, .step,
+      .deferral:
+      true
     }
   }
 }

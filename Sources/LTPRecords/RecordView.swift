@@ -57,6 +57,8 @@ package struct RecordView {
   package var tenant: UnsafePointer<ltp_tenant_record> { bound(to: ltp_tenant_record.self) }
   package var voided: UnsafePointer<ltp_voided_record> { bound(to: ltp_voided_record.self) }
 
+  package var kept: UnsafePointer<ltp_kept_record> { bound(to: ltp_kept_record.self) }
+
   // MARK: Of the control lane
 
   /// What every control record starts with.
@@ -70,6 +72,9 @@ package struct RecordView {
   package var closed: UnsafePointer<ltp_closed_record> { bound(to: ltp_closed_record.self) }
   package var counts: UnsafePointer<ltp_counts_record> { bound(to: ltp_counts_record.self) }
   package var domains: UnsafePointer<ltp_domains_record> { bound(to: ltp_domains_record.self) }
+  package var intent: UnsafePointer<ltp_intent_record> { bound(to: ltp_intent_record.self) }
+  package var step: UnsafePointer<ltp_step_record> { bound(to: ltp_step_record.self) }
+  package var deferral: UnsafePointer<ltp_deferral_record> { bound(to: ltp_deferral_record.self) }
 
   /// The record's time in microseconds since the block's base; nil where a record of this kind has none.
   package func timeMicroseconds(_ kind: RecordKind) -> UInt32? {
@@ -79,8 +84,9 @@ package struct RecordView {
     case .unrecorded: unrecorded.pointee.time_us
     case .hello: hello.pointee.time_us
     case .voided: voided.pointee.time_us
-    case .replay, .time, .tenant: nil
-    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
+    case .replay, .time, .tenant, .kept: nil
+    case .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains, .intent, .step,
+      .deferral:
       control.pointee.time_us
     }
   }

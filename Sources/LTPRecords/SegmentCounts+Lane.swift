@@ -92,9 +92,11 @@ extension SegmentCounts {
       leave(&walk)
       walk.baseUnixNanoseconds = record.time.pointee.base_unix_ns
     case .unrecorded: totals.pointee.unrecorded &+= record.unrecorded.pointee.denied_count
-    case .replay, .tenant, .hello, .voided: break
+    case .replay, .tenant, .hello, .voided, .kept: break
     // Not a lane's; `ltp inspect` says so.
-    case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains: break
+    case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains, .intent,
+      .step, .deferral:
+      break
     }
     return false
   }

@@ -29,8 +29,8 @@ package struct UsedNumbers: Equatable, Sendable {
     case .policy:
       // Its transition may never have come: the number is used all the same.
       policyGeneration = max(policyGeneration, record.policy.pointee.policy_generation)
-    case .text, .sealed, .closed, .counts, .domains: break
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: break
+    case .text, .sealed, .closed, .counts, .domains, .intent, .step, .deferral: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided, .kept: break
     }
   }
 }

@@ -52,6 +52,25 @@ public struct CompiledRule: Equatable, Sendable {
   public var ruled: Outcome { Outcome(rawValue: UInt8(truncatingIfNeeded: rawValue)) }
 }
 
+/// What the deferral log said of a request's intent, which decides with the rule: LTP_KEPT_*, LTP_END_*.
+public struct KeptFact: Equatable, Sendable {
+  public var result: UInt8
+  public var end: UInt8
+  /// It is kept because an earlier intent of its session is pending.
+  public var isBehind: Bool
+
+  public init(result: UInt8, end: UInt8 = LTP_END_NONE, isBehind: Bool = false) {
+    self.result = result
+    self.end = end
+    self.isBehind = isBehind
+  }
+
+  /// Neither limits nor a shadow policy were asked.
+  public var isDecidedByLog: Bool {
+    isBehind || result == LTP_KEPT_SAME || result == LTP_KEPT_ENDED || result == LTP_KEPT_DIFFERS
+  }
+}
+
 public struct Decision: Equatable, Sendable {
   public var outcome: Outcome
   public var retryAfterMilliseconds: UInt32
@@ -209,5 +228,35 @@ extension CompiledRule {
   public static func spread(_ least: UInt64, sessionID: UInt64) -> UInt64 {
     let fraction = (sessionID &* 0x9E37_79B9_7F4A_7C15) &>> 32
     return (least &* (1 &<< 32 | fraction)) &>> 32
+  }
+}
+
+extension CompiledRule {
+  /// What becomes of `decision`, which the rule and the limits came to, when the deferral log says this of the intent. Nil: with that decision it
+  /// says no such thing.
+  public func decide(_ decision: Decision, kept: KeptFact, sessionID: UInt64) -> Decision? {
+    let waits = UInt32(truncatingIfNeeded: spreadRetryAfter(sessionID: sessionID))
+    func made(_ verdict: UInt8, _ reason: UInt8, retry: UInt32) -> Decision {
+      Decision(outcome: Outcome(verdict: verdict, reason: reason), retryAfterMilliseconds: retry)
+    }
+    let isDeferred = decision.outcome.verdict == LTP_VERDICT_DEFER
+    let isForKeeping = isDeferred || kept.isBehind && decision.outcome.isExecute
+    guard kept.result == LTP_KEPT_ENDED || kept.end == LTP_END_NONE else { return nil }
+    switch kept.result {
+    case LTP_KEPT_NEW where isForKeeping:
+      return kept.isBehind ? made(LTP_VERDICT_DEFER, LTP_REASON_INTENT_PENDING, retry: waits) : decision
+    case LTP_KEPT_FULL where isForKeeping:
+      return made(LTP_VERDICT_DENY, LTP_REASON_DEFER_QUEUE_FULL, retry: waits)
+    case LTP_KEPT_LATER where isForKeeping:
+      return made(LTP_VERDICT_DENY, LTP_REASON_TRACE_BACKPRESSURE, retry: waits)
+    case LTP_KEPT_SAME where !kept.isBehind:
+      return made(LTP_VERDICT_DEFER, LTP_REASON_INTENT_PENDING, retry: waits)
+    case LTP_KEPT_ENDED where !kept.isBehind && kept.end < LTP_END_COUNT:
+      let reason = kept.end == LTP_END_NONE ? LTP_REASON_ALREADY_REPLAYED : LTP_REASON_INTENT_ENDED
+      return made(LTP_VERDICT_DENY, reason, retry: 0)
+    case LTP_KEPT_DIFFERS where !kept.isBehind: return made(LTP_VERDICT_DENY, LTP_REASON_KEY_REUSED, retry: 0)
+    case LTP_KEPT_REPLAY where !kept.isBehind: return decision
+    default: return nil
+    }
   }
 }

@@ -20,6 +20,8 @@ public struct RecoveredTrace {
   public var wordGeneration: UInt32
   /// The highest number that any policy has.
   public var policyGeneration: UInt32
+  /// What the trace tells of a deferral log; nil: of none.
+  package var told: ToldDeferral?
   /// Of the segment so far. The writer's to give back, once there is one.
   package var counts: SegmentCounts
 
@@ -48,7 +50,7 @@ public struct RecoveredTrace {
     return RecoveredTrace(
       chain: chain, run: used.run + 1, nextLaneID: used.nextLaneID, controlSequence: facts.controlSequence,
       word: facts.word, numbers: facts.numbers, domains: facts.domains, wordGeneration: facts.wordGeneration,
-      policyGeneration: used.policyGeneration, counts: counts)
+      policyGeneration: used.policyGeneration, told: facts.told, counts: counts)
   }
 
   /// Closes its files and gives its memory back: no writer goes on with it.
@@ -68,6 +70,7 @@ struct TraceFacts: BlockReader {
   var domains = DomainTable()
   /// The policy that `word` is under.
   var wordGeneration: UInt32 = 0
+  var told: ToldDeferral?
   /// The limit that the last segment was begun with.
   var segmentBytes: UInt64?
   /// Of the last segment.
@@ -124,9 +127,12 @@ struct TraceFacts: BlockReader {
       domains.apply(transition)
     case .domains: domains.apply(record.domains)
     case .sealed: isSealed = true
+    case .deferral: told = ToldDeferral(record.deferral)
+    case .intent: told?.apply(record.intent)
+    case .step: told?.apply(record.step)
     case .opened, .policy, .text, .closed, .counts: break
     // A lane's record in a control block is nothing that the writer puts there; `ltp inspect` says so.
-    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided: break
+    case .decision, .replay, .observed, .unrecorded, .hello, .time, .tenant, .voided, .kept: break
     }
   }
 }

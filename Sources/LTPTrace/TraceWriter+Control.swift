@@ -6,7 +6,7 @@ import CLTP
 import CLTPSystem
 import LTPAdmission
 import LTPOrientation
-import LTPRecords
+package import LTPRecords
 import LTPStorage
 import Synchronization
 
@@ -32,6 +32,8 @@ struct ControlFacts {
   var numbers: EpochNumbers
   /// As the transitions up to the word left them.
   var domains: DomainTable
+  /// Of the deferral log; nil: there is none.
+  var told: ToldDeferral?
 }
 
 /// How much of a segment's preamble has been gathered.
@@ -39,6 +41,7 @@ struct Preamble {
   var isDone = false
   var segmentIsGathered = false
   var domains = 0
+  var toldIsGathered = false
   var policySlots = 0
   var texts = 0
   /// Of the segment, once it is done.
@@ -65,14 +68,17 @@ struct ControlLane {
   var gathered: ControlFacts
   /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
   var sealed: ControlFacts
+  var deferralIsClosed = false
   var closedIsGathered = false
   var closedIsSealed = false
+  /// The deferral log that this run goes on with, until the trace says so.
+  var toldToOpen: ToldDeferral?
 
   init(_ log: RecoveredTrace) {
     sequence = log.controlSequence
     gathered = ControlFacts(
       generation: log.policyGeneration, word: log.word, wordGeneration: log.wordGeneration,
-      numbers: log.numbers, domains: log.domains)
+      numbers: log.numbers, domains: log.domains, told: log.told)
     sealed = gathered
     preamble.isDone = log.chain.offset > 0
   }
@@ -174,6 +180,11 @@ extension TraceWriter where Device: ~Copyable {
     if !control.gathered.opened {
       guard gatherOpened() else { return false }
       control.gathered.opened = true
+    }
+    if let told = control.toldToOpen {
+      guard gather(told, LTP_DEFERRAL_OPENED_HERE, in: .control) else { return false }
+      control.gathered.told = told
+      control.toldToOpen = nil
     }
     let target = orientation.numbers(of: orientation.current).epoch
     while orientation.drainedEpoch < target {
@@ -315,6 +326,10 @@ extension TraceWriter where Device: ~Copyable {
       guard gather(record, in: gathering) else { return false }
       control.preamble.domains = next
     }
+    if let told = control.sealed.told, !control.preamble.toldIsGathered {
+      guard gather(told, LTP_DEFERRAL_GOES_ON, in: gathering) else { return false }
+      control.preamble.toldIsGathered = true
+    }
     // Before the first transition there is nothing to repeat: the log's start says it all by itself.
     while control.sealed.opened, control.preamble.policySlots < PolicySlot.count {
       let slot = orientation.policySlot(UInt8(control.preamble.policySlots))
@@ -358,10 +373,42 @@ extension TraceWriter where Device: ~Copyable {
     return gather(transition, in: gathering)
   }
 
+  // MARK: The deferral log
+
+  private mutating func gather(_ told: ToldDeferral, _ what: UInt8, in gathering: Gathering) -> Bool {
+    guard let memory = place(RecordKind.deferral.slotCount, in: gathering) else { return false }
+    memory.assumingMemoryBound(to: ltp_deferral_record.self).write(told, what)
+    return true
+  }
+
+  /// The run goes on with this deferral log. Before the first step.
+  package mutating func open(_ told: ToldDeferral) {
+    control.toldToOpen = told
+    isDeferring = true
+  }
+
+  /// Tells a record of the deferral log, an ltp_intent_record or an ltp_step_record, which is durable there. False: there is no room now.
+  package mutating func tell(_ record: UnsafeRawPointer) -> Bool {
+    let view = RecordView(record)
+    guard !hasFailed, control.gathered.opened, control.toldToOpen == nil, var told = control.gathered.told,
+      let kind = view.kind, let memory = place(kind.slotCount, in: .control)
+    else { return false }
+    memory.copyMemory(from: record, byteCount: kind.byteCount)
+    if kind == .intent { told.apply(view.intent) } else { told.apply(view.step) }
+    control.gathered.told = told
+    progressed = true
+    return true
+  }
+
   // MARK: The end
 
   mutating func gatherClosed() -> Bool {
     guard !control.closedIsGathered else { return true }
+    // A run without the log leaves it to the next one that has it.
+    if isDeferring, let told = control.gathered.told, !control.deferralIsClosed {
+      guard gather(told, LTP_DEFERRAL_CLOSED_HERE, in: .control) else { return false }
+      control.deferralIsClosed = true
+    }
     var record = ltp_closed_record()
     record.header = ltp_control_header(.closed)
     record.decision_count = runDecisions

@@ -179,8 +179,9 @@ extension TraceWriter where Device: ~Copyable {
       case .time:
         cursors[index].baseMonotonic = record.time.pointee.base_monotonic_ns
         cursors[index].baseUnix = record.time.pointee.base_unix_ns
-      case .decision, .replay, .tenant, .unrecorded, .hello, .voided: break
-      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains:
+      case .decision, .replay, .tenant, .unrecorded, .hello, .voided, .kept: break
+      case nil, .opened, .segment, .transition, .policy, .text, .sealed, .closed, .counts, .domains, .intent,
+        .step, .deferral:
         assertionFailure("a lane wrote what is not a lane's record")
       }
     }

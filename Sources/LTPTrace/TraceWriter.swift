@@ -72,6 +72,8 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   var cursors = InlineArray<64, LaneCursor>(repeating: LaneCursor())
   var control: ControlLane
   var runDecisions: UInt64 = 0
+  /// This run has a deferral log.
+  var isDeferring = false
   /// Of the current segment, for its summary.
   let counts: SegmentCounts
   /// Everything that was handed over is durable, and the run's end is appended.

@@ -7,6 +7,7 @@ import CLTPSystem
 import LTPTestSupport
 
 @testable import LTPDeferral
+@testable import LTPRecords
 @testable import LTPStorage
 
 struct DeferralViolation: Error, CustomStringConvertible {
@@ -22,6 +23,7 @@ struct DeferralFacts {
   var lostUnacknowledged = 0
   var failures = 0
   var handedOutAgain = 0
+  var moved: UInt64 = 0
 
   static func += (total: inout DeferralFacts, one: DeferralFacts) {
     total.runs += one.runs
@@ -31,6 +33,7 @@ struct DeferralFacts {
     total.lostUnacknowledged += one.lostUnacknowledged
     total.failures += one.failures
     total.handedOutAgain += one.handedOutAgain
+    total.moved += one.moved
   }
 }
 
@@ -75,6 +78,17 @@ final class DeferralHistory {
   /// Waits for the disk: slots of the log, and what is acknowledged then.
   private var waiting: [(sequence: UInt64, acknowledge: () -> Void)] = []
   private var held: [Handout] = []
+  /// What a trace beside the log was told, and would have after a crash.
+  private struct Trace {
+    var told = ToldDeferral()
+    var tickets: Set<UInt64> = []
+    var ends: [UInt64: UInt8] = [:]
+  }
+  private var trace = Trace()
+  /// What its blocks hold, by the number of the block: a crash takes those away that are not durable.
+  private var traceBlocks: [(number: UInt64, trace: Trace)] = []
+  private var durableTrace = Trace()
+  private var traceSealed: UInt64 = 0
   /// Something was handed out that nobody has sent.
   private var isStray = false
 
@@ -112,7 +126,14 @@ final class DeferralHistory {
     var storage = SimulatedStorage(disk)
     var log: DeferralLog
     do throws(OpenFault) {
+      trace = durableTrace
+      traceBlocks = []
+      configuration.trace.told = trace.told.sequence == 0 ? nil : trace.told
+      configuration.trace.blocks = traceSealed
+      configuration.trace.sealedBlocks = traceSealed
       log = try DeferralLog.open(&storage, configuration: configuration, staging: staging)
+      trace.told.logID = log.logID
+      durableTrace.told.logID = log.logID
     } catch {
       throw DeferralViolation("the log is refused with \(error.status): \(error.text)")
     }
@@ -122,13 +143,14 @@ final class DeferralHistory {
     }
     var failed: DeferralViolation?
     do throws(DeferralViolation) {
-      try check(&log, &queue)
+      try check(&log)
       try load(&log, &queue)
       if random.oneIn(3), log.failure == nil { try end(&log, &queue) }
     } catch {
       failed = error
     }
     if log.failure != nil { facts.failures += 1 }
+    facts.moved += log.counts.moved
     facts.segmentsDropped = max(
       facts.segmentsDropped, disk.segmentIndices(of: DeferralConfiguration.naming).min() ?? 0)
     log.close(&queue)
@@ -172,11 +194,47 @@ final class DeferralHistory {
     _ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>, after nanoseconds: UInt64
   ) throws(DeferralViolation) {
     clock.advance(nanoseconds)
-    log.step(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
+    queue.reap(waitNanoseconds: 0)
+    // A trace that is always a little behind.
+    log.trace.blocks = traceSealed
+    traceSealed += 1
+    log.trace.sealedBlocks = traceSealed
+    while let first = traceBlocks.first, first.number < log.trace.blocks {
+      durableTrace = first.trace
+      traceBlocks.removeFirst()
+    }
+    _ = log.step(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
+    try tell(&log)
     if let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
     if isStray { throw DeferralViolation("an intent is handed out that nobody has sent") }
     for wait in waiting where wait.sequence <= log.durableSequence { wait.acknowledge() }
     waiting.removeAll { $0.sequence <= log.durableSequence }
+  }
+
+  /// Tells the trace what it is to be told, and looks at it: each thing once, and in order.
+  private func tell(_ log: inout DeferralLog) throws(DeferralViolation) {
+    defer { traceBlocks.append((traceSealed, trace)) }
+    for _ in 0..<random.below(40) {
+      guard let record = log.nextToTell else { return }
+      let view = RecordView(record)
+      if view.kind == .intent {
+        let isNew = trace.tickets.insert(view.intent.pointee.ticket).inserted
+        guard isNew == (view.intent.pointee.moved == 0), view.intent.pointee.sequence > trace.told.sequence
+        else {
+          throw DeferralViolation("an intent is told twice, or moved before it was told")
+        }
+        trace.told.apply(view.intent)
+      } else {
+        let (ticket, step) = (view.step.pointee.ticket, view.step.pointee)
+        guard trace.tickets.contains(ticket), step.sequence > trace.told.sequence else {
+          throw DeferralViolation("a step is told of an intent that was not, or out of order")
+        }
+        guard trace.ends[ticket] == nil else { throw DeferralViolation("a step after an intent's end") }
+        if step.isEnd { trace.ends[ticket] = step.end }
+        trace.told.apply(view.step)
+      }
+      log.isTold()
+    }
   }
 
   private func end(_ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>)
@@ -201,8 +259,7 @@ final class DeferralHistory {
     }
     let asked = request(lastFrame, session: 1 + UInt64(random.below(6)))
     let draft = IntentDraft(asked, expiresUnixNanoseconds: clock.unix + 3600 * second)
-    let answer = payload.withUnsafeBytes { log.keep(draft, payload: $0, unixNanoseconds: clock.unix) }
-    switch answer {
+    switch ask(draft, payload, &log) {
     case .kept(let ticket, let sequence):
       let one = Known(payload, asked, ticket, sequence)
       known[lastFrame] = one
@@ -210,7 +267,16 @@ final class DeferralHistory {
       if plantedInHost == .acknowledgesBeforeSync { one.isAcknowledged = true }
       waiting.append((sequence, { one.isAcknowledged = true }))
     case .full, .later: break
-    default: throw DeferralViolation("a new intent is answered with \(answer)")
+    case let answer: throw DeferralViolation("a new intent is answered with \(answer)")
+    }
+  }
+
+  /// As lanes do: what is known first.
+  private func ask(_ draft: IntentDraft, _ payload: [UInt8], _ log: inout DeferralLog) -> Keeping {
+    payload.withUnsafeBytes { bytes in
+      let hash = Digest(of: bytes.baseAddress!, count: bytes.count)!
+      return log.look(draft, hash: hash)
+        ?? log.keep(draft, payload: bytes, hash: hash, unixNanoseconds: clock.unix)
     }
   }
 
@@ -222,7 +288,7 @@ final class DeferralHistory {
     let isOther = random.oneIn(4)
     let draft = IntentDraft(one.request, expiresUnixNanoseconds: clock.unix + second)
     let payload = isOther ? one.payload + [1] : one.payload
-    let answer = payload.withUnsafeBytes { log.keep(draft, payload: $0, unixNanoseconds: clock.unix) }
+    let answer = ask(draft, payload, &log)
     switch answer {
     case .pending(let ticket, _) where !isOther && one.end == nil && ticket == one.ticket: return
     case .ended(let ticket, let end) where !isOther && one.end == end && ticket == one.ticket: return
@@ -241,9 +307,9 @@ final class DeferralHistory {
   }
 
   private func handOut(_ log: inout DeferralLog) {
-    guard let handout = log.begin(unixNanoseconds: clock.unix, leaseUntil: clock.unix + 3600 * second) else {
-      return
-    }
+    guard let ticket = log.next(unixNanoseconds: clock.unix, looks: 4096, { _ in true }),
+      let handout = log.begin(ticket, unixNanoseconds: clock.unix, leaseUntil: clock.unix + 3600 * second)
+    else { return }
     if handout.mayHaveHappened { facts.handedOutAgain += 1 }
     guard of(handout.ticket) != nil else {
       isStray = true
@@ -305,7 +371,7 @@ final class DeferralHistory {
     guard let one = known.values.filter({ $0.end == nil }).min(by: { $0.keySequence < $1.keySequence }),
       random.oneIn(2)
     else { return }
-    guard log.cancel(one.ticket, unixNanoseconds: clock.unix) == .done else { return }
+    guard log.end(one.ticket, as: LTP_END_CANCELLED, unixNanoseconds: clock.unix) == .done else { return }
     hasEnded(one, LTP_END_CANCELLED, log.sequence)
   }
 
@@ -318,9 +384,9 @@ final class DeferralHistory {
 
   // MARK: After a crash
 
-  private func check(_ log: inout DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>)
-    throws(DeferralViolation)
-  {
+  private func check(_ log: inout DeferralLog) throws(DeferralViolation) {
+    var files = IntentFiles(SimulatedStorage(disk))!
+    defer { files.releaseMemory() }
     if let broken = log.checkInvariants() { throw DeferralViolation("after recovery: \(broken)") }
     var seen = 0
     for (frame, one) in known.sorted(by: { $0.key < $1.key }) {
@@ -353,10 +419,14 @@ final class DeferralHistory {
         one.end = nil
         guard intent.state == .waiting else { throw DeferralViolation("a lease outlived its process") }
         seen += 1
-        try checkPayload(one, frame, log, &queue)
+        try checkPayload(one, frame, log, &files)
       }
       // What recovery found is durable, or it would not have found it.
       one.isAcknowledged = true
+    }
+    // The trace is told the rest from here on: together with that it has every intent, and the end of each that has one.
+    guard Int(trace.told.pending) == trace.tickets.count - trace.ends.count else {
+      throw DeferralViolation("the trace's count of pending intents is not that of what it was told")
     }
     // What had ended and was forgotten may be remembered again, as long as its segment is there.
     guard seen == log.table.pendingCount else {
@@ -365,12 +435,15 @@ final class DeferralHistory {
   }
 
   private func checkPayload(
-    _ one: Known, _ frame: UInt64, _ log: borrowing DeferralLog, _ queue: inout StorageQueue<SimulatedStorage>
+    _ one: Known, _ frame: UInt64, _ log: borrowing DeferralLog, _ files: inout IntentFiles<SimulatedStorage>
   ) throws(DeferralViolation) {
     var payload = [UInt8](repeating: 0, count: one.payload.count)
-    let isRead = payload.withUnsafeMutableBytes { log.read(one.ticket, into: $0.baseAddress!, &queue.device) }
-    guard isRead, payload == one.payload else {
+    let kept = payload.withUnsafeMutableBytes { log.read(one.ticket, payload: $0, &files) }
+    guard let kept, payload == one.payload else {
       throw DeferralViolation("frame \(frame) has another payload, or none")
+    }
+    guard kept.request.frame_id == frame, kept.request.session_id == one.request.session_id else {
+      throw DeferralViolation("frame \(frame) has another request")
     }
   }
 }

@@ -32,7 +32,7 @@ struct IntentTableTests {
     intent.key = IntentKey(low: key, high: 0)
     intent.session = session
     intent.payloadBytes = 10
-    intent.attemptsMax = 3
+    intent.attemptsMax = .max
     intent.expiresUnixNanoseconds = .max
     return intent
   }
@@ -63,7 +63,7 @@ struct IntentTableTests {
         model.all.append(.init(ticket: table.ticket(slot), key: key, session: session))
         number += 1
       case 4..<6:
-        let slot = table.next(unixNanoseconds: now, durable: 0)
+        let slot = table.next(unixNanoseconds: now, durable: 0, looks: 1000, { _ in true })
         let ready = model.heads().filter { $0.state == .waiting && $0.until <= now }
         guard let slot else {
           #expect(ready.isEmpty)
@@ -117,7 +117,7 @@ struct IntentTableTests {
       #expect(isKept)
     }
     var order: [UInt64] = []
-    while let slot = table.next(unixNanoseconds: 1, durable: 0) {
+    while let slot = table.next(unixNanoseconds: 1, durable: 0, looks: 1000, { _ in true }) {
       order.append(table[slot].number)
       // The first session's worker never comes back.
       if table[slot].session == 1 {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Giving space back while old intents wait: what the oldest segment still holds is copied to the log's end, a few records a turn, and the segment goes
+// once the copies are durable. Of an intent that has ended and is remembered only its key is copied: its payload is gone with the segment.
+
+import CLTP
+import LTPRecords
+import LTPStorage
+
+/// How far the oldest segment has been looked through.
+struct Compaction {
+  /// Segments on disk beyond what intents need, before it begins.
+  static let slack: UInt64 = 3
+  static let slotsATurn = 4096
+  static let bytesATurn = 1 << 17
+
+  var segment: UInt64?
+  var slot = 0
+  /// The end of the last copy in the log.
+  var movedSequence: UInt64 = 0
+}
+
+extension DeferralLog {
+  /// What the log would take if it held nothing but what is needed.
+  private var neededBytes: UInt64 {
+    table.pendingBytes + UInt64(table.pendingCount * MemoryLayout<ltp_deferral_intent>.size)
+      + UInt64(table.endedCount * MemoryLayout<ltp_deferral_ended>.size)
+  }
+
+  mutating func compact<Device: StorageDevice & ~Copyable>(_ device: inout Device) {
+    guard let segment = compaction.segment ?? segmentToEmpty() else { return }
+    if compaction.segment == nil { (compaction.segment, compaction.slot) = (segment, 0) }
+    guard segment == use.oldest else {
+      compaction.segment = nil
+      return
+    }
+    var handle: Int32 = -1
+    defer { if handle >= 0 { device.close(handle) } }
+    var bytes = 0
+    for _ in 0..<Compaction.slotsATurn {
+      guard compaction.slot < table.usedSlots else {
+        // Looked through: the segment goes with the next turns.
+        compaction.segment = nil
+        return
+      }
+      let slot = compaction.slot
+      // What has no place yet is of the last segment.
+      guard table.isTaken(slot), table[slot].isPlaced, table[slot].segment == segment else {
+        compaction.slot += 1
+        continue
+      }
+      guard bytes < Compaction.bytesATurn else { return }
+      if handle < 0 {
+        do throws(StorageFault) {
+          handle = try device.open(configuration.chain.naming.name(of: .segment(segment)), OpenMode())
+        } catch { return }
+      }
+      guard let moved = move(slot, handle, &device) else { return }
+      bytes += moved
+      compaction.slot += 1
+    }
+  }
+
+  /// The oldest segment, if the log holds much more than it needs.
+  private func segmentToEmpty() -> UInt64? {
+    let current = chain.position.segmentIndex
+    let held = (current - use.oldest) * configuration.chain.segmentBytes
+    let room = Compaction.slack * configuration.chain.segmentBytes
+    return held > room + 2 * neededBytes && use.oldest < current ? use.oldest : nil
+  }
+
+  /// Copies an intent to the log's end. Its bytes there; nil: not now.
+  private mutating func move<Device: StorageDevice & ~Copyable>(
+    _ slot: Int, _ handle: Int32, _ device: inout Device
+  ) -> Int? {
+    let intent = table[slot]
+    guard intent.sequence <= durableSequence else { return nil }
+    let isPending = intent.state != .ended
+    let headBytes = MemoryLayout<ltp_deferral_intent>.size
+    let slotCount =
+      isPending
+      ? DeferralRecord.slotCount(payloadBytes: Int(intent.payloadBytes))
+      : MemoryLayout<ltp_deferral_ended>.size / Int(LTP_SLOT_BYTES)
+    guard let place = space(slotCount) else { return nil }
+    place.initializeMemory(as: UInt8.self, repeating: 0, count: slotCount * Int(LTP_SLOT_BYTES))
+    if isPending {
+      let count = headBytes + Int(intent.payloadBytes)
+      do throws(StorageFault) {
+        guard try device.read(handle, into: place, count: count, offset: intent.offset) == count else {
+          return nil
+        }
+      } catch { return nil }
+      let record = place.assumingMemoryBound(to: ltp_deferral_intent.self)
+      // Never copied unseen: a segment that was changed under the log is not to be made good.
+      guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == table.ticket(slot).rawValue,
+        let hash = Digest(of: place + headBytes, count: Int(intent.payloadBytes)),
+        hash == Digest(from: place + LTP_AT_deferral_intent_content_hash)
+      else {
+        chain.fail(StorageFault(.read, code: 0))
+        return nil
+      }
+      record.pointee.attempts = intent.attempts
+      record.pointee.not_before_unix_ns = intent.state == .waiting ? intent.until : 0
+      record.pointee.flags =
+        LTP_INTENT_MOVED | (intent.mayHaveHappened ? LTP_INTENT_MAYBE : 0)
+        | (intent.needsHello ? LTP_INTENT_NEEDS_HELLO : 0)
+    } else {
+      let record = place.assumingMemoryBound(to: ltp_deferral_ended.self)
+      record.pointee.kind = LTP_DEFERRAL_ENDED
+      record.pointee.end = intent.end
+      record.pointee.action_class = intent.actionClass
+      record.pointee.derived = intent.key.isDerived ? 1 : 0
+      record.pointee.payload_bytes = intent.payloadBytes
+      record.pointee.ticket = table.ticket(slot).rawValue
+      record.pointee.key_low = intent.key.low
+      record.pointee.key_high = intent.key.high
+      record.pointee.session_id = intent.session
+      record.pointee.content = intent.contentHash
+      record.pointee.ended_unix_ns = intent.until
+      record.pointee.attempts = intent.attempts
+    }
+    gatheredIntents.append((table.ticket(slot), gathered!.slots))
+    enter(slotCount)
+    compaction.movedSequence = sequence
+    counts.moved += 1
+    if isPending {
+      table.enterMove(slot, sequence: sequence)
+      tell(ltp_intent_record(place.assumingMemoryBound(to: ltp_deferral_intent.self), sequence: sequence))
+    }
+    return slotCount * Int(LTP_SLOT_BYTES)
+  }
+}

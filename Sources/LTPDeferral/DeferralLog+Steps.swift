@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handing intents out, and what becomes of them. Each step is a record, and is told to the trace.
+
+import CLTP
+import LTPRecords
+
+extension DeferralLog {
+  /// The next intent that may be carried out; nil: there is none among the next `looks` sessions, or no place for its record. It is not begun
+  /// yet.
+  package mutating func next(
+    unixNanoseconds now: UInt64, looks: Int, _ isLetIn: (Intent) -> Bool
+  ) -> Ticket? {
+    guard space(1) != nil else { return nil }
+    return table.next(unixNanoseconds: now, durable: durableSequence, looks: looks, isLetIn)
+      .map { table.ticket($0) }
+  }
+
+  /// Gives it to a worker, which has it until `leaseUntil`. It is waiting, and there is a place for the record: `next` has just said so.
+  package mutating func begin(_ ticket: Ticket, unixNanoseconds now: UInt64, leaseUntil: UInt64) -> Handout? {
+    guard let slot = table.slot(of: ticket), table[slot].state == .waiting, space(1) != nil else {
+      return nil
+    }
+    let mayHaveHappened = table[slot].mayHaveHappened
+    table.begin(slot, until: leaseUntil)
+    note(LTP_STEP_BEGUN, slot, until: leaseUntil, at: now)
+    return Handout(
+      ticket: ticket, attempt: table[slot].attempts, payloadBytes: Int(table[slot].payloadBytes),
+      mayHaveHappened: mayHaveHappened)
+  }
+
+  /// It is not let in just now, and waits until then. Not a step: nobody had it.
+  package mutating func putOff(_ ticket: Ticket, until: UInt64) {
+    guard let slot = table.slot(of: ticket), table[slot].state == .waiting else { return }
+    table.release(slot, notBefore: until, isKnown: false)
+  }
+
+  /// It was carried out.
+  package mutating func commit(_ ticket: Ticket, attempt: UInt16, unixNanoseconds now: UInt64) -> StepAnswer {
+    switch held(ticket, attempt) {
+    case .failure(let answer): return answer
+    case .success(let slot):
+      table.end(slot, as: LTP_END_NONE, unixNanoseconds: now)
+      counts.committed += 1
+      note(LTP_STEP_COMMITTED, slot, at: now)
+      return .done
+    }
+  }
+
+  /// It was not carried out, and is to be tried again, unless its attempts are used up.
+  package mutating func release(
+    _ ticket: Ticket, attempt: UInt16, notBefore: UInt64, unixNanoseconds now: UInt64
+  ) -> StepAnswer {
+    switch held(ticket, attempt) {
+    case .failure(let answer): return answer
+    case .success(let slot):
+      giveBack(slot, notBefore: notBefore, isKnown: true, at: now)
+      return .done
+    }
+  }
+
+  /// Whoever has it gives it up for good.
+  package mutating func abandon(_ ticket: Ticket, attempt: UInt16, unixNanoseconds now: UInt64) -> StepAnswer
+  {
+    switch held(ticket, attempt) {
+    case .failure(let answer): return answer
+    case .success(let slot):
+      end(slot, as: LTP_END_ABANDONED, at: now)
+      return .done
+    }
+  }
+
+  /// An operator ends it, whoever has it.
+  package mutating func end(_ ticket: Ticket, as end: UInt8, unixNanoseconds now: UInt64) -> StepAnswer {
+    guard let slot = table.slot(of: ticket) else { return .unknown }
+    guard table[slot].state != .ended else { return .ended }
+    guard space(1) != nil else { return .later }
+    self.end(slot, as: end, at: now)
+    return .done
+  }
+
+  private enum Held {
+    case success(Int)
+    case failure(StepAnswer)
+  }
+
+  /// The slot of an intent that this attempt has, and a place for what becomes of it.
+  private mutating func held(_ ticket: Ticket, _ attempt: UInt16) -> Held {
+    guard let slot = table.slot(of: ticket) else { return .failure(.unknown) }
+    guard table[slot].state != .ended else { return .failure(.ended) }
+    guard table[slot].state == .begun, table[slot].attempts == attempt else { return .failure(.notYours) }
+    return space(1) == nil ? .failure(.later) : .success(slot)
+  }
+
+  private mutating func giveBack(_ slot: Int, notBefore: UInt64, isKnown: Bool, at now: UInt64) {
+    guard table[slot].attempts < table[slot].attemptsMax else {
+      return end(slot, as: LTP_END_ATTEMPTS, at: now)
+    }
+    table.release(slot, notBefore: notBefore, isKnown: isKnown)
+    note(LTP_STEP_RELEASED, slot, until: notBefore, isKnown: isKnown, at: now)
+  }
+
+  private mutating func end(_ slot: Int, as end: UInt8, at now: UInt64) {
+    table.end(slot, as: end, unixNanoseconds: now)
+    counts.ends[Int(end)] += 1
+    note(LTP_STEP_ENDED, slot, end: end, at: now)
+  }
+
+  private mutating func note(
+    _ step: UInt8, _ slot: Int, end: UInt8 = LTP_END_NONE, until: UInt64 = 0, isKnown: Bool = false,
+    at now: UInt64
+  ) {
+    let record = space(1)!.assumingMemoryBound(to: ltp_deferral_step.self)
+    record.pointee = ltp_deferral_step()
+    record.pointee.kind = LTP_DEFERRAL_STEP
+    record.pointee.step = step
+    record.pointee.end = end
+    record.pointee.known = isKnown ? 1 : 0
+    record.pointee.attempt = table[slot].attempts
+    record.pointee.ticket = table.ticket(slot).rawValue
+    record.pointee.unix_ns = now
+    record.pointee.until_unix_ns = until
+    enter(1)
+    tell(ltp_step_record(record.pointee, sequence: sequence))
+    if table[slot].state == .ended { table.enterEnd(slot, sequence: sequence) }
+  }
+
+  /// Ends what has expired or has no attempt left, and gives back what is held for longer than its lease, a thousand places a call at
+  /// most.
+  mutating func endWhatRanOut(unixNanoseconds now: UInt64) {
+    guard table.pendingCount > 0 else { return }
+    for _ in 0..<min(1000, table.usedSlots) {
+      guard space(1) != nil else { return }
+      walk = walk + 1 < table.usedSlots ? walk + 1 : 0
+      guard table.isTaken(walk) else { continue }
+      switch table[walk].state {
+      case .ended: continue
+      case .waiting where table[walk].expiresUnixNanoseconds <= now: end(walk, as: LTP_END_EXPIRED, at: now)
+      // Its last attempt died with its process.
+      case .waiting where table[walk].attempts >= table[walk].attemptsMax:
+        end(walk, as: LTP_END_ATTEMPTS, at: now)
+      case .begun where table[walk].until <= now: giveBack(walk, notBefore: now, isKnown: false, at: now)
+      case .waiting, .begun: continue
+      }
+    }
+  }
+}

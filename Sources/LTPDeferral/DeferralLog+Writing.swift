@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The writer's turn: what was gathered becomes a block, what is durable counts, what is not needed any more is given back.
+
+import CLTP
+import LTPRecords
+package import LTPStorage
+
+extension DeferralLog {
+  // MARK: The block being gathered
+
+  /// Memory for so many slots; nil: not before something has completed.
+  mutating func space(_ slotCount: Int) -> UnsafeMutableRawPointer? {
+    guard chain.failure == nil, news.hasRoom else { return nil }
+    if gathered == nil {
+      guard chain.isOpen, let staging = chain.acquireStaging() else { return nil }
+      gathered = (staging, 0)
+    }
+    let slotsMax = BlockHeader.slotCountMax(blockBytes: configuration.chain.blockBytes)
+    guard let block = gathered, block.slots + slotCount <= slotsMax else { return nil }
+    return chain.stagingMemory(block.staging) + Int(LTP_BLOCK_HEADER_BYTES) + block.slots
+      * Int(LTP_SLOT_BYTES)
+  }
+
+  mutating func enter(_ slotCount: Int) {
+    gathered!.slots += slotCount
+    sequence += UInt64(slotCount)
+  }
+
+  // MARK: The writer's turn
+
+  /// Writes what was gathered, takes what is durable, and ends what has run out. The caller has reaped the queue. True: something moved.
+  package mutating func step<Device: StorageDevice & ~Copyable>(
+    _ queue: inout StorageQueue<Device>, now: UInt64, unixNanoseconds: UInt64
+  ) -> Bool {
+    unixNow = unixNanoseconds
+    chain.hasProgressed = false
+    settle(&queue, now: now)
+    if chain.failure == nil {
+      if chain.beginSegment(&queue) {
+        markDue = LTP_DEFERRAL_SEGMENT
+        segmentStart = sequence
+        dropAt = nil
+      }
+      if markDue != 0, append(mark: markDue, now, &queue) { markDue = 0 }
+      endWhatRanOut(unixNanoseconds: unixNanoseconds)
+      forgetAndDrop(&queue)
+      compact(&queue.device)
+      seal(now, &queue)
+    }
+    chain.pump(&queue)
+    queue.reap(waitNanoseconds: 0)
+    settle(&queue, now: now)
+    return chain.hasProgressed
+  }
+
+  private mutating func settle<Device: StorageDevice & ~Copyable>(
+    _ queue: inout StorageQueue<Device>, now: UInt64
+  ) {
+    chain.settle(now: now, &queue)
+    while let block = chain.nextDurable() {
+      if block.reference == 0 { durableSequence = block.endSequence }
+    }
+  }
+
+  private mutating func seal<Device: StorageDevice & ~Copyable>(
+    _ now: UInt64, _ queue: inout StorageQueue<Device>
+  ) {
+    guard let block = gathered, block.slots > 0, markDue == 0 else { return }
+    let bytes = BlockHeader.sizeBytes(slotCount: block.slots)
+    switch chain.room(for: bytes, before: Int(LTP_TRACE_PAGE_BYTES)) {
+    case .later: return
+    case .segmentIsFull: _ = append(mark: LTP_DEFERRAL_SEALED, now, &queue)
+    case .fits:
+      let segment = chain.position.segmentIndex
+      let offset = chain.nextOffset + UInt64(LTP_BLOCK_HEADER_BYTES)
+      for intent in gatheredIntents {
+        // A copy of one that is forgotten by now.
+        guard let slot = table.slot(of: intent.ticket) else { continue }
+        let at = offset + UInt64(intent.at) * UInt64(LTP_SLOT_BYTES)
+        if let before = table.place(slot, segment: segment, offset: at) { use.add(before, -1) }
+        use.add(segment, 1)
+      }
+      var content = BlockContent(
+        laneID: LTP_DEFERRAL_LANE, firstSequence: sequence - UInt64(block.slots), slotCount: block.slots,
+        baseMonotonicNanoseconds: now, baseUnixNanoseconds: unixNow)
+      content.orientationWord = trace.blocks
+      content.staging = block.staging
+      content.reference = 0
+      gathered = nil
+      gatheredIntents.removeAll(keepingCapacity: true)
+      chain.append(chain.stagingMemory(block.staging), content, &queue)
+    }
+  }
+
+  /// A block of one record that begins or ends a segment, or a run in one. False: there is no place for it now.
+  private mutating func append<Device: StorageDevice & ~Copyable>(
+    mark kind: UInt8, _ now: UInt64, _ queue: inout StorageQueue<Device>
+  ) -> Bool {
+    let isLast = kind == LTP_DEFERRAL_SEALED
+    guard
+      isLast
+        ? chain.canEndSegment
+        : chain.room(for: Int(LTP_TRACE_PAGE_BYTES), before: Int(LTP_TRACE_PAGE_BYTES)) == .fits,
+      let staging = chain.acquireStaging()
+    else { return !isLast && kind == LTP_DEFERRAL_OPENED && endSegmentInstead(now, &queue) }
+    let memory = chain.stagingMemory(staging)
+    var mark = ltp_deferral_mark()
+    mark.kind = kind
+    mark.version = UInt8(LTP_DEFERRAL_VERSION)
+    mark.next_number = nextNumber
+    mark.unix_ns = unixNow
+    // What is being gathered comes after it.
+    mark.sequence = sequence - UInt64(gathered?.slots ?? 0)
+    let record = memory + Int(LTP_BLOCK_HEADER_BYTES)
+    storeRecord(mark, at: record)
+    configuration.trace.logID.store(to: record + LTP_AT_deferral_mark_trace_log_id)
+    let slots = MemoryLayout<ltp_deferral_mark>.size / Int(LTP_SLOT_BYTES)
+    var content = BlockContent(
+      laneID: LTP_CONTROL_LANE, firstSequence: markSequence, slotCount: slots, baseMonotonicNanoseconds: now,
+      baseUnixNanoseconds: unixNow)
+    content.orientationWord = trace.blocks
+    content.staging = staging
+    markSequence += UInt64(slots)
+    if isLast { chain.appendLast(memory, content, &queue) } else { chain.append(memory, content, &queue) }
+    return true
+  }
+
+  /// A run that begins in a segment without room for saying so begins in the next one.
+  private mutating func endSegmentInstead<Device: StorageDevice & ~Copyable>(
+    _ now: UInt64, _ queue: inout StorageQueue<Device>
+  ) -> Bool {
+    chain.room(for: Int(LTP_TRACE_PAGE_BYTES), before: Int(LTP_TRACE_PAGE_BYTES)) == .segmentIsFull
+      && append(mark: LTP_DEFERRAL_SEALED, now, &queue)
+  }
+
+  /// Forgets what ended long enough ago, and gives back the segments in front that nothing needs.
+  private mutating func forgetAndDrop<Device: StorageDevice & ~Copyable>(_ queue: inout StorageQueue<Device>)
+  {
+    let before = unixNow - min(unixNow, configuration.rememberNanoseconds)
+    // Its end must be on disk: else it would come back after a crash.
+    while let slot = table.firstEnded(before: before), table[slot].sequence <= durableSequence {
+      use.add(table.forget(slot), -1)
+    }
+    // Copies of what lay there are on disk, and the trace has been told all of it, also after a crash.
+    let needed = max(segmentStart, compaction.movedSequence)
+    guard use.isUnused(before: chain.position.segmentIndex), needed <= durableSequence, needed <= toldSequence
+    else {
+      dropAt = nil
+      return
+    }
+    // What it was told last may still be gathered: it comes with the next block.
+    guard let dropAt else {
+      dropAt = trace.sealedBlocks + 1
+      return
+    }
+    guard trace.blocks >= dropAt else { return }
+    chain.dropSegments(below: use.dropUnused(before: chain.position.segmentIndex), &queue)
+  }
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a trace tells of its deferral log, held against itself: every intent that a lane said is kept was kept, with the same content; every step is of an
+// intent that is pending, and follows from the one before; nothing is left out; and each DEFERRAL record's counts are those of what was told.
+//
+// Its memory is that of the intents that have no end yet.
+
+import CLTP
+import LTPRecords
+
+/// An intent without an end, as far as the trace has told.
+struct PendingIntent {
+  var frame: UInt64
+  var session: UInt64
+  var content: UInt64
+  var payloadBytes: UInt32
+  var keptUnixNanoseconds: UInt64
+  var attempt: UInt16 = 0
+  var attemptsMax: UInt16
+  var isBegun = false
+  var place: Place
+}
+
+/// What was counted, of the part that is at hand.
+public struct DeferralTotals: Sendable, Encodable {
+  /// Intents that were kept, and how they ended.
+  public var kept: UInt64 = 0
+  public var committed: UInt64 = 0
+  public var expired: UInt64 = 0
+  public var attemptsUsedUp: UInt64 = 0
+  public var abandoned: UInt64 = 0
+  public var cancelled: UInt64 = 0
+  /// Without an end, by the last record that counts them.
+  public var pending: UInt64 = 0
+  /// Sent again while they were pending, or after.
+  public var sentAgain: UInt64 = 0
+  public var handedOut: UInt64 = 0
+  /// Handed out again after a worker or a process died with it.
+  public var handedOutAgain: UInt64 = 0
+  /// A process ended before they were on disk, so their senders were never told that they are kept.
+  public var unacknowledged: UInt64 = 0
+  /// DEFER that kept nothing, in a run that keeps intents.
+  public var deferredUnkept: UInt64 = 0
+  public var refused: UInt64 = 0
+  public var longestWaitNanoseconds: UInt64 = 0
+
+  public var ended: UInt64 { committed + expired + attemptsUsedUp + abandoned + cancelled }
+}
+
+struct DeferralHistory {
+  private(set) var totals = DeferralTotals()
+  private(set) var pending: [UInt64: PendingIntent] = [:]
+  /// nil: the trace has not told of a deferral log.
+  private var told: ToldDeferral?
+  /// What was told before the part at hand is not known.
+  private var isWhole = true
+  private var isOpen = false
+  /// Kept by a lane's record, and not told yet; told, and no lane's record yet.
+  private var announced: [UInt64: PendingIntent] = [:]
+  private var unannounced: [UInt64: PendingIntent] = [:]
+  /// Replays that were let in, less those that were handed out, where they differ.
+  private var letIn: [UInt64: Int] = [:]
+
+  var isKeeping: Bool { isOpen }
+
+  // MARK: Lanes
+
+  mutating func applyKept(
+    _ record: UnsafePointer<ltp_kept_record>, _ decision: UnsafePointer<ltp_decision_record>,
+    _ place: Place, _ findings: Findings
+  ) {
+    let kept = record.pointee
+    func fault(_ text: String) { findings.add(.deferral, at: place, text) }
+    if kept.result == LTP_KEPT_NONE || kept.result >= LTP_KEPT_COUNT || kept.behind > 1
+      || kept.end >= LTP_END_COUNT || kept.end != LTP_END_NONE && kept.result != LTP_KEPT_ENDED
+    {
+      return fault("a KEPT record with result \(kept.result), end \(kept.end) and behind \(kept.behind)")
+    }
+    let hasTicket = kept.result != LTP_KEPT_FULL && kept.result != LTP_KEPT_LATER
+    if hasTicket != (kept.ticket != 0) { return fault("a KEPT record with ticket \(kept.ticket)") }
+    if !isOpen { return fault("a KEPT record in a run without a deferral log") }
+    switch kept.result {
+    case LTP_KEPT_NEW:
+      let intent = PendingIntent(
+        frame: decision.pointee.frame_id, session: decision.pointee.session_id, content: kept.content,
+        payloadBytes: kept.payload_bytes, keptUnixNanoseconds: 0, attemptsMax: 0, place: place)
+      if let was = unannounced.removeValue(forKey: kept.ticket) {
+        compare(was, with: intent, ticket: kept.ticket, findings)
+      } else if announced.updateValue(intent, forKey: kept.ticket) != nil {
+        fault("the ticket \(kept.ticket) is given twice")
+      }
+    case LTP_KEPT_SAME, LTP_KEPT_ENDED: totals.sentAgain += 1
+    case LTP_KEPT_FULL, LTP_KEPT_LATER: totals.refused += 1
+    case LTP_KEPT_REPLAY:
+      guard Outcome(rawValue: decision.pointee.outcome).isExecute else { break }
+      balance(kept.ticket, 1)
+    default: break
+    }
+  }
+
+  mutating func applyUnkept() { if isOpen { totals.deferredUnkept += 1 } }
+
+  private mutating func balance(_ ticket: UInt64, _ change: Int) {
+    let count = (letIn[ticket] ?? 0) + change
+    letIn[ticket] = count == 0 ? nil : count
+  }
+
+  private func compare(
+    _ told: PendingIntent, with said: PendingIntent, ticket: UInt64, _ findings: Findings
+  ) {
+    guard
+      told.frame != said.frame || told.session != said.session || told.content != said.content
+        || told.payloadBytes != said.payloadBytes
+    else { return }
+    findings.add(
+      .deferral, at: told.place,
+      "intent \(ticket) is of frame \(told.frame), session \(told.session), and the decision that kept it of frame "
+        + "\(said.frame), session \(said.session), or its content is another")
+  }
+
+  // MARK: The control lane
+
+  mutating func applyIntent(
+    _ record: UnsafePointer<ltp_intent_record>, _ place: Place, _ findings: Findings
+  ) {
+    let intent = record.pointee
+    func fault(_ text: String) { findings.add(.deferral, at: place, text) }
+    let slots = UInt64((160 + Int(intent.payload_bytes) + 31) / 32)
+    follow(intent.sequence, slots: slots, "intent \(intent.ticket)", place, findings)
+    let content = UnsafeRawPointer(record).load(
+      fromByteOffset: LTP_AT_intent_record_content_hash, as: UInt64.self)
+    var kept = PendingIntent(
+      frame: intent.frame_id, session: intent.session_id, content: content,
+      payloadBytes: intent.payload_bytes, keptUnixNanoseconds: intent.kept_unix_ns,
+      attemptsMax: intent.attempts_max, place: place)
+    if intent.moved > 1 || intent.payload_bytes == 0 || intent.attempts_max == 0
+      || intent.expires_unix_ns <= intent.kept_unix_ns || intent.ticket >> UInt64(LTP_TICKET_SLOT_BITS) == 0
+    {
+      fault("an INTENT record whose fields contradict each other")
+    }
+    told?.apply(record)
+    if intent.moved == 1 {
+      if let was = pending[intent.ticket] {
+        compare(kept, with: was, ticket: intent.ticket, findings)
+        pending[intent.ticket]?.place = place
+      } else if isWhole {
+        fault("intent \(intent.ticket) is said again, and was not pending")
+      } else {
+        pending[intent.ticket] = kept
+      }
+      return
+    }
+    totals.kept += 1
+    if pending[intent.ticket] != nil { fault("intent \(intent.ticket) is told twice") }
+    if let said = announced.removeValue(forKey: intent.ticket) {
+      compare(kept, with: said, ticket: intent.ticket, findings)
+    } else {
+      unannounced[intent.ticket] = kept
+    }
+    kept.place = place
+    pending[intent.ticket] = kept
+  }
+
+  mutating func applyStep(
+    _ record: UnsafePointer<ltp_step_record>, _ place: Place, _ findings: Findings
+  ) {
+    let step = record.pointee
+    func fault(_ text: String) { findings.add(.deferral, at: place, text) }
+    follow(step.sequence, slots: 1, "a step of intent \(step.ticket)", place, findings)
+    told?.apply(record)
+    guard step.step > 0, step.step < LTP_STEP_COUNT, step.end < LTP_END_COUNT,
+      (step.step == LTP_STEP_ENDED) == (step.end != LTP_END_NONE)
+    else { return fault("a STEP record of step \(step.step), end \(step.end)") }
+    count(step)
+    guard var intent = pending[step.ticket] else {
+      if isWhole {
+        fault(
+          "intent \(step.ticket) is \(stepName(step.step)), and is not pending: it was never kept, or has ended before"
+        )
+      }
+      if step.step == LTP_STEP_BEGUN { balance(step.ticket, -1) }
+      return
+    }
+    let who = "intent \(step.ticket) (frame \(intent.frame) of session \(intent.session))"
+    switch step.step {
+    case LTP_STEP_BEGUN:
+      if intent.isBegun { fault("\(who) is handed out while somebody has it") }
+      if step.attempt != intent.attempt &+ 1, isWhole || intent.attempt != 0 {
+        fault("\(who) is handed out as attempt \(step.attempt), after attempt \(intent.attempt)")
+      }
+      if intent.attempt > 0 { totals.handedOutAgain += 1 }
+      intent.isBegun = true
+      balance(step.ticket, -1)
+    case LTP_STEP_COMMITTED, LTP_STEP_RELEASED:
+      if !intent.isBegun && (isWhole || intent.attempt != 0) || step.attempt != intent.attempt && isWhole {
+        fault("\(who) is \(stepName(step.step)) as attempt \(step.attempt), and nobody had it so")
+      }
+      intent.isBegun = false
+    default: break
+    }
+    intent.attempt = step.attempt
+    guard step.isEnd else {
+      pending[step.ticket] = intent
+      return
+    }
+    if step.unix_ns > intent.keptUnixNanoseconds {
+      totals.longestWaitNanoseconds = max(
+        totals.longestWaitNanoseconds, step.unix_ns - intent.keptUnixNanoseconds)
+    }
+    pending[step.ticket] = nil
+  }
+
+  private mutating func count(_ step: ltp_step_record) {
+    switch (step.step, step.end) {
+    case (LTP_STEP_BEGUN, _): totals.handedOut += 1
+    case (LTP_STEP_COMMITTED, _): totals.committed += 1
+    case (LTP_STEP_ENDED, LTP_END_EXPIRED): totals.expired += 1
+    case (LTP_STEP_ENDED, LTP_END_ATTEMPTS): totals.attemptsUsedUp += 1
+    case (LTP_STEP_ENDED, LTP_END_ABANDONED): totals.abandoned += 1
+    case (LTP_STEP_ENDED, LTP_END_CANCELLED): totals.cancelled += 1
+    default: break
+    }
+  }
+
+  /// The deferral log's records are told in its order, and all of them; what it copies of ended ones, three slots each, is not told.
+  private func follow(
+    _ sequence: UInt64, slots: UInt64, _ what: String, _ place: Place, _ findings: Findings
+  ) {
+    guard let told else {
+      findings.add(.deferral, at: place, "\(what), and no DEFERRAL record before it")
+      return
+    }
+    let gap = sequence &- told.sequence &- slots
+    guard sequence >= told.sequence + slots, gap % 3 == 0 else {
+      findings.add(
+        .deferral, at: place,
+        "\(what) ends at sequence \(sequence) of the deferral log, after \(told.sequence): something between is left out, or told twice"
+      )
+      return
+    }
+  }
+
+  mutating func applyDeferral(
+    _ record: UnsafePointer<ltp_deferral_record>, _ place: Place, _ findings: Findings
+  ) {
+    let said = ToldDeferral(record)
+    func fault(_ text: String) { findings.add(.deferral, at: place, text) }
+    guard (LTP_DEFERRAL_OPENED_HERE...LTP_DEFERRAL_CLOSED_HERE).contains(record.pointee.what) else {
+      return fault("a DEFERRAL record of \(record.pointee.what)")
+    }
+    if let told {
+      if told.logID != said.logID { fault("the deferral log is another one than before") }
+      if told.sequence != said.sequence || told.pending != said.pending {
+        fault(
+          "the deferral log is told up to \(said.sequence) with \(said.pending) intents pending, and the records before come to "
+            + "\(told.sequence) and \(told.pending)")
+      }
+    } else if said.sequence != 0 || said.pending != 0 {
+      // The trace's beginning is not at hand, or it would have told.
+      isWhole = false
+    }
+    if isWhole, UInt64(pending.count) != said.pending {
+      fault("\(said.pending) intents are said to be pending, and \(pending.count) have no end")
+    }
+    totals.pending = said.pending
+    switch record.pointee.what {
+    case LTP_DEFERRAL_OPENED_HERE: begin(said, place, findings)
+    case LTP_DEFERRAL_CLOSED_HERE: end(place, findings)
+    default: isOpen = true
+    }
+    told = said
+  }
+
+  /// What a run before left in the air: what was on disk is told from here on, the rest never was.
+  private mutating func begin(_ said: ToldDeferral, _ place: Place, _ findings: Findings) {
+    isOpen = true
+    for (ticket, _) in announced where ticket >> UInt64(LTP_TICKET_SLOT_BITS) >= said.nextNumber {
+      announced[ticket] = nil
+      totals.unacknowledged += 1
+    }
+    unannounced = [:]
+    letIn = [:]
+    for ticket in pending.keys where pending[ticket]!.isBegun { pending[ticket]!.isBegun = false }
+  }
+
+  /// Closed in order: nothing is in the air.
+  private mutating func end(_ place: Place, _ findings: Findings) {
+    for (ticket, intent) in announced.sorted(by: { $0.key < $1.key }) {
+      findings.add(
+        .deferral, at: intent.place,
+        "frame \(intent.frame) of session \(intent.session) was deferred as intent \(ticket), which the deferral log never held"
+      )
+    }
+    for (ticket, intent) in unannounced.sorted(by: { $0.key < $1.key }) where isWhole {
+      findings.add(
+        .deferral, at: intent.place,
+        "intent \(ticket) (frame \(intent.frame) of session \(intent.session)) is kept, and no decision kept it"
+      )
+    }
+    for (ticket, count) in letIn.sorted(by: { $0.key < $1.key }) where count < 0 && isWhole {
+      findings.add(
+        .deferral, at: place, "intent \(ticket) is handed out more often than its replays were let in")
+    }
+    announced = [:]
+    unannounced = [:]
+    letIn = [:]
+    isOpen = false
+  }
+
+  /// What is at hand is not all.
+  mutating func forget() {
+    self = DeferralHistory()
+    isWhole = false
+  }
+
+  /// A run begins. One without the log leaves it alone.
+  mutating func beginRun() { isOpen = false }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a trace tells of the deferral log beside it. Its writer keeps it up with each record that it writes, recovery and the auditor with each one
+// that they read.
+
+package import CLTP
+
+package struct ToldDeferral: Sendable {
+  package var logID = LogID(low: 0, high: 0)
+  /// Told are its records that end up to here.
+  package var sequence: UInt64 = 0
+  /// Of the next intent's ticket.
+  package var nextNumber: UInt64 = 1
+  /// Intents without an end.
+  package var pending: UInt64 = 0
+  /// Since the run began.
+  package var ended: UInt64 = 0
+
+  package init() {}
+
+  package init(_ record: UnsafePointer<ltp_deferral_record>) {
+    logID = LogID(from: UnsafeRawPointer(record) + LTP_AT_deferral_record_log_id)
+    sequence = record.pointee.sequence
+    nextNumber = record.pointee.next_number
+    pending = record.pointee.pending_count
+    ended = record.pointee.ended_count
+  }
+
+  /// Of a record that is said again, only its place in the log is new.
+  package mutating func apply(_ intent: UnsafePointer<ltp_intent_record>) {
+    sequence = intent.pointee.sequence
+    nextNumber = max(nextNumber, intent.pointee.ticket >> UInt64(LTP_TICKET_SLOT_BITS) + 1)
+    if intent.pointee.moved == 0 { pending &+= 1 }
+  }
+
+  package mutating func apply(_ step: UnsafePointer<ltp_step_record>) {
+    sequence = step.pointee.sequence
+    guard step.pointee.isEnd else { return }
+    pending &-= 1
+    ended &+= 1
+  }
+}
+
+extension ltp_step_record {
+  /// The intent has ended.
+  package var isEnd: Bool { step == LTP_STEP_COMMITTED || step == LTP_STEP_ENDED }
+}
+
+extension UnsafeMutablePointer<ltp_deferral_record> {
+  /// `what`: LTP_DEFERRAL_*.
+  package func write(_ told: ToldDeferral, _ what: UInt8) {
+    pointee = ltp_deferral_record()
+    pointee.header = ltp_control_header(.deferral)
+    told.logID.store(to: UnsafeMutableRawPointer(self) + LTP_AT_deferral_record_log_id)
+    pointee.sequence = told.sequence
+    pointee.next_number = told.nextNumber
+    pointee.pending_count = told.pending
+    pointee.ended_count = told.ended
+    pointee.what = what
+  }
+}
