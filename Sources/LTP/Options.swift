@@ -15,6 +15,8 @@ extension Core {
     public var orientationPage: String?
     /// The core orients itself by these rules, from what is pushed; nil: it does not.
     public var signalRules: SignalRules?
+    /// Deferred intents are kept, within these bounds (zero: the default); nil: DEFER is advice.
+    public var deferral: ltp_deferral_options?
     /// The C contract's options, for all that has no name here. Its pointers are filled in from the fields above.
     public nonisolated(unsafe) var fields: ltp_core_options
 
@@ -57,7 +59,12 @@ extension Core {
               fields.policy = policy == nil ? nil : pointer
               try withUnsafePointer(to: (signalRules ?? .builtIn).fields) { (rules) throws(LTPError) in
                 fields.signal_rules = signalRules == nil ? nil : rules
-                try withUnsafePointer(to: fields, body)
+                var deferral = deferral ?? ltp_deferral_options()
+                deferral.struct_size = UInt32(MemoryLayout<ltp_deferral_options>.size)
+                try withUnsafePointer(to: deferral) { (kept) throws(LTPError) in
+                  fields.deferral = self.deferral == nil ? nil : kept
+                  try withUnsafePointer(to: fields, body)
+                }
               }
             }
           }

@@ -53,6 +53,9 @@ public struct Reason: RawRepresentable, Hashable, Sendable, CustomStringConverti
   public static let malformedFrame = Reason(rawValue: LTP_REASON_MALFORMED_FRAME)
   public static let unknownActionClass = Reason(rawValue: LTP_REASON_UNKNOWN_ACTION_CLASS)
   public static let alreadyReplayed = Reason(rawValue: LTP_REASON_ALREADY_REPLAYED)
+  public static let intentPending = Reason(rawValue: LTP_REASON_INTENT_PENDING)
+  public static let intentEnded = Reason(rawValue: LTP_REASON_INTENT_ENDED)
+  public static let keyReused = Reason(rawValue: LTP_REASON_KEY_REUSED)
 
   public var description: String { String(cString: ltp_reason_name(rawValue)) }
 }
