@@ -413,7 +413,7 @@ typedef struct ltp_step_record {
 
 #define LTP_DEFERRAL_OPENED_HERE ((uint8_t)1) /* at the start of a run */
 #define LTP_DEFERRAL_GOES_ON ((uint8_t)2)     /* at the start of a segment */
-#define LTP_DEFERRAL_CLOSED_HERE ((uint8_t)3) /* before CLOSED */
+#define LTP_DEFERRAL_CLOSED_HERE ((uint8_t)3) /* before CLOSED; and at the start of a segment of a run that does without the log */
 
 /* Of the runs before OPENED_HERE: an intent that a KEPT record gives a ticket numbered next_number or higher never was durable, and its
  * sender was never told that it was. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,6 +72,10 @@ int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns
 
 void ltp_system_futex_wake_all(uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+void ltp_system_futex_wake_one(uint32_t *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 int ltp_system_shared_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns) {
@@ -168,9 +173,22 @@ const char *ltp_system_error_text(int error_number) {
   return text ? text : "unknown error";
 }
 
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+static const EVP_MD *sha256_found;
+
+static void sha256_look_up(void) {
+  sha256_found = EVP_MD_fetch(NULL, "SHA256", NULL);
+  if (sha256_found == NULL) sha256_found = EVP_sha256();
+}
+
+static const EVP_MD *sha256_method(void) {
+  pthread_once(&sha256_once, sha256_look_up);
+  return sha256_found;
+}
+
 int ltp_system_sha256(const void *bytes, size_t count, uint8_t *digest) {
-  // EVP_sha256() is static and needs no look-up by name; one context is made and freed within the call.
+  // Looked up once: by its name, each time, it costs more than the hash of a small payload. One context is made and freed within the call.
   unsigned length = 0;
-  if (EVP_Digest(bytes, count, digest, &length, EVP_sha256(), NULL) != 1) return -ENOMEM;
+  if (EVP_Digest(bytes, count, digest, &length, sha256_method(), NULL) != 1) return -ENOMEM;
   return length == 32 ? 0 : -EIO;
 }

@@ -127,7 +127,9 @@ extension Lane {
   /// Carries out up to `count` intents, one after the other. What throws is released, and thrown on. Returns how many were handed
   /// out.
   @discardableResult
-  public mutating func carryOut(atMost count: Int = .max, _ body: (Handout) throws -> CarriedOut) throws -> Int {
+  public mutating func carryOut(atMost count: Int = .max, _ body: (Handout) throws -> CarriedOut) throws
+    -> Int
+  {
     var done = 0
     while done < count, let handout = try beginIntent() {
       done += 1

@@ -103,7 +103,7 @@ extension Core {
     // Bound first: the thread sanitizer's build of Swift 6.3 stops at a change through two pointers in a row.
     let writer = state.pointee.writer
     if let keeper = state.pointee.keeper {
-      keeper.pointee.close(writer)
+      keeper.pointee.close()
       keeper.pointee.releaseMemory()
       keeper.deinitialize(count: 1)
       keeper.deallocate()

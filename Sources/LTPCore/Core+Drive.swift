@@ -44,9 +44,7 @@ extension Core {
     let now = ltp_system_monotonic_ns()
     var result = writer.pointee.step(
       now: now, nowUnix: ltp_system_unix_ns(), waitNanoseconds: waitNanoseconds)
-    let kept = stepKeeper(now: now)
-    result.progressed = result.progressed || kept.hasMoved
-    result.isWaiting = result.isWaiting || kept.isWaiting
+    if stepKeeper(now: now) { result.progressed = true }
     reclaimDismissed()
     progress.pointee.directIO.store(writer.pointee.writesDirect ? 1 : 0, ordering: .relaxed)
     if !isHostDriven { progress.pointee.writerCPU.store(ltp_system_thread_cpu_ns(), ordering: .relaxed) }
@@ -70,7 +68,7 @@ extension Core {
   func endWriter() {
     let writer = state.pointee.writer
     writer.pointee.settleInFlight()
-    withKeeper { $0.pointee.close(writer) }
+    withKeeper { $0.pointee.close() }
     writer.pointee.closeFiles()
   }
 
@@ -194,7 +192,7 @@ struct WriterEnd {
     if drainingSince == 0 { drainingSince = now }
     let isTooLong = now - drainingSince > Self.drainWaitNanoseconds
     if stop == 3 || writer.pointee.hasFailed || isTooLong { return true }
-    return core.allLanesAreGone && core.withKeeper { $0.pointee.finish(writer) } ?? true
+    return core.allLanesAreGone && core.withKeeper { $0.pointee.finish() } ?? true
       && writer.pointee.finish()
   }
 }

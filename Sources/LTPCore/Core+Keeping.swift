@@ -31,6 +31,7 @@ extension Core {
     let content = KeptContent(payloadBytes: UInt32(payload.count), word: hash.firstWord)
     var draft = draft
     draft.request = request.fields
+    var isNews = false
     let verdict = withKeeper { keeper in
       let now = keeper.pointee.unixNanoseconds(ltp_system_monotonic_ns())
       draft.expiresUnixNanoseconds = now.addingReportingOverflow(nanoseconds).partialValue
@@ -48,9 +49,11 @@ extension Core {
         told.expires_unix_ns = keeper.pointee.log.table[slot].expiresUnixNanoseconds
       }
       keeper.pointee.pending.store(UInt64(keeper.pointee.log.table.pendingCount), ordering: .releasing)
+      // Else the trace would hold the log up.
+      isNews = keeper.pointee.log.news.count % KeeperTeller.atOnce == 0
       return verdict
     }
-    if told.result == LTP_KEPT_NEW { wakeWriter() }
+    if isNews { wakeWriter() }
     if told.result == LTP_KEPT_NEW || told.result == LTP_KEPT_SAME {
       told.condition = LTP_COMMITMENT_WHEN_STABLE
     }
@@ -85,27 +88,48 @@ extension Core {
     withKeeper { $0.pointee.log.confirm(session: session, number: number) }
   }
 
-  /// Waits until the deferral log is durable up to `sequence`.
+  /// Waits until the deferral log is durable up to `sequence`: by writing it, or, while somebody else writes, asleep.
   package func waitKept(_ sequence: UInt64, timeoutNanoseconds: UInt64) -> Int32 {
     guard let keeper = state.pointee.keeper else { return LTP_ERROR_NO_DEFERRAL }
-    let progress = state.pointee.progress
     let begun = ltp_system_monotonic_ns()
     let (end, isEndless) = begun.addingReportingOverflow(timeoutNanoseconds)
     while true {
-      let signal = progress.pointee.durableSignal.pointee.load(ordering: .sequentiallyConsistent)
       if keeper.pointee.durable.load(ordering: .sequentiallyConsistent) >= sequence { return LTP_OK }
       let failure = keeper.pointee.failure.load(ordering: .acquiring)
       guard failure == LTP_OK else { return failure }
-      let traceFailure = progress.pointee.failure.load(ordering: .acquiring)
-      guard traceFailure == LTP_OK else { return traceFailure }
-      guard withKeeper({ $0.pointee.log.sequence >= sequence }) == true else {
-        return LTP_ERROR_SEQUENCE_AHEAD
-      }
+      guard !isClosing else { return LTP_ERROR_CLOSING }
       let now = ltp_system_monotonic_ns()
       let left = isEndless ? UInt64.max : end &- min(now, end)
-      guard left > 0 else { return LTP_ERROR_TIMED_OUT }
-      waitForWriter(signal: signal, timeoutNanoseconds: min(left, 100_000_000))
+      ltp_system_mutex_lock(keeper.pointee.mutex)
+      guard keeper.pointee.log.sequence >= sequence else {
+        ltp_system_mutex_unlock(keeper.pointee.mutex)
+        return LTP_ERROR_SEQUENCE_AHEAD
+      }
+      guard left > 0 else {
+        ltp_system_mutex_unlock(keeper.pointee.mutex)
+        return LTP_ERROR_TIMED_OUT
+      }
+      guard keeper.pointee.isLed else {
+        ltp_system_mutex_unlock(keeper.pointee.mutex)
+        // Nothing could be written: the writer makes room first.
+        if leadKeeper() == .nothing, keeper.pointee.durable.load(ordering: .sequentiallyConsistent) < sequence
+        {
+          waitForWriterBriefly()
+        }
+        continue
+      }
+      let bed = keeper.pointee.batches.enter(isGathered: sequence > keeper.pointee.log.sealedSequence)
+      ltp_system_mutex_unlock(keeper.pointee.mutex)
+      FutexWord.wait(bed.word, expected: bed.expected, timeoutNanoseconds: min(left, 20_000_000))
+      withKeeper { $0.pointee.batches.leave(bed.place) }
     }
+  }
+
+  /// Has what is kept up to now written at once, without waiting for it.
+  package func wantKept() -> Int32 {
+    guard state.pointee.keeper != nil else { return LTP_ERROR_NO_DEFERRAL }
+    wakeWriter()
+    return LTP_OK
   }
 
   // MARK: Replay

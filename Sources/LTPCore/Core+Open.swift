@@ -43,7 +43,7 @@ extension Core {
     }
     let keeper: UnsafeMutablePointer<Keeper>?
     do throws(OpenFault) {
-      keeper = try openKeeper(path: path, &storage, options, log, latch)
+      keeper = try openKeeper(path: path, options, log, latch)
     } catch {
       ltp_system_unmap(staging, options.trace.chain.stagingBytes)
       latch.discardMemory()
@@ -72,7 +72,7 @@ extension Core {
     let storage: SystemStorage
     do throws(StorageFault) {
       storage = try SystemStorage(
-        path: path, storage: options.storage, queueDepth: options.queueDepth,
+        path: path, storage: options.storage, queueDepth: options.trace.chain.queueDepth,
         bufferCount: TraceConfiguration.bufferCount)
     } catch {
       throw OpenFault(error)
@@ -89,14 +89,20 @@ extension Core {
 
   /// Recovers the deferral log beside the trace, if the options ask for one.
   private static func openKeeper(
-    path: UnsafePointer<CChar>, _ storage: inout SystemStorage, _ options: CoreOptions, _ log: RecoveredTrace,
+    path: UnsafePointer<CChar>, _ options: CoreOptions, _ log: RecoveredTrace,
     _ latch: Latch
   ) throws(OpenFault) -> UnsafeMutablePointer<Keeper>? {
     guard var configuration = options.deferral else {
-      guard log.told?.pending ?? 0 == 0 else {
+      let isEmpty: Bool
+      if let told = log.told {
+        isEmpty = told.pending == 0 && told.isClosed
+      } else {
+        isEmpty = try !hasKeptIntents(path)
+      }
+      guard isEmpty else {
         throw OpenFault(
           LTP_ERROR_DEFERRAL_APART,
-          "deferred intents are pending in this directory; open it with options.deferral")
+          "deferred intents may be pending in this directory; open it with options.deferral")
       }
       return nil
     }
@@ -104,10 +110,8 @@ extension Core {
     configuration.trace.blocks = log.chain.position.blockIndex
     configuration.trace.sealedBlocks = log.chain.position.blockIndex
     configuration.trace.told = log.told
-    let reading: SystemStorage
-    do throws(StorageFault) {
-      reading = try SystemStorage(path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 1, bufferCount: 0)
-    } catch { throw OpenFault(error) }
+    var storage = try handedStorage(path)
+    let reading = try readingStorage(path)
     guard let staging = ltp_system_map(configuration.chain.stagingBytes, LTP_SYSTEM_NOT_IN_CHILD) else {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
@@ -126,11 +130,31 @@ extension Core {
     let keeper = UnsafeMutablePointer<Keeper>.allocate(capacity: 1)
     keeper.initialize(
       to: Keeper(
-        log: kept, files: files, configuration: configuration, staging: staging,
-        mutex: (latch.memory + CoreMemory.keeperMutexOffset).bindMemory(
-          to: ltp_system_mutex.self, capacity: 1),
-        run: log.run))
+        log: kept, storage: storage, files: files, configuration: configuration, staging: staging,
+        memory: latch.memory + CoreMemory.keeperOffset, run: log.run))
     return keeper
+  }
+
+  /// There is a deferral log, of which the trace says nothing.
+  private static func hasKeptIntents(_ path: UnsafePointer<CChar>) throws(OpenFault) -> Bool {
+    var storage = try handedStorage(path)
+    var isThere = false
+    do throws(StorageFault) {
+      try storage.list { name in
+        if case .segment = DeferralConfiguration.naming.file(named: name) { isThere = true }
+      }
+    } catch { throw OpenFault(error) }
+    return isThere
+  }
+
+  private static func handedStorage(_ path: UnsafePointer<CChar>) throws(OpenFault) -> HandedStorage {
+    do throws(StorageFault) { return try HandedStorage(path: path) } catch { throw OpenFault(error) }
+  }
+
+  private static func readingStorage(_ path: UnsafePointer<CChar>) throws(OpenFault) -> SystemStorage {
+    do throws(StorageFault) {
+      return try SystemStorage(path: path, storage: LTP_STORAGE_PWRITEV, queueDepth: 1, bufferCount: 0)
+    } catch { throw OpenFault(error) }
   }
 
   private static func randomKey() -> SipKey? {

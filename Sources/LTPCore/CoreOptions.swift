@@ -28,9 +28,6 @@ package struct CoreOptions {
   /// What callers built against the first ltp.h pass: later fields are zero for them.
   package static var leastBytes: Int { 104 }
 
-  /// Operations that the device is to take at a time.
-  var queueDepth: Int { trace.chain.queueDepth + (deferral?.chain.queueDepth ?? 0) }
-
   package static func defaults() -> ltp_core_options {
     var options = ltp_core_options()
     options.struct_size = UInt32(MemoryLayout<ltp_core_options>.size)
@@ -188,7 +185,5 @@ extension DeferralConfiguration {
     chain.blockBytes = Int(block)
     chain.stagingCount = 4
     chain.inflightMax = 3
-    chain.owner = 1
-    chain.stagingBufferIndex = 65
   }
 }

@@ -93,8 +93,8 @@ struct CoreMemory {
   static var systemOffset: Int { aligned(observerOffset + Observer.memoryBytes) }
   static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }
   static var voidedOffset: Int { aligned(regulatorOffset + Regulator<LaneTable>.memoryBytes) }
-  static var keeperMutexOffset: Int { aligned(voidedOffset + VoidedSessions.memoryBytes) }
-  static var bytes: Int { keeperMutexOffset + 64 }
+  static var keeperOffset: Int { aligned(voidedOffset + VoidedSessions.memoryBytes) }
+  static var bytes: Int { keeperOffset + 64 + KeeperBatches.memoryBytes + KeeperTeller.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

@@ -13,6 +13,11 @@ package import Synchronization
 package struct Keeper: ~Copyable {
   let mutex: UnsafeMutablePointer<ltp_system_mutex>
   package var log: DeferralLog
+  /// The log's own: who waits for a write does it, on whatever thread.
+  var queue: StorageQueue<HandedStorage>
+  /// Somebody writes blocks just now. One at a time, so that those that come meanwhile share the next write.
+  var isLed = false
+  let batches: KeeperBatches
   package var files: IntentFiles<SystemStorage>
   package let configuration: DeferralConfiguration
   private let staging: UnsafeMutableRawPointer
@@ -24,7 +29,7 @@ package struct Keeper: ~Copyable {
   /// The wall clock when the log was opened, and the monotonic one: expiry and leases follow the latter, whatever is done to the former.
   private let openedUnix: UInt64
   private let openedMonotonic: UInt64
-  private var toldAt: UInt64 = 0
+  let teller: KeeperTeller
   var isFinished = false
   /// A limit let no replay in: none before.
   var replaysFrom: UInt64 = 0
@@ -32,15 +37,18 @@ package struct Keeper: ~Copyable {
   var lastFrame: UInt64
 
   init(
-    log: consuming DeferralLog, files: consuming IntentFiles<SystemStorage>,
+    log: consuming DeferralLog, storage: consuming HandedStorage, files: consuming IntentFiles<SystemStorage>,
     configuration: DeferralConfiguration, staging: UnsafeMutableRawPointer,
-    mutex: UnsafeMutablePointer<ltp_system_mutex>, run: UInt32
+    memory: UnsafeMutableRawPointer, run: UInt32
   ) {
     self.log = log
+    teller = KeeperTeller(memory: memory + 64 + KeeperBatches.memoryBytes, news: self.log.news)
+    queue = StorageQueue(storage)
+    mutex = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    batches = KeeperBatches(memory: memory + 64)
     self.files = files
     self.configuration = configuration
     self.staging = staging
-    self.mutex = mutex
     ltp_system_mutex_init(mutex)
     openedUnix = ltp_system_unix_ns()
     openedMonotonic = ltp_system_monotonic_ns()
@@ -72,21 +80,13 @@ package struct Keeper: ~Copyable {
 
   /// True: something moved.
   mutating func step(
-    _ writer: UnsafeMutablePointer<TraceWriter<SystemStorage>>, progress: borrowing TraceProgress,
-    now: UInt64, tellsAtOnce: Bool, interval: UInt64
+    progress: borrowing TraceProgress, now: UInt64
   ) -> Bool {
     guard !isFinished else { return false }
     log.trace.blocks = progress.durableBlocks.load(ordering: .acquiring)
     log.trace.sealedBlocks = progress.sealedBlocks.load(ordering: .relaxed)
-    var hasMoved = log.step(&writer.pointee.queue, now: now, unixNanoseconds: unixNanoseconds(now))
-    // A block for what came together, rather than one for each.
-    if tellsAtOnce || now &- toldAt >= interval || log.news.count > 1000 {
-      while let record = log.nextToTell, writer.pointee.tell(record) {
-        log.isTold()
-        toldAt = now
-        hasMoved = true
-      }
-    }
+    queue.reap(waitNanoseconds: 0)
+    let hasMoved = log.step(&queue, now: now, unixNanoseconds: unixNanoseconds(now))
     pending.store(UInt64(log.table.pendingCount), ordering: .releasing)
     if let fault = log.failure { failure.store(OpenFault(fault).status, ordering: .releasing) }
     return hasMoved
@@ -101,17 +101,17 @@ package struct Keeper: ~Copyable {
   }
 
   /// Ends the log, once it is at rest and the trace has been told everything. False: not yet.
-  mutating func finish(_ writer: UnsafeMutablePointer<TraceWriter<SystemStorage>>) -> Bool {
+  mutating func finish() -> Bool {
     if isFinished || log.failure != nil { return true }
     guard log.isSettled, log.news.count == 0 else { return false }
-    log.finish(&writer.pointee.queue)
+    log.finish(&queue)
     isFinished = true
     return true
   }
 
-  mutating func close(_ writer: UnsafeMutablePointer<TraceWriter<SystemStorage>>) {
+  mutating func close() {
     guard !isFinished else { return }
-    log.close(&writer.pointee.queue)
+    log.close(&queue)
     isFinished = true
   }
 }
@@ -134,24 +134,72 @@ extension Core {
   }
 
   /// The writer's turn with the deferral log. True: something moved.
-  func stepKeeper(now: UInt64) -> (hasMoved: Bool, isWaiting: Bool) {
-    guard state.pointee.keeper != nil else { return (false, false) }
+  func stepKeeper(now: UInt64) -> Bool {
+    guard state.pointee.keeper != nil else { return false }
     let (progress, writer) = (state.pointee.progress, state.pointee.writer)
     let isStopping = progress.pointee.stop.load(ordering: .acquiring) >= 2
-    var isDurable = false
-    let result = withKeeper { keeper in
-      let hasMoved = keeper.pointee.step(
-        writer, progress: progress.pointee, now: now, tellsAtOnce: isStopping,
-        interval: state.pointee.options.trace.commitIntervalNanoseconds)
-      isDurable = keeper.pointee.publishDurable()
-      return (hasMoved, keeper.pointee.log.isWaiting)
+    var hasMoved =
+      withKeeper { keeper in
+        keeper.pointee.step(progress: progress.pointee, now: now)
+      } ?? false
+    if leadKeeper() == .written { hasMoved = true }
+    let interval = isStopping ? 0 : state.pointee.options.trace.commitIntervalNanoseconds
+    let durable = state.pointee.keeper!.pointee.durable.load(ordering: .acquiring)
+    if state.pointee.keeper!.pointee.teller.tell(writer, durable: durable, now: now, interval: interval) {
+      hasMoved = true
     }
+    // Space ahead: nobody waits for it.
+    while let operation = withKeeper({ $0.pointee.queue.device.take(blocksOnly: false) }) ?? nil {
+      let result = operation.perform()
+      withKeeper { $0.pointee.queue.device.finish(operation, result: result) }
+      hasMoved = true
+    }
+    return hasMoved
+  }
+
+  enum Lead {
+    case written
+    /// There is nothing to write, or no room for it now.
+    case nothing
+    case somebodyElse
+  }
+
+  /// Writes what the log has gathered, unless somebody does just now.
+  func leadKeeper() -> Lead {
+    guard let keeper = state.pointee.keeper else { return .nothing }
+    ltp_system_mutex_lock(keeper.pointee.mutex)
+    guard !keeper.pointee.isLed, !keeper.pointee.isFinished else {
+      let isLed = keeper.pointee.isLed
+      ltp_system_mutex_unlock(keeper.pointee.mutex)
+      return isLed ? .somebodyElse : .nothing
+    }
+    keeper.pointee.isLed = true
+    let now = ltp_system_monotonic_ns()
+    let batch = keeper.pointee.batches.seal()
+    keeper.pointee.log.flush(
+      &keeper.pointee.queue, now: now, unixNanoseconds: keeper.pointee.unixNanoseconds(now))
+    var hasWritten = false
+    while let operation = keeper.pointee.queue.device.take(blocksOnly: true) {
+      ltp_system_mutex_unlock(keeper.pointee.mutex)
+      let result = operation.perform()
+      ltp_system_mutex_lock(keeper.pointee.mutex)
+      keeper.pointee.queue.device.finish(operation, result: result)
+      keeper.pointee.log.settle(&keeper.pointee.queue, now: now)
+      hasWritten = true
+    }
+    keeper.pointee.isLed = false
+    if let fault = keeper.pointee.log.failure {
+      keeper.pointee.failure.store(OpenFault(fault).status, ordering: .releasing)
+    }
+    let isDurable = keeper.pointee.publishDurable()
+    let next = keeper.pointee.batches.end(batch, all: hasWritten || keeper.pointee.log.failure != nil)
+    ltp_system_mutex_unlock(keeper.pointee.mutex)
+    next.wake()
     if isDurable {
-      wakeWaiters()
-      let notified = progress.pointee.notified.load(ordering: .acquiring)
+      let notified = state.pointee.progress.pointee.notified.load(ordering: .acquiring)
       if notified >= 0 { ltp_system_event_raise(notified) }
     }
-    return result ?? (false, false)
+    return hasWritten ? .written : .nothing
   }
 
   /// The deferral log takes intents, or there is none.
@@ -162,5 +210,92 @@ extension Core {
     withKeeper { keeper in
       (keeper.pointee.log.failure ?? keeper.pointee.log.hindrance).map { OpenFault($0).status }
     } ?? nil
+  }
+}
+
+/// Who waits for which write: those of one batch sleep on one word, so that a write wakes those whose records it had, and one more, who does the
+/// next one. Under the keeper's mutex.
+struct KeeperBatches {
+  private static var count: Int { 4 }
+
+  /// By batch, modulo `count`: a futex word, and how many sleep on it.
+  private let words: UnsafeMutablePointer<Atomic<UInt32>>
+  private let sleepers: UnsafeMutablePointer<Int>
+  /// The batch that is being gathered.
+  private let gathering: UnsafeMutablePointer<UInt64>
+
+  static var memoryBytes: Int { 64 }
+
+  init(memory: UnsafeMutableRawPointer) {
+    words = memory.bindMemory(to: Atomic<UInt32>.self, capacity: Self.count)
+    sleepers = (memory + 16).bindMemory(to: Int.self, capacity: Self.count)
+    gathering = (memory + 48).bindMemory(to: UInt64.self, capacity: 1)
+  }
+
+  /// What is gathered is sealed; what comes is of the next batch. The number of the one that is sealed.
+  func seal() -> UInt64 {
+    gathering.pointee += 1
+    return gathering.pointee - 1
+  }
+
+  /// A place to sleep for who waits for what is gathered, or for what is being written.
+  func enter(isGathered: Bool) -> (word: UnsafeMutablePointer<Atomic<UInt32>>, expected: UInt32, place: Int) {
+    let place = Int((isGathered ? gathering.pointee : gathering.pointee &- 1) % UInt64(Self.count))
+    sleepers[place] += 1
+    return (words + place, words[place].load(ordering: .relaxed), place)
+  }
+
+  func leave(_ place: Int) { sleepers[place] -= 1 }
+
+  /// Whom to wake, once the mutex is free.
+  struct Waking {
+    fileprivate var all: UnsafeMutablePointer<Atomic<UInt32>>?
+    fileprivate var one: UnsafeMutablePointer<Atomic<UInt32>>?
+
+    func wake() {
+      if let all { FutexWord.wakeAll(all) }
+      if let one { FutexWord.wakeOne(one) }
+    }
+  }
+
+  /// The batch is written, or could not be.
+  func end(_ batch: UInt64, all: Bool) -> Waking {
+    let (place, next) = (Int(batch % UInt64(Self.count)), Int(gathering.pointee % UInt64(Self.count)))
+    var waking = Waking()
+    words[place].wrappingAdd(1, ordering: .relaxed)
+    words[next].wrappingAdd(1, ordering: .relaxed)
+    if sleepers[place] > 0 { waking.all = words + place }
+    if sleepers[next] > 0 { waking.one = words + next }
+    return waking
+  }
+}
+
+/// Tells the trace what is durable in the deferral log. The writer's alone, without the mutex.
+struct KeeperTeller {
+  static var memoryBytes: Int { 64 }
+  /// So many are told without waiting for more.
+  static var atOnce: Int { 1000 }
+
+  private let toldAt: UnsafeMutablePointer<UInt64>
+  private let news: DeferralNews
+
+  init(memory: UnsafeMutableRawPointer, news: DeferralNews) {
+    toldAt = memory.bindMemory(to: UInt64.self, capacity: 1)
+    self.news = news
+  }
+
+  /// A block for what comes within an interval, rather than one for each. True: something was told.
+  func tell(
+    _ writer: UnsafeMutablePointer<TraceWriter<SystemStorage>>, durable: UInt64, now: UInt64,
+    interval: UInt64
+  ) -> Bool {
+    guard now &- toldAt.pointee >= interval || news.count > Self.atOnce else { return false }
+    var hasTold = false
+    while let record = news.next(durable: durable), writer.pointee.tell(record) {
+      news.isTold()
+      hasTold = true
+    }
+    if hasTold { toldAt.pointee = now }
+    return hasTold
   }
 }

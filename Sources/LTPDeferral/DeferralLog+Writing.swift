@@ -28,13 +28,14 @@ extension DeferralLog {
 
   // MARK: The writer's turn
 
-  /// Writes what was gathered, takes what is durable, and ends what has run out. The caller has reaped the queue. True: something moved.
+  /// Takes what is durable, begins segments, ends what has run out, and gives space back. The caller has reaped the queue. What was gathered is for
+  /// `flush`. True: something moved.
   package mutating func step<Device: StorageDevice & ~Copyable>(
     _ queue: inout StorageQueue<Device>, now: UInt64, unixNanoseconds: UInt64
   ) -> Bool {
     unixNow = unixNanoseconds
     chain.hasProgressed = false
-    settle(&queue, now: now)
+    takeDurable(&queue, now: now)
     if chain.failure == nil {
       if chain.beginSegment(&queue) {
         markDue = LTP_DEFERRAL_SEGMENT
@@ -42,18 +43,41 @@ extension DeferralLog {
         dropAt = nil
       }
       if markDue != 0, append(mark: markDue, now, &queue) { markDue = 0 }
-      endWhatRanOut(unixNanoseconds: unixNanoseconds)
-      forgetAndDrop(&queue)
+      if now &- ranOutAt >= Self.ranOutNanoseconds {
+        ranOutAt = now
+        endWhatRanOut(unixNanoseconds: unixNanoseconds)
+        forget()
+      }
+      drop(&queue)
       compact(&queue.device)
-      seal(now, &queue)
     }
     chain.pump(&queue)
     queue.reap(waitNanoseconds: 0)
-    settle(&queue, now: now)
+    takeDurable(&queue, now: now)
     return chain.hasProgressed
   }
 
-  private mutating func settle<Device: StorageDevice & ~Copyable>(
+  /// Seals what was gathered, and starts to write it.
+  package mutating func flush<Device: StorageDevice & ~Copyable>(
+    _ queue: inout StorageQueue<Device>, now: UInt64, unixNanoseconds: UInt64
+  ) {
+    unixNow = unixNanoseconds
+    guard chain.failure == nil else { return }
+    seal(now, &queue)
+  }
+
+  /// Takes what has completed.
+  package mutating func settle<Device: StorageDevice & ~Copyable>(
+    _ queue: inout StorageQueue<Device>, now: UInt64
+  ) {
+    queue.reap(waitNanoseconds: 0)
+    takeDurable(&queue, now: now)
+  }
+
+  /// Slots of the log that are in sealed blocks.
+  package var sealedSequence: UInt64 { sequence - UInt64(gathered?.slots ?? 0) }
+
+  private mutating func takeDurable<Device: StorageDevice & ~Copyable>(
     _ queue: inout StorageQueue<Device>, now: UInt64
   ) {
     chain.settle(now: now, &queue)
@@ -133,14 +157,17 @@ extension DeferralLog {
       && append(mark: LTP_DEFERRAL_SEALED, now, &queue)
   }
 
-  /// Forgets what ended long enough ago, and gives back the segments in front that nothing needs.
-  private mutating func forgetAndDrop<Device: StorageDevice & ~Copyable>(_ queue: inout StorageQueue<Device>)
-  {
+  /// Forgets what ended long enough ago.
+  private mutating func forget() {
     let before = unixNow - min(unixNow, configuration.rememberNanoseconds)
     // Its end must be on disk: else it would come back after a crash.
     while let slot = table.firstEnded(before: before), table[slot].sequence <= durableSequence {
       use.add(table.forget(slot), -1)
     }
+  }
+
+  /// Gives back the segments in front that nothing needs.
+  private mutating func drop<Device: StorageDevice & ~Copyable>(_ queue: inout StorageQueue<Device>) {
     // Copies of what lay there are on disk, and the trace has been told all of it, also after a crash.
     let needed = max(segmentStart, compaction.movedSequence)
     guard use.isUnused(before: chain.position.segmentIndex), needed <= durableSequence, needed <= toldSequence

@@ -5,58 +5,90 @@
 import CLTP
 import CLTPSystem
 import LTPRecords
+import Synchronization
 
-/// A queue of records as the trace has them. Memory that is the owner's to give back (`releaseMemory`).
+/// A queue of records as the trace has them: whoever holds the log's lock appends, and one thread, the trace's writer, takes, without it. A handle:
+/// copies refer to the same queue. Memory that is the owner's to give back (`releaseMemory`).
 package struct DeferralNews {
   private static let entryBytes = MemoryLayout<ltp_intent_record>.size
   /// Beyond it nothing is taken, so that a trace that takes nothing holds the log up, and not memory.
   static let countMax = 1 << 14
 
   private var memory: UnsafeMutableRawPointer
-  private var capacity: Int
-  private var first = 0
-  package private(set) var count = 0
+  private var capacity: UInt64
+  private let words: UnsafeMutablePointer<Atomic<UInt64>>
+
+  // Entries appended and taken so far, and where in the log the last one ends that the trace has.
+  private var appended: UnsafeMutablePointer<Atomic<UInt64>> { words }
+  private var taken: UnsafeMutablePointer<Atomic<UInt64>> { words + 8 }
+  private var told: UnsafeMutablePointer<Atomic<UInt64>> { words + 16 }
 
   /// nil: no memory. It is taken as it is used.
-  init?() {
-    capacity = 2 * Self.countMax
-    guard let memory = ltp_system_map(capacity * Self.entryBytes, 0) else { return nil }
+  init?(toldSequence: UInt64) {
+    capacity = UInt64(2 * Self.countMax)
+    guard let memory = ltp_system_map(Int(capacity) * Self.entryBytes, 0),
+      let words = ltp_system_map(4096, 0)
+    else { return nil }
     self.memory = memory
+    self.words = words.bindMemory(to: Atomic<UInt64>.self, capacity: 24)
+    told.pointee.store(toldSequence, ordering: .relaxed)
   }
 
-  func releaseMemory() { ltp_system_unmap(memory, capacity * Self.entryBytes) }
+  func releaseMemory() {
+    ltp_system_unmap(memory, Int(capacity) * Self.entryBytes)
+    ltp_system_unmap(words, 4096)
+  }
+
+  package var count: Int {
+    let taken = self.taken.pointee.load(ordering: .acquiring)
+    return Int(appended.pointee.load(ordering: .acquiring) - taken)
+  }
 
   var hasRoom: Bool { count < Self.countMax }
+  /// Where in the log the last record ends that the trace has.
+  package var toldSequence: UInt64 { told.pointee.load(ordering: .acquiring) }
 
-  private func entry(_ place: Int) -> UnsafeMutableRawPointer {
-    memory + (first + place) % capacity * Self.entryBytes
+  private func entry(_ number: UInt64) -> UnsafeMutableRawPointer {
+    memory + Int(number % capacity) * Self.entryBytes
   }
 
-  /// The next one, an ltp_intent_record or an ltp_step_record; nil: there is none.
-  package var next: UnsafeRawPointer? { count > 0 ? UnsafeRawPointer(entry(0)) : nil }
+  /// The next one, an ltp_intent_record or an ltp_step_record, if the log is durable up to its end; nil: there is none.
+  package func next(durable: UInt64) -> UnsafeRawPointer? {
+    let number = taken.pointee.load(ordering: .relaxed)
+    guard number < appended.pointee.load(ordering: .acquiring) else { return nil }
+    let record = UnsafeRawPointer(entry(number))
+    return Self.sequence(record) <= durable ? record : nil
+  }
 
-  mutating func removeFirst() {
-    first = (first + 1) % capacity
-    count -= 1
+  /// The trace has it.
+  package func isTold() {
+    let number = taken.pointee.load(ordering: .relaxed)
+    told.pointee.store(Self.sequence(UnsafeRawPointer(entry(number))), ordering: .releasing)
+    taken.pointee.store(number + 1, ordering: .releasing)
+  }
+
+  /// The same place in both records.
+  private static func sequence(_ record: UnsafeRawPointer) -> UInt64 {
+    record.load(fromByteOffset: MemoryLayout<ltp_control_header>.size, as: UInt64.self)
   }
 
   /// False: no memory.
   mutating func append<Record>(_ record: Record) -> Bool {
-    if count == capacity { guard grow() else { return false } }
-    storeRecord(record, at: entry(count))
-    count += 1
+    if count == Int(capacity) { guard grow() else { return false } }
+    let number = appended.pointee.load(ordering: .relaxed)
+    storeRecord(record, at: entry(number))
+    appended.pointee.store(number + 1, ordering: .releasing)
     return true
   }
 
-  /// Recovery may find more that is to be told than is ever let in.
+  /// Recovery may find more that is to be told than is ever let in. Nobody takes yet.
   private mutating func grow() -> Bool {
-    let bytes = capacity * Self.entryBytes
+    let bytes = Int(capacity) * Self.entryBytes
     guard let larger = ltp_system_map(2 * bytes, 0) else { return false }
-    let behind = (capacity - first) * Self.entryBytes
-    larger.copyMemory(from: memory + first * Self.entryBytes, byteCount: behind)
-    (larger + behind).copyMemory(from: memory, byteCount: bytes - behind)
+    // Nothing was taken: the queue begins where its memory does.
+    larger.copyMemory(from: memory, byteCount: bytes)
     ltp_system_unmap(memory, bytes)
-    (memory, capacity, first) = (larger, 2 * capacity, 0)
+    (memory, capacity) = (larger, 2 * capacity)
     return true
   }
 }

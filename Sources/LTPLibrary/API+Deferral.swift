@@ -149,7 +149,11 @@ public func ltp_intent_run(
   defer { ltp_system_unmap(payload, bytes) }
   var handout = ltp_handout()
   for number in 0..<max(0, count) {
-    let begun = ltp_intent_begin(lane, &handout, payload, bytes)
+    var begun = ltp_intent_begin(lane, &handout, payload, bytes)
+    for _ in 0..<1000 where begun == LTP_ERROR_BACKPRESSURE {
+      core.waitForWriterBriefly()
+      begun = ltp_intent_begin(lane, &handout, payload, bytes)
+    }
     guard begun == LTP_OK else { return begun == LTP_ERROR_NOTHING_DUE ? LTP_OK : begun }
     done?.pointee = number + 1
     let answer = carryOut(context, &handout, payload)

@@ -14,6 +14,8 @@ package struct ToldDeferral: Sendable {
   package var pending: UInt64 = 0
   /// Since the run began.
   package var ended: UInt64 = 0
+  /// Its last run ended in order, so that this is all.
+  package var isClosed = false
 
   package init() {}
 
@@ -23,17 +25,20 @@ package struct ToldDeferral: Sendable {
     nextNumber = record.pointee.next_number
     pending = record.pointee.pending_count
     ended = record.pointee.ended_count
+    isClosed = record.pointee.what == LTP_DEFERRAL_CLOSED_HERE
   }
 
   /// Of a record that is said again, only its place in the log is new.
   package mutating func apply(_ intent: UnsafePointer<ltp_intent_record>) {
     sequence = intent.pointee.sequence
+    isClosed = false
     nextNumber = max(nextNumber, intent.pointee.ticket >> UInt64(LTP_TICKET_SLOT_BITS) + 1)
     if intent.pointee.moved == 0 { pending &+= 1 }
   }
 
   package mutating func apply(_ step: UnsafePointer<ltp_step_record>) {
     sequence = step.pointee.sequence
+    isClosed = false
     guard step.pointee.isEnd else { return }
     pending &-= 1
     ended &+= 1

@@ -13,6 +13,10 @@ public enum FutexWord {
       UnsafeMutableRawPointer(word).assumingMemoryBound(to: UInt32.self), expected, timeoutNanoseconds)
   }
 
+  public static func wakeOne(_ word: UnsafeMutablePointer<Atomic<UInt32>>) {
+    ltp_system_futex_wake_one(UnsafeMutableRawPointer(word).assumingMemoryBound(to: UInt32.self))
+  }
+
   public static func wakeAll(_ word: UnsafeMutablePointer<Atomic<UInt32>>) {
     ltp_system_futex_wake_all(UnsafeMutableRawPointer(word).assumingMemoryBound(to: UInt32.self))
   }

@@ -17,6 +17,6 @@ public struct TraceConfiguration: Sendable {
     chain.stagingBufferIndex = 64
   }
 
-  /// Buffers that are registered: the lanes' rings, the staging memory, and that of a deferral log.
-  public static let bufferCount = 66
+  /// Buffers that are registered: the lanes' rings and the staging memory.
+  public static let bufferCount = 65
 }

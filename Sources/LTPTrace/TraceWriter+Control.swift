@@ -184,6 +184,7 @@ extension TraceWriter where Device: ~Copyable {
     if let told = control.toldToOpen {
       guard gather(told, LTP_DEFERRAL_OPENED_HERE, in: .control) else { return false }
       control.gathered.told = told
+      control.gathered.told?.isClosed = false
       control.toldToOpen = nil
     }
     let target = orientation.numbers(of: orientation.current).epoch
@@ -327,7 +328,8 @@ extension TraceWriter where Device: ~Copyable {
       control.preamble.domains = next
     }
     if let told = control.sealed.told, !control.preamble.toldIsGathered {
-      guard gather(told, LTP_DEFERRAL_GOES_ON, in: gathering) else { return false }
+      let what = told.isClosed ? LTP_DEFERRAL_CLOSED_HERE : LTP_DEFERRAL_GOES_ON
+      guard gather(told, what, in: gathering) else { return false }
       control.preamble.toldIsGathered = true
     }
     // Before the first transition there is nothing to repeat: the log's start says it all by itself.
@@ -407,6 +409,7 @@ extension TraceWriter where Device: ~Copyable {
     // A run without the log leaves it to the next one that has it.
     if isDeferring, let told = control.gathered.told, !control.deferralIsClosed {
       guard gather(told, LTP_DEFERRAL_CLOSED_HERE, in: .control) else { return false }
+      control.gathered.told?.isClosed = true
       control.deferralIsClosed = true
     }
     var record = ltp_closed_record()

@@ -391,7 +391,8 @@ static void killed(void) {
   ltp_core_options options = small_options(directory);
   ltp_error error;
   ltp_core *none;
-  (void)ltp_core_open(&options, &none, &error);
+  CHECK_EQUAL(ltp_core_open(&options, &none, &error), LTP_ERROR_DEFERRAL_APART);
+  CHECK_TEXT(error.message, "options.deferral");
   open_deferring(directory, &usual);
   ltp_deferral_status status = deferral_status();
   CHECK_EQUAL(status.pending, 34);
@@ -424,6 +425,11 @@ static void killed(void) {
   }
   CHECK_EQUAL(maybe, 4);
   CHECK_EQUAL(deferral_status().pending, 0);
+  end();
+  /* Nothing is pending, so it may be opened without. */
+  core = open_core(&options);
+  close_core(core);
+  open_deferring(directory, &usual);
   end();
   /* Restored apart: an older deferral log, none, or another trace's. */
   char command[512];

@@ -204,6 +204,8 @@ final class DeferralHistory {
       traceBlocks.removeFirst()
     }
     _ = log.step(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
+    log.flush(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
+    if random.oneIn(2) { log.settle(&queue, now: clock.monotonic) }
     try tell(&log)
     if let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
     if isStray { throw DeferralViolation("an intent is handed out that nobody has sent") }
@@ -215,7 +217,7 @@ final class DeferralHistory {
   private func tell(_ log: inout DeferralLog) throws(DeferralViolation) {
     defer { traceBlocks.append((traceSealed, trace)) }
     for _ in 0..<random.below(40) {
-      guard let record = log.nextToTell else { return }
+      guard let record = log.news.next(durable: log.durableSequence) else { return }
       let view = RecordView(record)
       if view.kind == .intent {
         let isNew = trace.tickets.insert(view.intent.pointee.ticket).inserted
@@ -233,7 +235,7 @@ final class DeferralHistory {
         if step.isEnd { trace.ends[ticket] = step.end }
         trace.told.apply(view.step)
       }
-      log.isTold()
+      log.news.isTold()
     }
   }
 

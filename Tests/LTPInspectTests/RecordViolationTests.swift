@@ -79,7 +79,7 @@ struct RecordViolationTests {
   ]
 
   static let records: [WrongTrace] = [
-    .init("unknown kind", .record, "kind 9 is not known") { $0.lane(1, changed(execute(8), at: 0, to: 9)) },
+    .init("unknown kind", .record, "kind 15 is not known") { $0.lane(1, changed(execute(8), at: 0, to: 15)) },
     .init("a control record on a lane", .record, "belongs to the control lane") {
       $0.lane(1, Records.closed(decisions: 0, unrecorded: 0))
     },

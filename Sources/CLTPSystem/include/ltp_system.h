@@ -43,6 +43,7 @@ int ltp_system_random(void *bytes, size_t count);
 /* Sleeps while *word == expected, until woken or timed out. -ETIMEDOUT, -EAGAIN and -EINTR are ordinary. */
 int ltp_system_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void ltp_system_futex_wake_all(uint32_t *word);
+void ltp_system_futex_wake_one(uint32_t *word);
 /* The same between processes, on a word in a shared mapping. */
 int ltp_system_shared_futex_wait(uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 void ltp_system_shared_futex_wake_all(uint32_t *word);
