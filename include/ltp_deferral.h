@@ -84,7 +84,7 @@ typedef struct ltp_deferral_mark {
   uint8_t kind;    /* LTP_DEFERRAL_SEGMENT, _SEALED or _OPENED */
   uint8_t version; /* LTP_DEFERRAL_VERSION */
   uint8_t reserved[6];
-  uint64_t next_number; /* of the next intent */
+  uint64_t next_number; /* of the next intent that comes to disk */
   uint64_t unix_ns;
   uint64_t sequence;        /* slots of the log's lane so far */
   uint8_t trace_log_id[16]; /* of the trace that this log belongs to */

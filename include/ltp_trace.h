@@ -424,8 +424,9 @@ typedef struct ltp_deferral_record {
   uint64_t next_number;  /* of the next intent's ticket */
   uint64_t pending_count; /* intents that were told and have no end yet, as of sequence */
   uint64_t ended_count;  /* since OPENED_HERE, those that ended: as of sequence */
+  uint64_t end_sequence; /* OPENED_HERE: of the log then; what is told up to there is of runs before, whose leases are over. Else 0 */
   uint8_t what;          /* LTP_DEFERRAL_* */
-  uint8_t reserved[71];
+  uint8_t reserved[63];
 } ltp_deferral_record;
 
 LTP_STATIC_ASSERT(sizeof(ltp_decision_record) == 32, decision_record_size);

@@ -67,6 +67,7 @@ package struct Keeper: ~Copyable {
     told.logID = log.logID
     told.nextNumber = log.openedNumber
     told.ended = 0
+    told.endSequence = log.durableSequence
     return told
   }
 

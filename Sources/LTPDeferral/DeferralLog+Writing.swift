@@ -111,6 +111,7 @@ extension DeferralLog {
       content.staging = block.staging
       content.reference = 0
       gathered = nil
+      sealedNumber = nextNumber
       gatheredIntents.removeAll(keepingCapacity: true)
       chain.append(chain.stagingMemory(block.staging), content, &queue)
     }
@@ -131,7 +132,7 @@ extension DeferralLog {
     var mark = ltp_deferral_mark()
     mark.kind = kind
     mark.version = UInt8(LTP_DEFERRAL_VERSION)
-    mark.next_number = nextNumber
+    mark.next_number = sealedNumber
     mark.unix_ns = unixNow
     // What is being gathered comes after it.
     mark.sequence = sequence - UInt64(gathered?.slots ?? 0)

@@ -21,6 +21,8 @@ package struct DeferralLog: ~Copyable {
   var chain: Chain
   var use: SegmentUse
   var nextNumber: UInt64
+  /// What it was when the last block was sealed: tickets from there on may never come to disk.
+  var sealedNumber: UInt64
   /// What it was when the log was opened: tickets from there on, of runs before, never were on disk.
   package let openedNumber: UInt64
   /// Slots of the log's lane, those being gathered among them; and those on disk.
@@ -89,6 +91,7 @@ package struct DeferralLog: ~Copyable {
     if table.pendingCount + table.endedCount == 0 { use.begin(at: recovered.position.segmentIndex) }
     openedNumber = reader.nextNumber
     nextNumber = reader.nextNumber + UInt64(LTP_TICKET_RUN_STEP)
+    sealedNumber = nextNumber
     sequence = reader.sequence
     durableSequence = reader.sequence
     markSequence = reader.markSequence

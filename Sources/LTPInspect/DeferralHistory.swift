@@ -16,7 +16,8 @@ struct PendingIntent {
   var keptUnixNanoseconds: UInt64
   var attempt: UInt16 = 0
   var attemptsMax: UInt16
-  var isBegun = false
+  /// Where the deferral log says that somebody has it; 0: nobody does.
+  var begunAt: UInt64 = 0
   var place: Place
 }
 
@@ -54,6 +55,10 @@ struct DeferralHistory {
   /// What was told before the part at hand is not known.
   private var isWhole = true
   private var isOpen = false
+  /// Of the first ticket that this run can give: the decisions that kept earlier ones may have died with their run.
+  private var firstNumber: UInt64 = 0
+  /// What the deferral log has up to here is of runs before.
+  private var runStart: UInt64 = 0
   /// Kept by a lane's record, and not told yet; told, and no lane's record yet.
   private var announced: [UInt64: PendingIntent] = [:]
   private var unannounced: [UInt64: PendingIntent] = [:]
@@ -177,24 +182,27 @@ struct DeferralHistory {
           "intent \(step.ticket) is \(stepName(step.step)), and is not pending: it was never kept, or has ended before"
         )
       }
-      if step.step == LTP_STEP_BEGUN { balance(step.ticket, -1) }
+      if step.step == LTP_STEP_BEGUN, step.sequence > runStart { balance(step.ticket, -1) }
       return
     }
+    // A lease ends with its run.
+    let isHeld = intent.begunAt != 0 && (step.sequence <= runStart || intent.begunAt > runStart)
     let who = "intent \(step.ticket) (frame \(intent.frame) of session \(intent.session))"
     switch step.step {
     case LTP_STEP_BEGUN:
-      if intent.isBegun { fault("\(who) is handed out while somebody has it") }
+      if isHeld { fault("\(who) is handed out while somebody has it") }
       if step.attempt != intent.attempt &+ 1, isWhole || intent.attempt != 0 {
         fault("\(who) is handed out as attempt \(step.attempt), after attempt \(intent.attempt)")
       }
       if intent.attempt > 0 { totals.handedOutAgain += 1 }
-      intent.isBegun = true
-      balance(step.ticket, -1)
+      intent.begunAt = step.sequence
+      // The decision that let it in may have died with its run.
+      if step.sequence > runStart { balance(step.ticket, -1) }
     case LTP_STEP_COMMITTED, LTP_STEP_RELEASED:
-      if !intent.isBegun && (isWhole || intent.attempt != 0) || step.attempt != intent.attempt && isWhole {
+      if !isHeld && (isWhole || intent.attempt != 0) || step.attempt != intent.attempt && isWhole {
         fault("\(who) is \(stepName(step.step)) as attempt \(step.attempt), and nobody had it so")
       }
-      intent.isBegun = false
+      intent.begunAt = 0
     default: break
     }
     intent.attempt = step.attempt
@@ -273,13 +281,14 @@ struct DeferralHistory {
   /// What a run before left in the air: what was on disk is told from here on, the rest never was.
   private mutating func begin(_ said: ToldDeferral, _ place: Place, _ findings: Findings) {
     isOpen = true
+    firstNumber = said.nextNumber
+    runStart = said.endSequence
     for (ticket, _) in announced where ticket >> UInt64(LTP_TICKET_SLOT_BITS) >= said.nextNumber {
       announced[ticket] = nil
       totals.unacknowledged += 1
     }
     unannounced = [:]
     letIn = [:]
-    for ticket in pending.keys where pending[ticket]!.isBegun { pending[ticket]!.isBegun = false }
   }
 
   /// Closed in order: nothing is in the air.
@@ -290,7 +299,8 @@ struct DeferralHistory {
         "frame \(intent.frame) of session \(intent.session) was deferred as intent \(ticket), which the deferral log never held"
       )
     }
-    for (ticket, intent) in unannounced.sorted(by: { $0.key < $1.key }) where isWhole {
+    for (ticket, intent) in unannounced.sorted(by: { $0.key < $1.key })
+    where isWhole && ticket >> UInt64(LTP_TICKET_SLOT_BITS) >= firstNumber {
       findings.add(
         .deferral, at: intent.place,
         "intent \(ticket) (frame \(intent.frame) of session \(intent.session)) is kept, and no decision kept it"

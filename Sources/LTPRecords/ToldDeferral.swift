@@ -14,6 +14,8 @@ package struct ToldDeferral: Sendable {
   package var pending: UInt64 = 0
   /// Since the run began.
   package var ended: UInt64 = 0
+  /// Where the log ended when the run began.
+  package var endSequence: UInt64 = 0
   /// Its last run ended in order, so that this is all.
   package var isClosed = false
 
@@ -25,6 +27,7 @@ package struct ToldDeferral: Sendable {
     nextNumber = record.pointee.next_number
     pending = record.pointee.pending_count
     ended = record.pointee.ended_count
+    endSequence = record.pointee.end_sequence
     isClosed = record.pointee.what == LTP_DEFERRAL_CLOSED_HERE
   }
 
@@ -60,6 +63,7 @@ extension UnsafeMutablePointer<ltp_deferral_record> {
     pointee.next_number = told.nextNumber
     pointee.pending_count = told.pending
     pointee.ended_count = told.ended
+    pointee.end_sequence = what == LTP_DEFERRAL_OPENED_HERE ? told.endSequence : 0
     pointee.what = what
   }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Kills, races and shutdowns of real processes. scripts/crash says how to run it. */
 #define _GNU_SOURCE
+#include "kept.h"
 #include "trace_reader.h"
 #include "witness.h"
 
@@ -104,6 +105,26 @@ static int kills(const char *directory, uint32_t storage, int count) {
   }
   if (acknowledged == 0) printf("  nothing was ever acknowledged\n");
   return acknowledged == 0;
+}
+
+/* Rows 1 and 28, of kept intents. What is left of each directory stays, for whoever reads its trace. */
+static int kept(const char *directory, uint32_t storage, int count) {
+  uint64_t effects = 0, seed = (uint64_t)time(NULL) * 1000;
+  printf("  seed %lu\n", seed);
+  mkdir(directory, 0700);
+  for (int number = 0; number * KILLS_A_DIRECTORY < count; number++) {
+    char place[512];
+    snprintf(place, sizeof place, "%s/%d", directory, number);
+    mkdir(place, 0700);
+    int left = count - number * KILLS_A_DIRECTORY;
+    int faults = kept_kills(place, storage, seed + (uint64_t)number, left < KILLS_A_DIRECTORY ? left : KILLS_A_DIRECTORY, &effects);
+    if (faults != 0) {
+      printf("  %d faults in %s\n", faults, place);
+      return 1;
+    }
+  }
+  printf("  %d kills: %lu effects, each once and in order\n", count, effects);
+  return effects == 0;
 }
 
 /* Row 3: recovery itself is killed, again and again, before it is let through. */
@@ -268,6 +289,7 @@ int main(int count, char **arguments) {
   random_state = (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
   int number = atoi(last);
   if (strcmp(part, "kills") == 0) return kills(directory, storage, number);
+  if (strcmp(part, "kept") == 0) return kept(directory, storage, number);
   if (strcmp(part, "recovery") == 0) return recovery_kills(directory, storage, number);
   if (strcmp(part, "late") == 0) return late_writes(directory, storage, number);
   if (strcmp(part, "races") == 0) return races(directory, storage, number);
