@@ -151,7 +151,7 @@ package struct DeferralLog: ~Copyable {
     else { return .refused }
     let room = table.pendingBytes + UInt64(payload.count) <= configuration.bytesMax
     guard room, table.pendingCount(ofSession: draft.request.session_id) < configuration.perSessionMax,
-      let slot = freeSlot()
+      nextNumber < DeferralReader.numberMax, let slot = freeSlot()
     else {
       counts.refusedFull += 1
       return .full

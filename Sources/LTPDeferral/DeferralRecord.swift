@@ -56,6 +56,11 @@ package enum DeferralRecord {
     case ended(UnsafePointer<ltp_deferral_ended>)
     case mark(UnsafePointer<ltp_deferral_mark>)
 
+    /// It begins or ends a segment or a run, in the control lane.
+    package var isMark: Bool {
+      if case .mark = self { true } else { false }
+    }
+
     package var slotCount: Int {
       switch self {
       case .intent(_, let slotCount): slotCount

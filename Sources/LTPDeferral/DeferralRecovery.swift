@@ -63,6 +63,9 @@ struct DeferralReader: BlockReader {
     toldSequence = trace.told?.sequence ?? 0
   }
 
+  /// Of tickets, which have 40 bits for it.
+  static var numberMax: UInt64 { 1 << 40 - 1 }
+
   func releaseMemory() {
     table.releaseMemory()
     news.releaseMemory()
@@ -85,6 +88,11 @@ struct DeferralReader: BlockReader {
           LTP_ERROR_DEFERRAL_APART, "the deferral log is older than its trace; restore both from one copy")
       }
     }
+    // Openings leave numbers out.
+    if nextNumber > Self.numberMax - 2 * UInt64(LTP_TICKET_RUN_STEP) {
+      return OpenFault(
+        LTP_ERROR_EXHAUSTED, "the deferral log has no number left for another intent; start a new trace")
+    }
     if let traceID, traceID != trace.logID {
       return OpenFault(
         LTP_ERROR_DEFERRAL_APART, "the deferral log belongs to another trace; restore both from one copy")
@@ -103,17 +111,19 @@ struct DeferralReader: BlockReader {
     hasBlocks = true
     traceBlocks = max(traceBlocks, header.orientationWord)
     let isOwn = header.laneID == LTP_DEFERRAL_LANE
-    let end = header.firstSequence + UInt64(header.slotCount)
+    let end = header.firstSequence &+ UInt64(header.slotCount)
     if isOwn { sequence = end } else { markSequence = end }
     var slot = 0
     var isSealed = false
     while slot < header.slotCount, text == nil {
-      guard let record = DeferralRecord.read(header.body, slot: slot, of: header.slotCount) else {
+      guard let record = DeferralRecord.read(header.body, slot: slot, of: header.slotCount),
+        record.isMark != isOwn
+      else {
         text = "a record of the deferral log cannot be made out"
         break
       }
       slot += record.slotCount
-      let at = header.firstSequence + UInt64(slot)
+      let at = header.firstSequence &+ UInt64(slot)
       switch record {
       case .intent(let intent, let slots):
         let start = UInt64(LTP_BLOCK_HEADER_BYTES) + UInt64(slot - slots) * UInt64(LTP_SLOT_BYTES)
@@ -124,6 +134,10 @@ struct DeferralReader: BlockReader {
         remember(
           ended, header.segmentIndex, at: offset + UInt64(LTP_BLOCK_HEADER_BYTES) + slots, sequence: at)
       case .mark(let mark):
+        guard mark.pointee.next_number <= Self.numberMax else {
+          text = "a mark of the deferral log with a number that no intent has"
+          break
+        }
         nextNumber = max(nextNumber, mark.pointee.next_number)
         traceID = LogID(from: UnsafeRawPointer(mark) + LTP_AT_deferral_mark_trace_log_id)
         // Of a log whose first segments have left.

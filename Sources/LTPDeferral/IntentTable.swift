@@ -117,32 +117,24 @@ package struct IntentTable {
 
   private mutating func take(_ slot: Int) -> Bool {
     guard slot < capacity else { return false }
-    if free == UInt32(slot) + 1 {
-      free = intents[slot].next
-      return true
-    }
-    if slot >= fresh {
-      // Recovery meets them in another order than they were given.
-      while fresh < slot {
-        intents[fresh] = Intent()
-        intents[fresh].next = free
-        free = UInt32(fresh) + 1
-        fresh += 1
-      }
+    // Recovery meets them in another order than they were given.
+    while fresh <= slot {
+      intents[fresh] = Intent()
+      putFree(fresh)
       fresh += 1
-      return true
     }
     guard intents[slot].number == 0 else { return false }
-    var place = free
-    while place != 0 {
-      let at = Int(place) - 1
-      if intents[at].next == UInt32(slot) + 1 {
-        intents[at].next = intents[slot].next
-        return true
-      }
-      place = intents[at].next
-    }
-    return false
+    let (next, previous) = (intents[slot].next, intents[slot].previous)
+    if next != 0 { intents[Int(next) - 1].previous = previous }
+    if previous != 0 { intents[Int(previous) - 1].next = next } else { free = next }
+    return true
+  }
+
+  /// First of the free ones, which are linked both ways: any of them may be taken.
+  private mutating func putFree(_ slot: Int) {
+    (intents[slot].next, intents[slot].previous) = (free, 0)
+    if free != 0 { intents[Int(free) - 1].previous = UInt32(slot) + 1 }
+    free = UInt32(slot) + 1
   }
 
   // MARK: Order
@@ -343,8 +335,7 @@ package struct IntentTable {
     keys.remove(intents[slot].key.hash, slot) { intents[$0].key.hash }
     let segment = intents[slot].segment
     intents[slot] = Intent()
-    intents[slot].next = free
-    free = UInt32(slot) + 1
+    putFree(slot)
     endedCount -= 1
     return segment
   }

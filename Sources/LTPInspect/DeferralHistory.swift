@@ -238,7 +238,7 @@ struct DeferralHistory {
       return
     }
     let gap = sequence &- told.sequence &- slots
-    guard sequence >= told.sequence + slots, gap % 3 == 0 else {
+    guard sequence >= told.sequence, sequence - told.sequence >= slots, gap % 3 == 0 else {
       findings.add(
         .deferral, at: place,
         "\(what) ends at sequence \(sequence) of the deferral log, after \(told.sequence): something between is left out, or told twice"
