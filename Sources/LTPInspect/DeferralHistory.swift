@@ -102,8 +102,6 @@ struct DeferralHistory {
     }
   }
 
-  mutating func applyUnkept() { if isOpen { totals.deferredUnkept += 1 } }
-
   private mutating func balance(_ ticket: UInt64, _ change: Int) {
     let count = (letIn[ticket] ?? 0) + change
     letIn[ticket] = count == 0 ? nil : count

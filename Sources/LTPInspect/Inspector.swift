@@ -95,7 +95,7 @@ public struct Inspector {
   }
 
   func run<Sink: RecordSink>(
-    _ sink: Sink, salvages: Bool
+    _ sink: Sink, salvages: Bool, _ body: (LogState) -> Void = { _ in }
   ) throws(InspectFailure) -> (report: InspectReport, sink: Sink) {
     let findings = Findings()
     let began = ltp_system_monotonic_ns()
@@ -108,6 +108,7 @@ public struct Inspector {
       progress: options.progress)
     let scan = try scanner.scan(&audit)
     noteEnd(log, scan, findings)
+    body(log)
     let report = InspectReport(
       scan: scan, totals: log.totals, violations: findings.violations,
       violationCount: findings.violationCount, notes: findings.notes,

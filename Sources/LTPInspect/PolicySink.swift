@@ -51,19 +51,13 @@ struct PolicySink: RecordSink {
     let entry = PolicyEntry(
       generation: policy.pointee.policy_generation, isShadow: policy.isShadow,
       unixNanoseconds: context.unixNanoseconds(policy.pointee.header.time_us),
-      digest: Self.hexadecimal(policy.digest))
+      digest: hexadecimal(policy.digest))
     // Each segment says the current ones again.
     var key = entry
     key.unixNanoseconds = 0
     if known.insert(key).inserted { policies.append(entry) }
     guard entry.generation == chosenGeneration, entry.isShadow == choosesShadow else { return }
     chosen = policy.policy.pointee
-  }
-
-  private static func hexadecimal(_ digest: Digest) -> String {
-    withUnsafeBytes(of: digest.words) { bytes in
-      bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
-    }
   }
 }
 

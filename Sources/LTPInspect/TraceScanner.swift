@@ -48,6 +48,10 @@ public struct ScanResult: Sendable {
   /// The last segment holds bytes that no checked block explains.
   public var hasTornTail = false
   public var acknowledgedBlocks: UInt64?
+  var lastHash = Digest()
+
+  /// The hash of the last checked block, which all before it went into: 64 hexadecimal digits.
+  public var hashRoot: String { hexadecimal(lastHash) }
 }
 
 /// How far a scan has come.
@@ -250,6 +254,7 @@ final class TraceScanner {
     position = ChainPosition(
       logID: header.logID, segmentIndex: segment, blockIndex: header.blockIndex &+ 1,
       previousHash: header.blockHash)
+    result.lastHash = header.blockHash
     result.blockCount += 1
     result.blockBytes += UInt64(header.sizeBytes)
     result.endOffset = offset + UInt64(header.sizeBytes)
