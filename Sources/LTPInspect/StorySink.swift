@@ -211,7 +211,9 @@ public struct Story: Sendable {
 
 extension Inspector {
   /// All that `verify`, `redecide` and `violations` check, and the trace as a story.
-  public func story() throws(InspectFailure) -> Story {
+  public func story() throws(InspectFailure) -> Story { try story { _ in } }
+
+  func story(_ body: (DeferralHistory) -> Void) throws(InspectFailure) -> Story {
     var deferral = DeferralHistory()
     var (inspection, sink) = try run(StorySink(), salvages: false) { log in deferral = log.deferral }
     sink.traceEnds(isClosed: inspection.totals.isClosed)
@@ -219,6 +221,7 @@ extension Inspector {
     inspection.violationCount += UInt64(unproven.count)
     inspection.violations += unproven.prefix(max(0, Findings.violationsMax - inspection.violations.count))
     let unended = deferral.pending.sorted { $0.key < $1.key }
+    body(deferral)
     var totals = deferral.totals
     totals.pending = UInt64(unended.count)
     totals.deferredUnkept = sink.unkept

@@ -82,6 +82,8 @@ public final class TraceDirectory {
 
   private func noteOther(_ name: String) {
     if name == "." || name == ".." { return }
+    // The deferral log's: what it holds is told in the trace.
+    if name.hasPrefix(LTP_DEFERRAL_PREFIX) { return }
     if name.hasPrefix("torn-") {
       tornCopyCount += 1
     } else {
