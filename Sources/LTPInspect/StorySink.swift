@@ -124,7 +124,10 @@ struct StorySink: RecordSink {
   private mutating func add(
     _ decision: DecisionWord, _ record: UnsafePointer<ltp_decision_record>, to place: Int
   ) {
-    let isReplay = record.pointee.session_id == LTP_SESSION_REPLAY
+    // Both, because anybody may call himself what the core calls itself.
+    let replayed = LTP_INPUT_REPLAY | LTP_INPUT_KEPT
+    let isReplay =
+      record.pointee.session_id == LTP_SESSION_REPLAY && decision.inputs & replayed == replayed
     phases[place].decisions += 1
     let frame = record.pointee.frame_id
     if isReplay {
