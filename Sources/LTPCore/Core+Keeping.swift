@@ -14,7 +14,7 @@ import LTPTrace
 import Synchronization
 
 extension Core {
-  /// Waking more threads than there is news for costs them a look.
+  /// Sessions that one call looks at: the mutex is held meanwhile.
   private static var looksMax: Int { 4096 }
   /// A limit that let a replay not in is asked again after so long.
   private static var replayPauseNanoseconds: UInt64 { 2_000_000 }

@@ -35,8 +35,8 @@ package struct IntentFiles<Device: StorageDevice & ~Copyable>: ~Copyable {
     (handle, segment, count) = (-1, .max, 0)
   }
 
-  /// So many bytes of a segment, which stay until the next call; nil: they cannot be read. What was durable when it was read before is not read
-  /// again.
+  /// So many bytes of a segment, which stay until the next call; nil: they cannot be read. What was read before is not read again, though it may not
+  /// have been on disk then: whoever finds it wrong calls `forget`, and reads once more.
   package mutating func read(
     _ name: FileName, _ segment: UInt64, offset: UInt64, count: Int
   ) -> UnsafeRawPointer? {
