@@ -104,6 +104,12 @@ final class RecordedPolicy {
     rule(state: LTP_STATE_UNSTABLE, column: column).inOutage(under: rule(state: state, column: column))
   }
 
+  /// LTP_CLASS_*; 0 for a class that the policy does not name.
+  func attributes(_ actionClass: UInt8) -> UInt32 {
+    guard Int(actionClass) < PolicyTable.classCount else { return 0 }
+    return UnsafePointer(policy).classDescription(Int(actionClass)).attributes
+  }
+
   /// Of the state, where no host sets another.
   func threshold(state: UInt8) -> UInt8 { UnsafePointer(policy).threshold(state: state) }
 

@@ -51,7 +51,7 @@ struct PolicySink: RecordSink {
     let entry = PolicyEntry(
       generation: policy.pointee.policy_generation, isShadow: policy.isShadow,
       unixNanoseconds: context.unixNanoseconds(policy.pointee.header.time_us),
-      digest: Self.hexadecimal(policy.digest))
+      digest: hexadecimal(policy.digest))
     // Each segment says the current ones again.
     var key = entry
     key.unixNanoseconds = 0
@@ -59,11 +59,12 @@ struct PolicySink: RecordSink {
     guard entry.generation == chosenGeneration, entry.isShadow == choosesShadow else { return }
     chosen = policy.policy.pointee
   }
+}
 
-  private static func hexadecimal(_ digest: Digest) -> String {
-    withUnsafeBytes(of: digest.words) { bytes in
-      bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
-    }
+/// A digest as 64 hexadecimal digits.
+func hexadecimal(_ digest: Digest) -> String {
+  withUnsafeBytes(of: digest.words) { bytes in
+    bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
   }
 }
 

@@ -28,6 +28,8 @@ public final class TraceDirectory {
   public private(set) var preparedCount = 0
   /// Copies of torn tails that recovery left ("torn-*").
   public private(set) var tornCopyCount = 0
+  /// Files of the deferral log, a chain of its own.
+  public private(set) var deferralCount = 0
   /// Entries that do not belong to a trace.
   public private(set) var foreignCount = 0
   public private(set) var foreignExample: String?
@@ -82,7 +84,9 @@ public final class TraceDirectory {
 
   private func noteOther(_ name: String) {
     if name == "." || name == ".." { return }
-    if name.hasPrefix("torn-") {
+    if name.hasPrefix(LTP_DEFERRAL_PREFIX) {
+      deferralCount += 1
+    } else if name.hasPrefix("torn-") {
       tornCopyCount += 1
     } else {
       foreignCount += 1

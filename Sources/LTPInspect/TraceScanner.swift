@@ -35,6 +35,8 @@ public struct ScanResult: Sendable {
   public var bytesRead: UInt64 = 0
   /// The log's 128-bit name, as 32 hexadecimal digits; empty when there is no block.
   public var logID = ""
+  /// The last checked block's hash, in hexadecimal: with it, every block before is told. Empty when there is no block.
+  public var lastBlockHash = ""
   public var firstSegment: UInt64 = 0
   public var lastSegment: UInt64 = 0
   /// Where the last checked block ends.
@@ -128,6 +130,7 @@ final class TraceScanner {
     if result.blockCount == 0, findings.violationCount == 0 {
       throw InspectFailure("\(directory.path) holds no block: there is nothing to inspect in it yet")
     }
+    if let position, result.blockCount > 0 { result.lastBlockHash = hexadecimal(position.previousHash) }
     if !result.isCutShort { noteWatermark() }
     return result
   }
