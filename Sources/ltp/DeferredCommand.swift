@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ltp deferred`: the intents that a service keeps, for its operator.
+
+import ArgumentParser
+import Foundation
+import LTPInspect
+
+struct DeferredCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "deferred",
+    abstract: "List kept intents, tell what became of one, cancel or expire one.",
+    discussion: """
+      list and show read the trace alone and never write, so they may run while a service has the log open: they tell what is \
+      in the trace by then. cancel and expire open the log, which one process can at a time: while a service has it, the service itself \
+      must end the intent (ltp_intent_end). An intent that waits for a delay cannot be released early: the core has no function for it.
+
+      Exit status: 0 done, 1 there is no such intent, it has ended, or the trace is not good, 2 the log cannot be read or opened, or \
+      bad usage.
+      """,
+    subcommands: [DeferredList.self, DeferredShow.self, DeferredCancel.self, DeferredExpire.self])
+}
+
+struct DeferredArguments: ParsableArguments {
+  @Argument(help: "The directory that the core writes its trace to.")
+  var directory: String
+
+  /// A failure becomes exit status 2.
+  func run<Result>(_ body: (Inspector) throws(InspectFailure) -> Result) throws -> Result {
+    do { return try body(Inspector(directory)) } catch {
+      complain(error.message)
+      throw ExitCode(2)
+    }
+  }
+}
+
+func complain(_ message: String) {
+  FileHandle.standardError.write(Data("ltp deferred: \(message)\n".utf8))
+}
+
+struct DeferredShow: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show", abstract: "What the trace tells of an intent: how it was kept, each step, its end.")
+
+  @OptionGroup var arguments: DeferredArguments
+
+  @Argument(help: "The intent's ticket (decimal, or 0x and hexadecimal).")
+  var ticket: String
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  private struct Output: Encodable {
+    var ticket: String
+    var story: FrameStory?
+    var inspection: InspectionJSON
+  }
+
+  func validate() throws { _ = try number(ticket, option: "the ticket") }
+
+  func run() throws {
+    let ticket = try number(ticket, option: "the ticket")
+    let report = try arguments.run { inspector throws(InspectFailure) in try inspector.intent(ticket) }
+    if json {
+      try printJSON(
+        Output(ticket: "\(ticket)", story: report.story, inspection: InspectionJSON(report.inspection)))
+    } else {
+      if let story = report.story { printStory(story) } else { print("the trace tells of no intent \(ticket)") }
+      printFindings(report.inspection)
+    }
+    if report.story == nil || !report.inspection.isGood { throw ExitCode(1) }
+  }
+
+  private func printStory(_ story: FrameStory) {
+    if let intent = story.intent {
+      print(
+        """
+        ticket      \(intent.ticket)
+        class       \(intent.actionClass)
+        kept        \(intent.kept), expires \(intent.expires)
+        key         \(intent.key ?? "session and frame id")
+        payload     \(intent.payloadBytes.grouped) bytes, SHA-256 \(intent.contentHash)
+        attempts    at most \(intent.attemptsMax)
+        commitment  \(intent.commitment)
+        end         \(story.end ?? "none yet")
+
+        """)
+    }
+    print(storyLines(story).joined(separator: "\n"))
+  }
+}
