@@ -44,8 +44,9 @@ public struct TimelineReport: Sendable {
     /// Those that left the state as it is, the first few.
     public var others: [TransitionView]
     public var otherCount: UInt64
-    /// The lowest and the highest id, of clients' requests and of replays.
+    /// The lowest and the highest id, of clients' requests, of those that were answered with DEFER, and of replays.
     public var frames: Frames?
+    public var deferredFrames: Frames?
     public var replayFrames: Frames?
     public var counts: [Count]
     public var examples: [Example]
@@ -121,6 +122,7 @@ enum TimelinePhases {
       frames.map { TimelineReport.Frames(first: "\($0.lowerBound)", last: "\($0.upperBound)") }
     }
     phase.frames = range(tally.frames)
+    phase.deferredFrames = range(tally.deferredFrames)
     phase.replayFrames = range(tally.replayFrames)
     phase.examples = tally.examples
     for (isReplay, counts) in [(false, tally.counts), (true, tally.replayCounts)] {

@@ -12,6 +12,7 @@ struct IntervalTally {
   var counts = [UInt64](repeating: 0, count: Outcome.count)
   var replayCounts = [UInt64](repeating: 0, count: Outcome.count)
   var frames: ClosedRange<UInt64>?
+  var deferredFrames: ClosedRange<UInt64>?
   var replayFrames: ClosedRange<UInt64>?
   var firstDefer: UInt64 = .max
   var lastDefer: UInt64 = 0
@@ -29,6 +30,7 @@ struct IntervalTally {
     counts[outcome] += 1
     frames = Self.widen(frames, decision.frame_id)
     if decision.verdict == LTP_VERDICT_DEFER {
+      deferredFrames = Self.widen(deferredFrames, decision.frame_id)
       firstDefer = min(firstDefer, time)
       lastDefer = max(lastDefer, time)
     }

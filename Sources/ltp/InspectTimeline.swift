@@ -82,6 +82,7 @@ struct InspectTimeline: ParsableCommand {
     let more = phase.otherCount - UInt64(phase.others.count)
     if more > 0 { lines.append("  ... and \(more.grouped) more that left the state as it is") }
     if let frames = phase.frames { lines.append("  frames      #\(frames.first) to #\(frames.last)") }
+    if let frames = phase.deferredFrames { lines.append("  deferred    #\(frames.first) to #\(frames.last)") }
     if let frames = phase.replayFrames {
       lines.append("  replays     #\(frames.first) to #\(frames.last) of LTP_SESSION_REPLAY")
     }
