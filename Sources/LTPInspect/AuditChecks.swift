@@ -8,8 +8,12 @@ enum AuditChecks {
   static func checks(_ report: AuditReport) -> [AuditReport.Check] {
     func check(_ name: String, _ kinds: [Violation.Kind], _ detail: String) -> AuditReport.Check {
       let count = kinds.reduce(UInt64(0)) { $0 + (report.inspection.violationCounts[$1] ?? 0) }
+      guard count == 0 else {
+        return AuditReport.Check(name: name, passed: false, detail: "\(count) failure(s); \(detail)")
+      }
+      let isWhole = report.inspection.scan.isWhole
       return AuditReport.Check(
-        name: name, passed: count == 0, detail: count == 0 ? detail : "\(count) failure(s); \(detail)")
+        name: name, passed: isWhole ? true : nil, detail: isWhole ? detail : "\(detail), before the chain broke")
     }
     let safe = report.safeMode
     let deferral = report.deferral

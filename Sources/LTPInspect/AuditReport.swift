@@ -7,7 +7,8 @@ import LTPRecords
 public struct AuditReport: Sendable {
   public struct Check: Sendable, Encodable {
     public var name: String
-    public var passed: Bool
+    /// nil: the chain broke before the trace's end, and nothing that came before fails.
+    public var passed: Bool?
     /// What was looked at, or how many fail.
     public var detail: String
   }
@@ -73,7 +74,9 @@ extension Inspector {
     var (inspection, sink, log) = try runKeepingLog(AuditSink(), salvages: false)
     sink.violations.traceEnds(isClosed: inspection.totals.isClosed)
     let lives = sink.violations.lives.violations
-    let (unended, unendedCount) = unended(log, allowsPending: allowsPending)
+    // What a break hides may have been their end.
+    let (unended, unendedCount) =
+      inspection.scan.isWhole ? unended(log, allowsPending: allowsPending) : ([], 0)
     inspection.violationCounts[.continuity, default: 0] += UInt64(lives.count)
     inspection.violationCounts[.deferral, default: 0] += unendedCount
     let failures = (inspection.violations + lives + unended).sorted {

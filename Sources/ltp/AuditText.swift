@@ -6,6 +6,7 @@ import LTPInspect
 struct AuditText {
   private static let policiesMax = 20
   private static let outagesMax = 100
+  private static let violationsMax = 20
 
   private let report: AuditReport
   private let facts: AuditJSON
@@ -29,7 +30,7 @@ struct AuditText {
   }
 
   private var checks: [String] {
-    [""] + report.checks.map { "\($0.passed ? "PASS" : "FAIL")  \($0.name)\n      \($0.detail)" }
+    [""] + report.checks.map { "\($0.passed.map { $0 ? "PASS" : "FAIL" } ?? "----")  \($0.name)\n      \($0.detail)" }
   }
 
   private var first: [String] {
@@ -89,5 +90,5 @@ struct AuditText {
     return more > 0 ? lines + ["  ... and \(more.grouped) more (--json has all)"] : lines
   }
 
-  private var others: [String] { findingLines(report.inspection) }
+  private var others: [String] { findingLines(report.inspection, atMost: Self.violationsMax) }
 }

@@ -117,10 +117,11 @@ func storyLines(_ story: FrameStory) -> [String] {
 }
 
 /// Notes and violations, as `printFindings` prints them.
-func findingLines(_ report: InspectReport) -> [String] {
+func findingLines(_ report: InspectReport, atMost count: Int = .max) -> [String] {
+  let listed = report.violations.prefix(count)
   var lines = report.notes.map { "note: \($0)" }
-  lines += report.violations.map { "VIOLATION [\($0.kind.rawValue)] \($0.text)" }
-  let unlisted = report.violationCount - UInt64(report.violations.count)
+  lines += listed.map { "VIOLATION [\($0.kind.rawValue)] \($0.text)" }
+  let unlisted = report.violationCount - UInt64(listed.count)
   if unlisted > 0 { lines.append("... and \(unlisted) more") }
   return lines.isEmpty ? [] : [""] + lines
 }

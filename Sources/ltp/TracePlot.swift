@@ -5,13 +5,13 @@ import LTPInspect
 
 struct TracePlot {
   private static let width = 1056.0
-  private static let height = 372.0
+  private static let height = 384.0
   private static let left = 64.0
   private static let right = 1044.0
   private static let bandTop = 30.0
   private static let bandHeight = 26.0
-  private static let top = 72.0
-  private static let bottom = 336.0
+  private static let top = 86.0
+  private static let bottom = 346.0
   private static let columnsMax = 245
 
   private struct Column {
@@ -40,18 +40,20 @@ struct TracePlot {
     var columns: [Column] = []
     for begin in stride(from: 0, to: buckets.buckets.count, by: group) {
       let part = buckets.buckets[begin..<min(begin + group, buckets.buckets.count)]
-      let seconds = Double(part.count) * width
+      // The last one may be short of some: it is as long all the same, or its rate would be that of a moment.
+      let seconds = Double(group) * width
       func rate(_ field: KeyPath<TimeBuckets.Bucket, UInt64>) -> Double {
         part.reduce(0.0) { $0 + Double($1[keyPath: field]) } / seconds
       }
       let from = first + Double(begin) * width
       columns.append(
         Column(
-          from: from, to: from + seconds, rates: [rate(\.executed), rate(\.replayed), rate(\.deferred), rate(\.denied)]))
+          from: from, to: from + seconds,
+          rates: [rate(\.executed), rate(\.replayed), rate(\.deferred), rate(\.denied)]))
     }
     self.columns = columns
     let starts = picture.bands.map { Double($0.fromUnixNanoseconds) / 1e9 } + columns.prefix(1).map(\.from)
-    let ends = picture.bands.map { Double($0.toUnixNanoseconds) / 1e9 } + columns.suffix(1).map(\.to)
+    let ends = picture.bands.map { Double($0.toUnixNanoseconds) / 1e9 } + [first + Double(buckets.buckets.count) * width]
     start = starts.min() ?? 0
     end = max(ends.max() ?? 0, start + 1e-3)
   }
@@ -73,10 +75,10 @@ struct TracePlot {
     var text = ""
     func add(_ name: String, _ colour: String) {
       text += Self.rectangle(place, 6, 12, 12, colour) + Self.text(place + 17, 16, name)
-      place += 30 + Double(name.count) * 8
+      place += 36 + Double(name.count) * 8.4
     }
     for verdict in Self.verdicts { add(verdict.name, verdict.colour) }
-    place += 16
+    place += 40
     var seen: Set<String> = []
     for band in picture.bands where seen.insert(band.state).inserted { add(band.state, Self.colour(band.state)) }
     return text
@@ -110,7 +112,7 @@ struct TracePlot {
 
   private var grid: String {
     let step = Self.niceStep(highest / 4.01)
-    var text = Self.text(Self.left, Self.top - 8, "decisions a second")
+    var text = Self.text(Self.left, Self.top - 12, "decisions a second")
     var rate = 0.0
     while rate <= highest * 1.0001 {
       let place = y(rate)
