@@ -75,7 +75,7 @@ struct TracePlot {
     var text = ""
     func add(_ name: String, _ colour: String) {
       text += Self.rectangle(place, 6, 12, 12, colour) + Self.text(place + 17, 16, name)
-      place += 36 + Double(name.count) * 8.4
+      place += 36 + Double(name.count) * 9.2
     }
     for verdict in Self.verdicts { add(verdict.name, verdict.colour) }
     place += 40
