@@ -2,7 +2,7 @@
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
 .PHONY: help bench bench-interop bench-waits examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
-  scenario-cascade scenario-zombie-order
+  scenario-cascade scenario-zombie-order scenario-database-flicker
 .DEFAULT_GOAL := help
 
 help: ## this text
@@ -49,6 +49,9 @@ scenario-cascade: ## a real order service in a retry storm, without LTP and with
 
 scenario-zombie-order: ## an order server killed with clients on it, without LTP and with it: counts, plot, proved trace
 	@scripts/scenario-zombie-order $(ARGS)
+
+scenario-database-flicker: ## an order service whose database takes no writes for a while: 1,500 deferred, 1,500 processed, none twice
+	@scripts/scenario-database-flicker $(ARGS)
 
 budget: ## count instructions on the fast path under callgrind, compare with the committed budgets
 	@scripts/budget

@@ -143,7 +143,8 @@ let package = Package(
         "LTPStorage", "LTPTrace", "LTPInspect", "LTPTestSupport",
       ]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["CLTP", "LTP", "LTPPolicy", "LTPTestSupport"]),
-    .testTarget(name: "LTPTests", dependencies: ["CLTP", "LTP", "LTPInspect", "LTPTestSupport"]),
+    .testTarget(
+      name: "LTPTests", dependencies: ["CLTP", "LTP", "LTPRecords", "LTPInspect", "LTPTestSupport"]),
     .testTarget(
       name: "LTPLibraryTests", dependencies: ["CLTP", "LTPLibrary", "LTPInspect", "LTPTestSupport"]),
     .testTarget(

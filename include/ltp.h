@@ -1171,6 +1171,10 @@ uint64_t ltp_kept_durable(ltp_core *core);
  * wait: ltp_durable_descriptor() is raised whenever more of the deferral log is durable. */
 int32_t ltp_kept_wait(ltp_core *core, uint64_t sequence, uint64_t timeout_ns);
 
+/* Has what is kept up to now written at once, and does not wait: for an event loop that does not want to wait for commit_interval_ns either. Any
+ * thread. */
+int32_t ltp_kept_want(ltp_core *core);
+
 /* An intent in a worker's hands. */
 typedef struct ltp_handout {
   uint64_t ticket;

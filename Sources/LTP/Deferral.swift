@@ -135,10 +135,10 @@ extension Lane {
       done += 1
       let outcome: CarriedOut
       do { outcome = try body(handout) } catch {
-        try? owner.core.settle(handout, .later(.seconds(1)))
+        try? settle(handout, .later(.seconds(1)))
         throw error
       }
-      try owner.core.settle(handout, outcome)
+      try settle(handout, outcome)
     }
     return done
   }
@@ -153,17 +153,29 @@ extension Lane {
       done += 1
       let outcome: CarriedOut
       do { outcome = try await body(handout) } catch {
-        try? owner.core.settle(handout, .later(.seconds(1)))
+        try? settle(handout, .later(.seconds(1)))
         throw error
       }
-      try owner.core.settle(handout, outcome)
+      try settle(handout, outcome)
     }
     return done
   }
 }
 
+extension Lane {
+  /// Says what became of an intent that this lane began, and gives its permit back. Throws `LTP_ERROR_NOT_YOURS` when the lease has run out.
+  public func settle(_ handout: Handout, _ outcome: CarriedOut) throws(LTPError) {
+    if let permit = handout.verdict.permit {
+      let isDone = if case .done = outcome { true } else { false }
+      _ = ltp_permit_release(
+        handle, permit.number, isDone ? LTP_OUTCOME_SUCCESS : LTP_OUTCOME_DROPPED, 0)
+    }
+    try owner.core.settle(handout, outcome)
+  }
+}
+
 extension Core {
-  /// Says what became of an intent that was handed out, and gives its permit back. Throws `LTP_ERROR_NOT_YOURS` when the lease has run out.
+  /// Says what became of an intent that was handed out, on any thread; a permit is its lane's to give back. Throws `LTP_ERROR_NOT_YOURS` when the lease has run out.
   public func settle(_ handout: Handout, _ outcome: CarriedOut) throws(LTPError) {
     let core = try live
     // The log may take nothing for a moment.
@@ -185,6 +197,9 @@ extension Core {
   public func waitDurable(_ kept: Kept, atMost limit: Duration = .seconds(10)) throws(LTPError) {
     try check(ltp_kept_wait(live, kept.sequence, limit.nanoseconds))
   }
+
+  /// Has what is kept up to now written at once, and does not wait.
+  public func wantDurableKept() throws(LTPError) { try check(ltp_kept_want(live)) }
 
   /// Whether it is: for an event loop, when the descriptor of `durableDescriptor()` was raised.
   public func isDurable(_ kept: Kept) throws(LTPError) -> Bool { ltp_kept_durable(try live) >= kept.sequence }

@@ -13,13 +13,15 @@ enum AuditChecks {
       }
       let isWhole = report.inspection.scan.isWhole
       return AuditReport.Check(
-        name: name, passed: isWhole ? true : nil, detail: isWhole ? detail : "\(detail), before the chain broke")
+        name: name, passed: isWhole ? true : nil,
+        detail: isWhole ? detail : "\(detail), before the chain broke")
     }
     let safe = report.safeMode
     let deferral = report.deferral
     return [
       check(
-        "the hash chain holds, nothing acknowledged is gone", chain, "\(report.inspection.scan.blockCount) blocks"),
+        "the hash chain holds, nothing acknowledged is gone", chain,
+        "\(report.inspection.scan.blockCount) blocks"),
       check(
         "every record, sequence, transition, policy and count is right", records,
         "\(report.inspection.totals.transitions) transitions"),

@@ -165,7 +165,8 @@ extension Inspector {
       }
     }
     var failure = AuditReport.Failure(
-      kind: violation.kind, segment: SegmentName.text(place.segment), offset: place.offset, block: place.block,
+      kind: violation.kind, segment: SegmentName.text(place.segment), offset: place.offset,
+      block: place.block,
       message: violation.message)
     if case .frame(let frame, let session)? = named {
       failure.frame = "\(frame)"

@@ -93,7 +93,8 @@ extension Inspector {
       WaitingIntent(
         ticket: "\(ticket)", frame: "\(intent.frame)", session: "\(intent.session)",
         actionClass: policy?.name(intent.actionClass) ?? className(intent.actionClass),
-        keptUnixNanoseconds: intent.keptUnixNanoseconds, expiresUnixNanoseconds: intent.expiresUnixNanoseconds,
+        keptUnixNanoseconds: intent.keptUnixNanoseconds,
+        expiresUnixNanoseconds: intent.expiresUnixNanoseconds,
         payloadBytes: intent.payloadBytes, attempts: intent.attempt, attemptsMax: intent.attemptsMax,
         isBegun: intent.begunAt != 0, untilUnixNanoseconds: intent.untilUnixNanoseconds)
     }

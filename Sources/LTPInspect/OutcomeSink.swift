@@ -88,7 +88,9 @@ struct OutcomeSink: RecordSink {
         continue
       }
       counts[Int(outcome.rawValue)] += 1
-      guard outcome.verdict == LTP_VERDICT_DEFER, record.pointee.inputs & LTP_INPUT_KEPT == 0 else { continue }
+      guard outcome.verdict == LTP_VERDICT_DEFER, record.pointee.inputs & LTP_INPUT_KEPT == 0 else {
+        continue
+      }
       if log.deferral.isKeeping { log.deferral.applyUnkept() } else { advised += 1 }
     }
     return count

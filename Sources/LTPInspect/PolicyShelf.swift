@@ -104,14 +104,15 @@ final class RecordedPolicy {
     rule(state: LTP_STATE_UNSTABLE, column: column).inOutage(under: rule(state: state, column: column))
   }
 
+  /// Of the state, where no host sets another.
+  func threshold(state: UInt8) -> UInt8 { UnsafePointer(policy).threshold(state: state) }
+
   /// LTP_CLASS_*; 0 for a class that the policy does not name.
   func attributes(_ actionClass: UInt8) -> UInt32 {
     guard Int(actionClass) < PolicyTable.classCount else { return 0 }
-    return UnsafePointer(policy).classDescription(Int(actionClass)).attributes
+    let described = UnsafePointer(policy).classDescription(Int(actionClass))
+    return described.name.0 == 0 ? 0 : described.attributes
   }
-
-  /// Of the state, where no host sets another.
-  func threshold(state: UInt8) -> UInt8 { UnsafePointer(policy).threshold(state: state) }
 
   /// The class's name, or its number when the policy does not name it.
   func name(_ actionClass: UInt8) -> String {

@@ -61,13 +61,6 @@ struct PolicySink: RecordSink {
   }
 }
 
-/// A digest as 64 hexadecimal digits.
-func hexadecimal(_ digest: Digest) -> String {
-  withUnsafeBytes(of: digest.words) { bytes in
-    bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
-  }
-}
-
 extension Inspector {
   /// The policies that the trace holds, and, whole, the one of a generation, or the one that decided beside it.
   public func policies(generation: UInt32? = nil, isShadow: Bool = false) throws(InspectFailure)

@@ -63,7 +63,8 @@ public struct TimelineReport: Sendable {
 
 extension Inspector {
   /// The states with what was decided in each; with what became of the first deferred requests, or of a frame, or a session.
-  public func timeline(frame: UInt64? = nil, session: UInt64? = nil) throws(InspectFailure) -> TimelineReport {
+  public func timeline(frame: UInt64? = nil, session: UInt64? = nil) throws(InspectFailure) -> TimelineReport
+  {
     let choice: FrameStories.Choice =
       if let frame { .frame(frame, session: session) } else if let session { .session(session) } else {
         .deferred(4)
@@ -71,7 +72,8 @@ extension Inspector {
     let (report, sink, log) = try runKeepingLog(TimelineSink(choice), salvages: true)
     return TimelineReport(
       inspection: report, phases: TimelinePhases.phases(sink.picture.states, sink.tallies),
-      unlistedStates: sink.picture.states.unlisted, stories: sink.stories.found, deferral: log.deferral.totals,
+      unlistedStates: sink.picture.states.unlisted, stories: sink.stories.found,
+      deferral: log.deferral.totals,
       picture: sink.picture.picture)
   }
 }
@@ -86,7 +88,8 @@ enum TimelinePhases {
       if interval.state == LTP_STATE_HEALTHY { hasBeenOut = false }
       let end = interval.toUnixNanoseconds ?? max(history.lastUnixNanoseconds, interval.fromUnixNanoseconds)
       var phase = TimelineReport.Phase(
-        title: title, state: "\(stateName(interval.state))", from: Timestamp.text(interval.fromUnixNanoseconds),
+        title: title, state: "\(stateName(interval.state))",
+        from: Timestamp.text(interval.fromUnixNanoseconds),
         to: interval.toUnixNanoseconds.map { Timestamp.text($0) },
         seconds: Double(end - interval.fromUnixNanoseconds) / 1e9, transition: interval.entered,
         others: interval.others, otherCount: interval.otherCount, counts: [], examples: [])

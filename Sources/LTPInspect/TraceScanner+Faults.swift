@@ -262,3 +262,9 @@ func hexadecimal(_ log: LogID) -> String {
   }
   return text
 }
+
+func hexadecimal(_ digest: Digest) -> String {
+  withUnsafeBytes(of: digest.words) { bytes in
+    bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+  }
+}

@@ -35,8 +35,6 @@ public struct ScanResult: Sendable {
   public var bytesRead: UInt64 = 0
   /// The log's 128-bit name, as 32 hexadecimal digits; empty when there is no block.
   public var logID = ""
-  /// The last checked block's hash, in hexadecimal: with it, every block before is told. Empty when there is no block.
-  public var lastBlockHash = ""
   public var firstSegment: UInt64 = 0
   public var lastSegment: UInt64 = 0
   /// Where the last checked block ends.
@@ -50,6 +48,10 @@ public struct ScanResult: Sendable {
   /// The last segment holds bytes that no checked block explains.
   public var hasTornTail = false
   public var acknowledgedBlocks: UInt64?
+  var lastHash = Digest()
+
+  /// The hash of the last checked block, which all before it went into: 64 hexadecimal digits.
+  public var hashRoot: String { hexadecimal(lastHash) }
 }
 
 /// How far a scan has come.
@@ -130,7 +132,6 @@ final class TraceScanner {
     if result.blockCount == 0, findings.violationCount == 0 {
       throw InspectFailure("\(directory.path) holds no block: there is nothing to inspect in it yet")
     }
-    if let position, result.blockCount > 0 { result.lastBlockHash = hexadecimal(position.previousHash) }
     if !result.isCutShort { noteWatermark() }
     return result
   }
@@ -253,6 +254,7 @@ final class TraceScanner {
     position = ChainPosition(
       logID: header.logID, segmentIndex: segment, blockIndex: header.blockIndex &+ 1,
       previousHash: header.blockHash)
+    result.lastHash = header.blockHash
     result.blockCount += 1
     result.blockBytes += UInt64(header.sizeBytes)
     result.endOffset = offset + UInt64(header.sizeBytes)

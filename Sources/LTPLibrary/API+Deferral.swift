@@ -78,6 +78,9 @@ public func ltp_kept_wait(_ core: OpaquePointer!, _ sequence: UInt64, _ timeoutN
 }
 
 @c @implementation
+public func ltp_kept_want(_ core: OpaquePointer!) -> Int32 { withCore(core) { $0.wantKept() } }
+
+@c @implementation
 public func ltp_intent_begin(
   _ lane: OpaquePointer!, _ handout: UnsafeMutablePointer<ltp_handout>!, _ payload: UnsafeMutableRawPointer!,
   _ capacity: Int

@@ -30,7 +30,10 @@ struct AuditText {
   }
 
   private var checks: [String] {
-    [""] + report.checks.map { "\($0.passed.map { $0 ? "PASS" : "FAIL" } ?? "----")  \($0.name)\n      \($0.detail)" }
+    [""]
+      + report.checks.map {
+        "\($0.passed.map { $0 ? "PASS" : "FAIL" } ?? "----")  \($0.name)\n      \($0.detail)"
+      }
   }
 
   private var first: [String] {
@@ -65,10 +68,13 @@ struct AuditText {
   private var trace: [String] {
     let (gaps, counts, deferral) = (facts.gaps, facts.counts, report.deferral)
     return [
-      "", "log         \(facts.logId)", "hash root   \(facts.hashRoot) (\(facts.algorithm), the last block's)",
+      "", "log         \(facts.logId)",
+      "hash root   \(facts.hashRoot) (\(facts.algorithm), the last block's)",
       "span        \(spanText(report.inspection.totals))",
       "segments    \(facts.segments.grouped), blocks \(facts.blocks.grouped), runs \(counts.runs.grouped)"
-        + (facts.live ? ", open in another process" : facts.closedInOrder ? ", closed in order" : ", not closed in order"),
+        + (facts.live
+          ? ", open in another process"
+          : facts.closedInOrder ? ", closed in order" : ", not closed in order"),
       "decisions   \(counts.decisions.grouped): \(counts.executed.grouped) EXECUTE, \(counts.denied.grouped) DENY, "
         + "\(counts.deferred.grouped) DEFER; \(counts.replays.grouped) of them replays",
       "transitions \(counts.transitions.grouped), hellos \(counts.hellos.grouped)",
@@ -84,7 +90,8 @@ struct AuditText {
     var lines = ["policies    \(report.policies.count.grouped)"]
     for policy in report.policies.prefix(Self.policiesMax) {
       lines.append(
-        "  \(policy.generation)\(policy.isShadow ? " shadow" : "")  \(Timestamp.text(policy.unixNanoseconds))  SHA-256 \(policy.digest)")
+        "  \(policy.generation)\(policy.isShadow ? " shadow" : "")  \(Timestamp.text(policy.unixNanoseconds))  SHA-256 \(policy.digest)"
+      )
     }
     let more = report.policies.count - min(report.policies.count, Self.policiesMax)
     return more > 0 ? lines + ["  ... and \(more.grouped) more (--json has all)"] : lines

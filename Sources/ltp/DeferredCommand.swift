@@ -64,7 +64,11 @@ struct DeferredShow: ParsableCommand {
       try printJSON(
         Output(ticket: "\(ticket)", story: report.story, inspection: InspectionJSON(report.inspection)))
     } else {
-      if let story = report.story { printStory(story) } else { print("the trace tells of no intent \(ticket)") }
+      if let story = report.story {
+        printStory(story)
+      } else {
+        print("the trace tells of no intent \(ticket)")
+      }
       printFindings(report.inspection)
     }
     if report.story == nil || !report.inspection.isGood { throw ExitCode(1) }

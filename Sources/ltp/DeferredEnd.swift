@@ -18,7 +18,9 @@ struct DeferredCancel: ParsableCommand {
 
   func validate() throws { _ = try number(ticket, option: "the ticket") }
 
-  func run() throws { try DeferredEnd.end(try number(ticket, option: "the ticket"), in: arguments, as: .cancelled) }
+  func run() throws {
+    try DeferredEnd.end(try number(ticket, option: "the ticket"), in: arguments, as: .cancelled)
+  }
 }
 
 struct DeferredExpire: ParsableCommand {
@@ -33,7 +35,9 @@ struct DeferredExpire: ParsableCommand {
 
   func validate() throws { _ = try number(ticket, option: "the ticket") }
 
-  func run() throws { try DeferredEnd.end(try number(ticket, option: "the ticket"), in: arguments, as: .expired) }
+  func run() throws {
+    try DeferredEnd.end(try number(ticket, option: "the ticket"), in: arguments, as: .expired)
+  }
 }
 
 enum DeferredEnd {
@@ -50,7 +54,9 @@ enum DeferredEnd {
       throw ExitCode(2)
     }
     guard report.waiting.contains(where: { $0.ticket == "\(ticket)" }) else {
-      complain("intent \(ticket) is not pending in \(arguments.directory); ltp deferred show tells what became of it")
+      complain(
+        "intent \(ticket) is not pending in \(arguments.directory); ltp deferred show tells what became of it"
+      )
       throw ExitCode(1)
     }
     do throws(LTPError) {
@@ -59,7 +65,8 @@ enum DeferredEnd {
       try core.close()
       try ended.get()
     } catch {
-      complain(error.status == LTP_ERROR_TRACE_LOCKED ? owned(ticket, arguments.directory, end) : error.message)
+      complain(
+        error.status == LTP_ERROR_TRACE_LOCKED ? owned(ticket, arguments.directory, end) : error.message)
       throw ExitCode(2)
     }
     print("intent \(ticket): \(end)")

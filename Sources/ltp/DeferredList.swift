@@ -7,7 +7,8 @@ import LTPInspect
 
 struct DeferredList: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "Count the kept intents, and list those that have waited longest, and by session.")
+    commandName: "list",
+    abstract: "Count the kept intents, and list those that have waited longest, and by session.")
 
   @OptionGroup var arguments: DeferredArguments
 
@@ -64,7 +65,8 @@ struct DeferredList: ParsableCommand {
       """)
     if report.pending > UInt64(report.waiting.count) {
       let missing = report.pending - UInt64(report.waiting.count)
-      print("          \(missing.grouped) of the pending ones were kept before the oldest segment that is here")
+      print(
+        "          \(missing.grouped) of the pending ones were kept before the oldest segment that is here")
     }
     if limit > 0, !report.waiting.isEmpty {
       print("\n" + row("TICKET", "SESSION", "FRAME", "CLASS", "AGE", "ATTEMPTS") + "EXPIRES")
@@ -74,11 +76,14 @@ struct DeferredList: ParsableCommand {
       print(
         row(
           intent.ticket, intent.session, "#\(intent.frame)", intent.actionClass,
-          secondsText(age(of: intent.keptUnixNanoseconds, at: now)), "\(intent.attempts) of \(intent.attemptsMax)")
+          secondsText(age(of: intent.keptUnixNanoseconds, at: now)),
+          "\(intent.attempts) of \(intent.attemptsMax)")
           + Timestamp.text(intent.expiresUnixNanoseconds) + begun)
     }
     printMore(report.waiting.count)
-    if limit > 0, !report.sessions.isEmpty { print("\n" + padded("SESSION", 22) + padded("PENDING", 12) + "OLDEST") }
+    if limit > 0, !report.sessions.isEmpty {
+      print("\n" + padded("SESSION", 22) + padded("PENDING", 12) + "OLDEST")
+    }
     for session in report.sessions.prefix(limit) {
       print(
         padded(session.session, 22) + padded(session.count.grouped, 12)
@@ -95,7 +100,8 @@ struct DeferredList: ParsableCommand {
   }
 
   private func row(
-    _ ticket: String, _ session: String, _ frame: String, _ actionClass: String, _ age: String, _ attempts: String
+    _ ticket: String, _ session: String, _ frame: String, _ actionClass: String, _ age: String,
+    _ attempts: String
   ) -> String {
     padded(ticket, 22) + padded(session, 22) + padded(frame, 12) + padded(actionClass, 18) + padded(age, 16)
       + padded(attempts, 10)

@@ -8,7 +8,8 @@ import LTPInspect
 struct InspectAudit: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audit",
-    abstract: "PASS or FAIL: outages, safe mode, the end of every DEFER, the same answers again, and the chain.",
+    abstract:
+      "PASS or FAIL: outages, safe mode, the end of every DEFER, the same answers again, and the chain.",
     discussion: """
       Checks all that verify, redecide and violations do; beside it that nothing critical or mutating was EXECUTEd while UNSTABLE or \
       FAILED unless the policy in force says so, that each DEFER of a run that keeps intents kept one, and that each kept intent has \
@@ -102,7 +103,7 @@ struct AuditJSON: Encodable {
     let (scan, totals) = (report.inspection.scan, report.inspection.totals)
     result = report.passes ? "PASS" : "FAIL"
     logId = scan.logID
-    hashRoot = scan.lastBlockHash
+    hashRoot = scan.hashRoot
     (segments, blocks, live) = (scan.segmentCount, scan.blockCount, scan.isLive)
     firstTime = totals.firstUnixNanoseconds.map { Timestamp.text($0) }
     lastTime = totals.lastUnixNanoseconds.map { Timestamp.text($0) }
@@ -116,7 +117,8 @@ struct AuditJSON: Encodable {
       unrecordedDenials: totals.unrecorded, decisionsWithoutPolicy: report.withoutPolicy,
       actsWithoutHelloAtHand: report.withoutHelloAtHand)
     counts = Counts(
-      decisions: totals.decisions, executed: report.executed, denied: report.denied, deferred: report.deferred,
+      decisions: totals.decisions, executed: report.executed, denied: report.denied,
+      deferred: report.deferred,
       transitions: totals.transitions, hellos: totals.hellos, replays: totals.replays, runs: totals.runs)
     policies = report.policies
     notes = report.inspection.notes

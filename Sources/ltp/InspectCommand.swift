@@ -17,7 +17,8 @@ struct InspectCommand: ParsableCommand {
       """,
     subcommands: [
       InspectVerify.self, InspectSummary.self, InspectShow.self, InspectPolicies.self, InspectRedecide.self,
-      InspectViolations.self, InspectExplain.self, InspectCount.self, InspectCompare.self, InspectTimeline.self,
+      InspectViolations.self, InspectExplain.self, InspectCount.self, InspectCompare.self,
+      InspectTimeline.self,
       InspectAudit.self, InspectOutcome.self,
     ])
 }

@@ -7,7 +7,8 @@ import LTPInspect
 struct InspectOutcome: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "outcome",
-    abstract: "What came, and what became of all of it: executed, denied, deferred, replayed, lost; and how long it waited.",
+    abstract:
+      "What came, and what became of all of it: executed, denied, deferred, replayed, lost; and how long it waited.",
     discussion: """
       Replays are the core's own and not among what was received. Lost is what was deferred and has no end that the trace could \
       name: it must be 0. Errors are denials whatever the state: a request that was wrong (MALFORMED_FRAME, UNKNOWN_ACTION_CLASS, \
@@ -55,9 +56,12 @@ struct InspectOutcome: ParsableCommand {
       line("", figures.kept, "kept durably, each once"),
       line("", figures.sentAgain, "sent again, before or after their end"),
     ]
-    if figures.advised > 0 { lines.append(line("", figures.advised, "only told to come again: no intent was kept")) }
+    if figures.advised > 0 {
+      lines.append(line("", figures.advised, "only told to come again: no intent was kept"))
+    }
     lines += [
-      "", line("of those kept", figures.kept), line("  replayed", figures.replayed, "let in by a second decision"),
+      "", line("of those kept", figures.kept),
+      line("  replayed", figures.replayed, "let in by a second decision"),
       line("  carried out", figures.committed), line("  pending", figures.pending),
       line("  expired", figures.expired), line("  attempts used up", figures.attemptsUsedUp),
       line("  abandoned", figures.abandoned), line("  cancelled", figures.cancelled),
@@ -65,7 +69,9 @@ struct InspectOutcome: ParsableCommand {
     ]
     if figures.unacknowledged > 0 {
       lines.append(
-        line("never acknowledged", figures.unacknowledged, "a process ended first; their senders were never told DEFER"))
+        line(
+          "never acknowledged", figures.unacknowledged,
+          "a process ended first; their senders were never told DEFER"))
     }
     lines += ["", line("errors", figures.errors), ""]
     if let waits = figures.waits {

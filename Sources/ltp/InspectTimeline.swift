@@ -7,7 +7,8 @@ import LTPInspect
 struct InspectTimeline: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "timeline",
-    abstract: "What happened, phase by phase: transitions with evidence, what was decided, what became of deferred frames.",
+    abstract:
+      "What happened, phase by phase: transitions with evidence, what was decided, what became of deferred frames.",
     discussion: """
       A phase is a state of the service from when it was entered until it was left; an outage in which requests were deferred has a \
       deferral window as well, from the first DEFER to the last. At the end, the first few deferred frames are followed to their end; \
@@ -60,7 +61,9 @@ struct InspectTimeline: ParsableCommand {
   private func text(_ report: TimelineReport) -> String {
     var lines = ["span       \(spanText(report.inspection.totals))"]
     for (index, phase) in report.phases.enumerated() { lines += self.lines(of: phase, number: index + 1) }
-    if report.unlistedStates > 0 { lines += ["", "... and \(report.unlistedStates.grouped) more changes of state"] }
+    if report.unlistedStates > 0 {
+      lines += ["", "... and \(report.unlistedStates.grouped) more changes of state"]
+    }
     if !report.stories.isEmpty { lines += ["", "What became of them"] }
     for story in report.stories { lines += storyLines(story) }
     let totals = report.deferral
@@ -78,7 +81,9 @@ struct InspectTimeline: ParsableCommand {
     let span = "\(phase.from) to \(phase.to ?? "the trace's end") (\(secondsText(phase.seconds)))"
     var lines = ["", "Phase \(number): \(phase.title), \(phase.state)", "  \(span)"]
     if let transition = phase.transition { lines.append("  transition  \(transition.line)") }
-    for other in phase.others { lines.append("  also        \(Timestamp.text(other.unixNanoseconds))  \(other.line)") }
+    for other in phase.others {
+      lines.append("  also        \(Timestamp.text(other.unixNanoseconds))  \(other.line)")
+    }
     let more = phase.otherCount - UInt64(phase.others.count)
     if more > 0 { lines.append("  ... and \(more.grouped) more that left the state as it is") }
     if let frames = phase.frames { lines.append("  frames      #\(frames.first) to #\(frames.last)") }
@@ -91,7 +96,8 @@ struct InspectTimeline: ParsableCommand {
       lines.append("  \(padded(name, 44)) \(count.count.grouped)")
     }
     for example in phase.examples {
-      var text = "  e.g. \(example.time)  frame #\(example.frame): route_request (\(example.actionClass), \(who(example.session)))"
+      var text =
+        "  e.g. \(example.time)  frame #\(example.frame): route_request (\(example.actionClass), \(who(example.session)))"
       if let original = example.originalFrame { text += ", original_frame_id \(original)" }
       text += " -> \(example.verdict) \(example.reason)"
       if let commitment = example.commitment { text += ", commitment \"\(commitment)\"" }

@@ -15,7 +15,8 @@ struct HTMLArguments: ParsableArguments {
     do {
       try Data(page().text.utf8).write(to: URL(fileURLWithPath: html))
     } catch {
-      FileHandle.standardError.write(Data("ltp inspect: cannot write \(html): \(error.localizedDescription)\n".utf8))
+      FileHandle.standardError.write(
+        Data("ltp inspect: cannot write \(html): \(error.localizedDescription)\n".utf8))
       throw ExitCode(2)
     }
   }

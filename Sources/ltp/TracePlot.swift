@@ -53,7 +53,10 @@ struct TracePlot {
     }
     self.columns = columns
     let starts = picture.bands.map { Double($0.fromUnixNanoseconds) / 1e9 } + columns.prefix(1).map(\.from)
-    let ends = picture.bands.map { Double($0.toUnixNanoseconds) / 1e9 } + [first + Double(buckets.buckets.count) * width]
+    let ends =
+      picture.bands.map { Double($0.toUnixNanoseconds) / 1e9 } + [
+        first + Double(buckets.buckets.count) * width
+      ]
     start = starts.min() ?? 0
     end = max(ends.max() ?? 0, start + 1e-3)
   }
@@ -80,7 +83,9 @@ struct TracePlot {
     for verdict in Self.verdicts { add(verdict.name, verdict.colour) }
     place += 40
     var seen: Set<String> = []
-    for band in picture.bands where seen.insert(band.state).inserted { add(band.state, Self.colour(band.state)) }
+    for band in picture.bands where seen.insert(band.state).inserted {
+      add(band.state, Self.colour(band.state))
+    }
     return text
   }
 
@@ -89,7 +94,8 @@ struct TracePlot {
     for band in picture.bands {
       let from = x(Double(band.fromUnixNanoseconds) / 1e9)
       let width = max(1, x(Double(band.toUnixNanoseconds) / 1e9) - from)
-      let title = "\(band.state) from \(Timestamp.text(band.fromUnixNanoseconds)) to \(Timestamp.text(band.toUnixNanoseconds))"
+      let title =
+        "\(band.state) from \(Timestamp.text(band.fromUnixNanoseconds)) to \(Timestamp.text(band.toUnixNanoseconds))"
       text +=
         "<g><title>\(escaped(title))</title>"
         + Self.rectangle(from, Self.bandTop, width, Self.bandHeight, Self.colour(band.state)) + "</g>"
@@ -145,7 +151,8 @@ struct TracePlot {
   private var timeAxis: String {
     let span = end - start
     let steps: [Double] = [
-      0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+      0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
+      3600, 7200,
       14400, 21600, 43200, 86400,
     ]
     var step = steps.first { span / $0 <= 9 } ?? 86400

@@ -145,6 +145,7 @@ static void host_driven(void) {
   REQUIRE_EQUAL(ltp_durable_descriptor(core, &descriptor), LTP_OK);
   ltp_kept kept;
   CHECK_EQUAL(order(1, 1, "x", &kept).verdict, LTP_VERDICT_DEFER);
+  CHECK_EQUAL(ltp_kept_want(core), LTP_OK);
   uint64_t until = monotonic_ns() + 20 * SECOND;
   int raised = 0;
   while (ltp_kept_durable(core) < kept.sequence && monotonic_ns() < until) {
@@ -209,6 +210,7 @@ static void bad_input(void) {
   CHECK_EQUAL(ltp_kept_wait(core, 1ull << 40, 0), LTP_ERROR_SEQUENCE_AHEAD);
   CHECK_EQUAL(ltp_kept_wait(NULL, 1, 0), LTP_ERROR_BAD_HANDLE);
   CHECK_EQUAL(ltp_kept_durable(NULL), 0);
+  CHECK_EQUAL(ltp_kept_want(NULL), LTP_ERROR_BAD_HANDLE);
   ltp_handout handout;
   CHECK_EQUAL(ltp_intent_begin(NULL, &handout, NULL, 0), LTP_ERROR_BAD_HANDLE);
   CHECK_EQUAL(ltp_intent_begin(lane, NULL, NULL, 0), LTP_ERROR_NULL_ARGUMENT);
@@ -225,6 +227,7 @@ static void bad_input(void) {
   CHECK_EQUAL(ltp_intent_begin(lane, &handout, NULL, 0), LTP_ERROR_NO_DEFERRAL);
   CHECK_EQUAL(ltp_intent_commit(core, 1, 1), LTP_ERROR_NO_DEFERRAL);
   CHECK_EQUAL(ltp_kept_wait(core, 0, 0), LTP_ERROR_NO_DEFERRAL);
+  CHECK_EQUAL(ltp_kept_want(core), LTP_ERROR_NO_DEFERRAL);
   ltp_intent intent;
   CHECK_EQUAL(ltp_intent_get(core, 1, &intent), LTP_ERROR_NO_DEFERRAL);
   end_deferring();

@@ -37,7 +37,7 @@ struct AuditTests {
     #expect(report.unended == 0)
     #expect(report.redecided > 0 && report.redecidedDifferently == 0)
     #expect(report.policies.count == 1)
-    #expect(report.inspection.scan.lastBlockHash.count == 64)
+    #expect(report.inspection.scan.hashRoot.count == 64)
     #expect(!report.inspection.notes.contains { $0.contains("deferred-") })
   }
 
@@ -85,7 +85,9 @@ struct AuditTests {
     #expect(removed == 1)
   }
 
-  @Test("an end that is taken out, and the chain sealed again, fails and names the frame", arguments: [false, true])
+  @Test(
+    "an end that is taken out, and the chain sealed again, fails and names the frame",
+    arguments: [false, true])
   func forgedEnd(isCareful: Bool) throws {
     let (trace, directory) = try flicker()
     try withoutEnd(directory, trace.replayed, isCareful: isCareful)
@@ -102,7 +104,9 @@ struct AuditTests {
     #expect(outcome.figures.pending == (isCareful ? 1 : 0))
   }
 
-  @Test("a DEFER that is made an EXECUTE, and the chain sealed again, fails and names the frame", arguments: [false, true])
+  @Test(
+    "a DEFER that is made an EXECUTE, and the chain sealed again, fails and names the frame",
+    arguments: [false, true])
   func forgedVerdict(isCareful: Bool) throws {
     let (trace, directory) = try flicker()
     let frame = FlickerTrace.firstFrame + 5

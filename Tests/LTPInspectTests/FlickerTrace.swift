@@ -46,14 +46,18 @@ struct FlickerTrace {
 
   /// `endsAll`: nothing is left pending.
   @discardableResult
-  mutating func run(in directory: String, endsAll: Bool = true, pause: useconds_t = 0) throws -> FlickerTrace {
+  mutating func run(in directory: String, endsAll: Bool = true, pause: useconds_t = 0) throws -> FlickerTrace
+  {
     let core = try Self.open(directory)
     var lane: OpaquePointer?
     try #require(ltp_lane_open(core, &lane, nil) == LTP_OK)
     Self.publish(core, LTP_STATE_HEALTHY, LTP_SIGNAL_METRICS_STABILIZED, 0, "")
-    for frame in Self.firstFrame - 32..<Self.firstFrame - 1 { try Self.ask(lane, Self.orderCreate, frame: frame) }
+    for frame in Self.firstFrame - 32..<Self.firstFrame - 1 {
+      try Self.ask(lane, Self.orderCreate, frame: frame)
+    }
     usleep(pause)
-    Self.publish(core, LTP_STATE_UNSTABLE, LTP_SIGNAL_DB_WRITE_LATENCY, 6_200_000, "DB Write Latency > 5000ms")
+    Self.publish(
+      core, LTP_STATE_UNSTABLE, LTP_SIGNAL_DB_WRITE_LATENCY, 6_200_000, "DB Write Latency > 5000ms")
     var tickets: [UInt64] = []
     for index in 0..<UInt64(orders) {
       if pause > 0 { usleep(pause / useconds_t(orders)) }

@@ -45,8 +45,10 @@ struct ReaderTests {
     #expect(story.ticket == "\(trace.replayed)" && story.end == "CARRIED_OUT")
     let text = story.events.map(\.text).joined(separator: "\n")
     for part in [
-      "route_request -> DEFER SYSTEM_UNSTABLE", "commitment \"Will retry when state == STABLE\"", "sent again",
-      "handed out, attempt 1", "of LTP_SESSION_REPLAY: route_request, original_frame_id 1055", "-> EXECUTE ADMITTED",
+      "route_request -> DEFER SYSTEM_UNSTABLE", "commitment \"Will retry when state == STABLE\"",
+      "sent again",
+      "handed out, attempt 1", "of LTP_SESSION_REPLAY: route_request, original_frame_id 1055",
+      "-> EXECUTE ADMITTED",
       "committed",
     ] {
       #expect(text.contains(part), "\(part)")
@@ -138,7 +140,9 @@ struct ReaderTests {
     var buckets = TimeBuckets()
     let start: UInt64 = 1_772_355_907_000_000_000
     var random = TestSeed.random(11)
-    for _ in 0..<5000 { buckets.add(start + UInt64.random(in: 0...86_400_000_000_000, using: &random)) { $0.denied += 1 } }
+    for _ in 0..<5000 {
+      buckets.add(start + UInt64.random(in: 0...86_400_000_000_000, using: &random)) { $0.denied += 1 }
+    }
     for time in [start - 3_600_000_000_000, 0, UInt64.max] { buckets.add(time) { $0.executed += 1 } }
     #expect(buckets.buckets.count <= TimeBuckets.bucketsMax)
     #expect(buckets.buckets.reduce(0) { $0 + $1.total } == 5003)
