@@ -248,7 +248,7 @@ typedef struct ltp_error {
 #define LTP_END_CANCELLED ((uint8_t)4) /* by an operator */
 #define LTP_END_COUNT 5
 
-/* Who acts when a kept intent is replayed: the core itself, under its own continuity. No client's. */
+/* Who acts when a kept intent is replayed: the core itself, under its own continuity. No client's: its hello is refused (LTP_ERROR_FRAME_RANGE). */
 #define LTP_SESSION_REPLAY ((uint64_t)0xFFFFFFFFFFFFFFFF)
 
 /* Names in upper case, as in the protocol; "INVALID" for a value out of range. Static storage. */

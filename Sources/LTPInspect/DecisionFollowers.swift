@@ -21,3 +21,11 @@ struct DecisionFollowers {
     kept = RecordView(body, slot: slot).kept.pointee
   }
 }
+
+extension ltp_decision_record {
+  /// The core decided a kept intent again. The session alone does not say so: anybody may call himself what the core calls itself.
+  var isCoreReplay: Bool {
+    let followed = LTP_INPUT_REPLAY | LTP_INPUT_KEPT
+    return session_id == LTP_SESSION_REPLAY && inputs & followed == followed
+  }
+}

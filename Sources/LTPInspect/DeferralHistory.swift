@@ -39,7 +39,7 @@ public struct DeferralTotals: Sendable, Encodable {
   /// Sent again while they were pending, or after.
   public var sentAgain: UInt64 = 0
   public var handedOut: UInt64 = 0
-  /// Handed out again after a worker or a process died with it.
+  /// Handed out more than once: given back, or its worker or process died with it.
   public var handedOutAgain: UInt64 = 0
   /// A process ended before they were on disk, so their senders were never told that they are kept.
   public var unacknowledged: UInt64 = 0

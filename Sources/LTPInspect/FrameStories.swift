@@ -143,7 +143,7 @@ struct FrameStories {
     {
       return
     }
-    let isByCore = decision.session_id == LTP_SESSION_REPLAY
+    let isByCore = decision.isCoreReplay
     var key = Key(session: decision.session_id, frame: decision.frame_id)
     if let replay = followers.replay {
       key.frame = replay.original_frame_id

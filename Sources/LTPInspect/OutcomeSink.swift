@@ -83,7 +83,7 @@ struct OutcomeSink: RecordSink {
       picture.decision(record, at: context.unixNanoseconds(record.pointee.time_us))
       let outcome = Outcome(rawValue: record.pointee.outcome)
       guard Int(outcome.rawValue) < counts.count else { continue }
-      if record.pointee.session_id == LTP_SESSION_REPLAY {
+      if record.pointee.isCoreReplay {
         replayed += outcome.executeCount
         continue
       }

@@ -22,7 +22,7 @@ struct IntervalTally {
     let outcome = Int(decision.outcome)
     // `verify` names what is no outcome.
     guard outcome < Outcome.count else { return false }
-    if decision.session_id == LTP_SESSION_REPLAY {
+    if decision.isCoreReplay {
       replayCounts[outcome] += 1
       replayFrames = Self.widen(replayFrames, decision.frame_id)
       return replayCounts[outcome] == 1
@@ -82,7 +82,7 @@ struct TimelineSink: RecordSink {
     _ context: borrowing RecordContext
   ) {
     guard tallies[index].examples.count < IntervalTally.examplesMax else { return }
-    let isByCore = decision.session_id == LTP_SESSION_REPLAY
+    let isByCore = decision.isCoreReplay
     let isKept = followers.kept?.result == LTP_KEPT_NEW
     tallies[index].examples.append(
       TimelineReport.Example(

@@ -28,8 +28,6 @@ public final class TraceDirectory {
   public private(set) var preparedCount = 0
   /// Copies of torn tails that recovery left ("torn-*").
   public private(set) var tornCopyCount = 0
-  /// Files of the deferral log, a chain of its own.
-  public private(set) var deferralCount = 0
   /// Entries that do not belong to a trace.
   public private(set) var foreignCount = 0
   public private(set) var foreignExample: String?
@@ -84,9 +82,9 @@ public final class TraceDirectory {
 
   private func noteOther(_ name: String) {
     if name == "." || name == ".." { return }
-    if name.hasPrefix(LTP_DEFERRAL_PREFIX) {
-      deferralCount += 1
-    } else if name.hasPrefix("torn-") {
+    // The deferral log's: what it holds is told in the trace.
+    if name.hasPrefix(LTP_DEFERRAL_PREFIX) { return }
+    if name.hasPrefix("torn-") {
       tornCopyCount += 1
     } else {
       foreignCount += 1

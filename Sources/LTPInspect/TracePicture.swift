@@ -36,7 +36,7 @@ struct PictureSink {
 
   mutating func decision(_ record: UnsafePointer<ltp_decision_record>, at time: UInt64) {
     let outcome = Outcome(rawValue: record.pointee.outcome)
-    let isReplay = record.pointee.session_id == LTP_SESSION_REPLAY
+    let isReplay = record.pointee.isCoreReplay
     states.noteTime(time)
     buckets.add(time) { bucket in
       switch outcome.verdict {

@@ -179,6 +179,8 @@ public func ltp_hello_answer(
       guard asked.flags & LTP_HELLO_ANSWER == 0 else { return LTP_ERROR_FRAME_FLAGS }
       let version = UInt8(LTP_PROTOCOL_VERSION)
       guard asked.versionMin <= version, version <= asked.versionMax else { return LTP_ERROR_FRAME_VERSION }
+      // The core's own, who replays kept intents.
+      guard asked.sessionID != LTP_SESSION_REPLAY else { return LTP_ERROR_FRAME_RANGE }
       fields = asked.fields
     } catch {
       return error.status

@@ -127,6 +127,10 @@ static void waits_for_a_hello(void) {
   REQUIRE_EQUAL(ltp_intent_get(core, kept.ticket, &intent), LTP_OK);
   CHECK_EQUAL(intent.needs_hello, 1);
   hello.client_nonce = 2;
+  /* Nobody else may be who replays. */
+  hello.session_id = LTP_SESSION_REPLAY;
+  CHECK_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &life), LTP_ERROR_FRAME_RANGE);
+  hello.session_id = 9;
   REQUIRE_EQUAL(ltp_hello_answer(lane, &hello, sizeof hello, &life), LTP_OK);
   REQUIRE_EQUAL(begin_next(&handout, payload, sizeof payload), LTP_OK);
   CHECK_EQUAL(handout.request.session_id, 9);

@@ -64,7 +64,7 @@ static void get(struct caller *caller) {
   ltp_orientation frame;
   int32_t status = ltp_orientation_get(a_core(caller, &is_closed), &frame);
   told("ltp_orientation_get", is_closed, status);
-  EXPECT("ltp_orientation_get", status, LTP_OK, GONE);
+  EXPECT("ltp_orientation_get", status, LTP_OK, LTP_ERROR_TIMED_OUT, GONE);
   if (status == LTP_OK && ltp_frame_check(&frame, sizeof frame, NULL) != LTP_OK) stress_found("a frame is none");
 }
 
@@ -326,6 +326,25 @@ static void answer(struct caller *caller) {
   if (result == LTP_OK && hello.session_id == 7 && hello.domain == 0) caller->greeted = answered;
 }
 
+/* ---- Kept intents ---- */
+
+static void keep(struct caller *caller) {
+  ltp_lane *lane = own_lane(caller);
+  keep_intent(caller, lane != NULL ? lane : closed_handle(&world.closed_lanes, caller));
+}
+
+static void carry_out(struct caller *caller) {
+  for (uint32_t place = 0; place < LANES_OF_A_CALLER; place++)
+    if (caller->lanes[place] != NULL) carry_out_intent(caller, caller->lanes[place], caller->lanes_cores[place]);
+}
+
+static void run(struct caller *caller) {
+  ltp_lane *lane = own_lane(caller);
+  if (lane != NULL) run_intents(caller, lane);
+}
+
+static void look(struct caller *caller) { look_at_intents(caller, some_core(caller)); }
+
 /* ---- Lanes of any thread's ---- */
 
 static void release_permit(struct caller *caller) {
@@ -359,7 +378,7 @@ static const struct {
   {wait_durable, 6}, {publish, 8},     {force, 4},       {release, 2},         {get, 4},         {push, 12},
   {load, 1},         {shadow, 1},      {status, 4},      {counters, 1},        {intern, 4},      {descriptor, 2},
   {poll_core, 12},   {end_polling, 3}, {open_core, 6},   {close_some_core, 2}, {open_page, 2},   {close_page, 1},
-  {use_page, 3},     {use_throttle, 4}, {check_frames, 4}, {names, 1},
+  {keep, 20},        {carry_out, 8},   {run, 2},         {look, 4},           {use_page, 3},     {use_throttle, 4}, {check_frames, 4}, {names, 1},
 };
 
 void call_something(struct caller *caller) {

@@ -60,6 +60,7 @@ struct caller {
   uint64_t frame_id;
   uint64_t calls, opened_cores, opened_lanes, opened_pages, executed, released;
   ltp_policy policy;
+  uint64_t ticket, kept_sequence; /* of the last intent */
 };
 
 void *wrong_handle(struct caller *caller);
@@ -93,6 +94,11 @@ void call_something(struct caller *caller);
 /* The caller's lanes are closed, and it polls no more. */
 void end_calls(struct caller *caller);
 void close_all_pages(void);
+
+void keep_intent(struct caller *caller, ltp_lane *lane);
+void carry_out_intent(struct caller *caller, ltp_lane *lane, ltp_core *core);
+void run_intents(struct caller *caller, ltp_lane *lane);
+void look_at_intents(struct caller *caller, ltp_core *core);
 
 void open_page(struct caller *caller);
 void close_page(struct caller *caller);

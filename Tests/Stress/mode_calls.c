@@ -60,6 +60,9 @@ static void set_options(struct caller *caller, struct core_slot *slot, ltp_core_
   options->block_bytes = 16 << 10;
   options->lane_blocks = 4 + pick(&caller->random, 8);
   options->lanes_max = 12;
+  static const ltp_deferral_options deferral = {
+    .struct_size = sizeof deferral, .capacity = 500, .segment_bytes = 512 << 10, .block_bytes = 16 << 10, .lease_ms = 5, .remember_ms = 20};
+  options->deferral = &deferral;
   options->retain_segments = 2;
   options->commit_interval_ns = 50000 + pick(&caller->random, 2000000);
   options->clock_interval_ns = 100000 + pick(&caller->random, 2000000);
