@@ -177,16 +177,21 @@ extension Lane {
 extension Core {
   /// Says what became of an intent that was handed out, on any thread; a permit is its lane's to give back. Throws `LTP_ERROR_NOT_YOURS` when the lease has run out.
   public func settle(_ handout: Handout, _ outcome: CarriedOut) throws(LTPError) {
+    try retryingBriefly { core in
+      switch outcome {
+      case .done: ltp_intent_commit(core, handout.ticket, handout.attempt)
+      case .later(let delay):
+        ltp_intent_release(core, handout.ticket, handout.attempt, delay.nanoseconds / 1_000_000)
+      case .givenUp: ltp_intent_abandon(core, handout.ticket, handout.attempt)
+      }
+    }
+  }
+
+  /// Does it again while the deferral log takes nothing for a moment, a thousand times at most.
+  package func retryingBriefly(_ body: (OpaquePointer) -> Int32) throws(LTPError) {
     let core = try live
-    // The log may take nothing for a moment.
     for _ in 0..<1000 {
-      let status =
-        switch outcome {
-        case .done: ltp_intent_commit(core, handout.ticket, handout.attempt)
-        case .later(let delay):
-          ltp_intent_release(core, handout.ticket, handout.attempt, delay.nanoseconds / 1_000_000)
-        case .givenUp: ltp_intent_abandon(core, handout.ticket, handout.attempt)
-        }
+      let status = body(core)
       guard status == LTP_ERROR_BACKPRESSURE else { return try check(status) }
       _ = try ltp_kept_wait(core, deferralStatus().sequence, 10_000_000)
     }

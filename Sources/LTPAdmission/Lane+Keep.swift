@@ -62,13 +62,13 @@ extension Lane {
   /// `look`: what is known of the intent, NONE if nothing is; `keep`: keeps it.
   public func decideKeeping(
     _ request: RouteRequestView, _ content: KeptContent, look: () -> KeepAnswer,
-    keep: (_ isBehind: Bool, _ needsHello: Bool) -> KeepAnswer
-  ) -> (Verdict, KeepAnswer) {
+    keep: (_ needsHello: Bool) -> KeepAnswer
+  ) -> Verdict {
     let view = LaneView(state, LaneStanding(state))
     let column = view.column(request)
     let found = look()
     if found.fact.result != LTP_KEPT_NONE {
-      return (recordKept(request, view, column, inputs: 0, .malformed, content, found), found)
+      return recordKept(request, view, column, inputs: 0, .malformed, content, found)
     }
     let isLate = request.hasDeadline && view.clock >= request.deadlineNanoseconds
     let late = isLate ? UInt64(LTP_INPUT_DEADLINE_EXCEEDED) : 0
@@ -79,22 +79,20 @@ extension Lane {
       let decision = rule.decideGuarded(
         priority: request.priority, inputs: inputs, sessionID: request.sessionID)
       if decision.outcome.verdict != LTP_VERDICT_DENY {
-        var answer = keep(true, needsHello)
+        var answer = keep(needsHello)
         answer.fact.isBehind = true
-        return (recordKept(request, view, column, inputs: inputs, decision, content, answer), answer)
+        return recordKept(request, view, column, inputs: inputs, decision, content, answer)
       }
     }
     let cursor = state.pointee.cursor
     let verdict = decideGuarded(
       request, view, column: column, inputs: late | replayInput(of: request), at: cursor)
-    if request.isReplay {
-      writeReplay(of: request.originalFrameID, as: request.frameID, originalSession: 0)
-    }
+    writeReplay(of: request)
     guard verdict.cValue.verdict == LTP_VERDICT_DEFER, state.pointee.deferrable.contains(column) else {
       publishDecision(at: cursor)
-      return (verdict, KeepAnswer(LTP_KEPT_NONE))
+      return verdict
     }
-    let answer = keep(false, needsHello)
+    let answer = keep(needsHello)
     let recorded = Decision(
       outcome: Outcome(verdict: verdict.cValue.verdict, reason: verdict.cValue.reason),
       retryAfterMilliseconds: verdict.cValue.retry_after_ms)
@@ -102,11 +100,11 @@ extension Lane {
       let changed = rule.decide(recorded, kept: answer.fact, sessionID: request.sessionID)
     else {
       publishKept(answer, content, at: cursor)
-      return (verdict, answer)
+      return verdict
     }
-    let told = amend(changed, view, column: column, at: cursor, isInOutage: isInOutage(request))
+    let told = amend(changed, column: column, at: cursor, isInOutage: isInOutage(request))
     publishKept(answer, content, at: cursor)
-    return (told, answer)
+    return told
   }
 
   private func rule(of request: RouteRequestView, column: Int) -> CompiledRule {
@@ -129,16 +127,14 @@ extension Lane {
     let decided = rule.decide(decision, kept: answer.fact, sessionID: request.sessionID) ?? .malformed
     let verdict = view.record(
       decided, of: request, inputs: inputs | replayInput(of: request), column: column, at: cursor)
-    if request.isReplay {
-      writeReplay(of: request.originalFrameID, as: request.frameID, originalSession: 0)
-    }
+    writeReplay(of: request)
     publishKept(answer, content, at: cursor)
     return isInOutage(request) ? verdict.inState(LTP_STATE_UNSTABLE) : verdict
   }
 
   /// Puts another decision into the record at `cursor`, which is not published yet, and into the counters.
   private func amend(
-    _ decision: Decision, _ view: LaneView, column: Int, at cursor: UnsafeMutableRawPointer, isInOutage: Bool
+    _ decision: Decision, column: Int, at cursor: UnsafeMutableRawPointer, isInOutage: Bool
   ) -> Verdict {
     let record = cursor.assumingMemoryBound(to: ltp_decision_record.self)
     count(column, Int(record.pointee.outcome), -1)

@@ -37,9 +37,7 @@ extension Lane {
     let request = RouteRequestView(checked: frame)
     guard makeRoom(for: request) else { return denyUnrecorded() }
     // A decision's slots are published together.
-    if request.isReplay {
-      writeReplay(of: request.originalFrameID, as: request.frameID, originalSession: 0)
-    }
+    writeReplay(of: request)
     return decide(request, known: request.isReplay ? UInt64(LTP_INPUT_REPLAY) : 0)
   }
 
@@ -147,6 +145,12 @@ extension Lane {
       frameID: request.frame_id, sessionID: request.session_id, column: Int(LTP_CLASS_COUNT), at: cursor)
     publish(to: cursor + Int(LTP_SLOT_BYTES), slots: 1)
     return verdict
+  }
+
+  /// What a request that replays another says of itself in the slot after the next one. There is room.
+  func writeReplay(of request: RouteRequestView) {
+    guard request.isReplay else { return }
+    writeReplay(of: request.originalFrameID, as: request.frameID, originalSession: 0)
   }
 
   /// Writes the slot after the next one: which request, and whose, the one now decided repeats. There is room.

@@ -35,12 +35,12 @@ extension Core {
     let verdict = withKeeper { keeper in
       let now = keeper.pointee.front.unixNanoseconds(ltp_system_monotonic_ns())
       draft.expiresUnixNanoseconds = now.addingReportingOverflow(nanoseconds).partialValue
-      let (verdict, _) = lane.decideKeeping(request, content) {
+      let verdict = lane.decideKeeping(request, content) {
         let known = keeper.pointee.log.look(draft, hash: hash)
         return known.map { Self.answer($0, &told) }
           ?? KeepAnswer(
             LTP_KEPT_NONE, isBehind: keeper.pointee.log.isPending(session: draft.request.session_id))
-      } keep: { _, needsHello in
+      } keep: { needsHello in
         draft.needsHello = needsHello
         let kept = keeper.pointee.log.keep(draft, payload: payload, hash: hash, unixNanoseconds: now)
         return Self.answer(kept, &told)
@@ -196,17 +196,10 @@ extension Core {
     handout.attempt = begun.attempt
     handout.may_have_happened = begun.mayHaveHappened ? 1 : 0
     handout.verdict = verdict
-    withUnsafeMutableBytes(of: &handout.key) {
-      $0.storeBytes(of: kept.key.0, as: UInt64.self)
-      $0.storeBytes(of: kept.key.1, toByteOffset: 8, as: UInt64.self)
-    }
     // A host that has none of its own needs one for its transaction all the same.
-    if kept.key.0 | kept.key.1 == 0 {
-      withUnsafeMutableBytes(of: &handout.key) {
-        $0.storeBytes(of: kept.request.session_id, as: UInt64.self)
-        $0.storeBytes(of: kept.request.frame_id, toByteOffset: 8, as: UInt64.self)
-      }
-    }
+    let hasKey = kept.key.0 | kept.key.1 != 0
+    let key = hasKey ? kept.key : (kept.request.session_id, kept.request.frame_id)
+    withUnsafeMutableBytes(of: &handout.key) { KeyWords.store(key, to: $0.baseAddress!) }
     handout.request = kept.request
     return LTP_OK
   }

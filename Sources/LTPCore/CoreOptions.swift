@@ -143,7 +143,7 @@ extension DeferralConfiguration {
       guard range.contains(value) else { throw OptionFault(text) }
       return value
     }
-    let years: UInt64 = 10 * 365 * 86_400_000
+    let years = Self.longestMilliseconds
     guard options.flags == 0,
       options.reserved.0 | options.reserved.1 | options.reserved.2 | options.reserved.3 == 0
     else { throw OptionFault("deferral: a reserved field or flag is not zero") }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deferral log of a core, and the lock that everyone passes who uses it: lanes that keep, workers that replay, operators, and the writer, whose
-// turns write it through the trace's queue and tell the trace.
+// The deferral log of a core, and the lock that everyone passes who uses it: lanes that keep, workers that replay, operators, whoever waits for a
+// record and so writes it, and the writer of the trace, whose turns make room for it and tell the trace.
 
 import CLTP
 import CLTPSystem
@@ -74,8 +74,12 @@ package struct Keeper: ~Copyable {
     queue.reap(waitNanoseconds: 0)
     let hasMoved = log.step(&queue, now: now, unixNanoseconds: front.unixNanoseconds(now))
     notePending()
-    if let fault = log.failure { front.failure.pointee.store(OpenFault(fault).status, ordering: .releasing) }
+    publishFailure()
     return hasMoved
+  }
+
+  func publishFailure() {
+    if let fault = log.failure { front.failure.pointee.store(OpenFault(fault).status, ordering: .releasing) }
   }
 
   /// More is durable than was said before.
@@ -144,6 +148,16 @@ extension Core {
     }
   }
 
+  /// Does it again while the log takes nothing for a moment, a thousand times at most; what it came to last.
+  package func retryingBriefly(_ body: () -> Int32) -> Int32 {
+    var status = body()
+    for _ in 0..<1000 where status == LTP_ERROR_BACKPRESSURE {
+      waitForWriterBriefly()
+      status = body()
+    }
+    return status
+  }
+
   /// Calls `body` with the keeper, alone; nil: the core keeps nothing.
   package func withKeeper<R>(_ body: (UnsafeMutablePointer<Keeper>) -> R) -> R? {
     guard let keeper = state.pointee.keeper, let front = state.pointee.front else { return nil }
@@ -207,17 +221,12 @@ extension Core {
       hasWritten = true
     }
     keeper.pointee.isLed = false
-    if let fault = keeper.pointee.log.failure {
-      front.failure.pointee.store(OpenFault(fault).status, ordering: .releasing)
-    }
+    keeper.pointee.publishFailure()
     let isDurable = keeper.pointee.publishDurable()
     let next = front.batches.end(batch, all: hasWritten || keeper.pointee.log.failure != nil)
     ltp_system_mutex_unlock(front.mutex)
     next.wake()
-    if isDurable {
-      let notified = state.pointee.progress.pointee.notified.load(ordering: .acquiring)
-      if notified >= 0 { ltp_system_event_raise(notified) }
-    }
+    if isDurable { state.pointee.progress.pointee.notify() }
     return hasWritten ? .written : .nothing
   }
 

@@ -123,7 +123,7 @@ extension DeferralLog {
     compaction.movedSequence = sequence
     counts.moved += 1
     if isPending {
-      table.enterMove(slot, sequence: sequence)
+      table.enter(slot, sequence: sequence)
       tell(ltp_intent_record(place.assumingMemoryBound(to: ltp_deferral_intent.self), sequence: sequence))
     }
     return slotCount * Int(LTP_SLOT_BYTES)

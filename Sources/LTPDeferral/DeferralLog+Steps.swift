@@ -23,9 +23,7 @@ extension DeferralLog {
     let mayHaveHappened = table[slot].mayHaveHappened
     table.begin(slot, until: leaseUntil)
     note(LTP_STEP_BEGUN, slot, until: leaseUntil, at: now)
-    return Handout(
-      ticket: ticket, attempt: table[slot].attempts, payloadBytes: Int(table[slot].payloadBytes),
-      mayHaveHappened: mayHaveHappened)
+    return Handout(ticket: ticket, attempt: table[slot].attempts, mayHaveHappened: mayHaveHappened)
   }
 
   /// It is not let in just now, and waits until then. Not a step: nobody had it.
@@ -121,7 +119,7 @@ extension DeferralLog {
     record.pointee.until_unix_ns = until
     enter(1)
     tell(ltp_step_record(record.pointee, sequence: sequence))
-    if table[slot].state == .ended { table.enterEnd(slot, sequence: sequence) }
+    if table[slot].state == .ended { table.enter(slot, sequence: sequence) }
   }
 
   /// Ends what has expired or has no attempt left, and gives back what is held for longer than its lease, a thousand places a call at

@@ -135,7 +135,7 @@ extension DeferralLog {
     mark.next_number = sealedNumber
     mark.unix_ns = unixNow
     // What is being gathered comes after it.
-    mark.sequence = sequence - UInt64(gathered?.slots ?? 0)
+    mark.sequence = sealedSequence
     let record = memory + Int(LTP_BLOCK_HEADER_BYTES)
     storeRecord(mark, at: record)
     configuration.trace.logID.store(to: record + LTP_AT_deferral_mark_trace_log_id)

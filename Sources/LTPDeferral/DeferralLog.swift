@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deferral log: intents are kept, handed out and ended, each step a record in a chain of its own. One thread drives it
-// by calling `step`; what has come in meanwhile is one block, so that many wait for one sync. It has no lock: one caller at a time.
+// The deferral log: intents are kept, handed out and ended, each step a record in a chain of its own. Whoever waits for its
+// record calls `flush` and `settle`, and what has come in meanwhile is one block, so that many wait for one sync; the writer of the
+// trace calls `step`. It has no lock: one caller at a time.
 //
 // Invariants
 //   - An intent is handed out only once its record is durable: else a crash would lose it, and its sender would send it again.
@@ -98,9 +99,9 @@ package struct DeferralLog: ~Copyable {
     markDue = recovered.offset > 0 ? LTP_DEFERRAL_OPENED : 0
     trace = configuration.trace
     segmentStart = reader.sequence
-    var begun: [Int] = []
-    table.forEachIntent { slot, intent in if intent.state == .begun { begun.append(slot) } }
-    for slot in begun { table.release(slot, notBefore: 0, isKnown: false) }
+    for slot in 0..<table.usedSlots where table.isTaken(slot) && table[slot].state == .begun {
+      table.release(slot, notBefore: 0, isKnown: false)
+    }
   }
 
   package mutating func releaseMemory() {
@@ -110,7 +111,6 @@ package struct DeferralLog: ~Copyable {
 
   package var failure: StorageFault? { chain.failure }
   package var hindrance: StorageFault? { chain.hindrance }
-  package var isWaiting: Bool { chain.isWaiting }
   package var logID: LogID { chain.position.logID }
   /// Bytes of its segments on disk, about.
   package var logBytes: UInt64 {
@@ -196,10 +196,7 @@ package struct DeferralLog: ~Copyable {
     record.attempts_max = draft.attemptsMax
     record.payload_bytes = UInt32(payloadBytes)
     record.ticket = ticket.rawValue
-    withUnsafeMutableBytes(of: &record.key) {
-      $0.storeBytes(of: draft.key.0, as: UInt64.self)
-      $0.storeBytes(of: draft.key.1, toByteOffset: 8, as: UInt64.self)
-    }
+    withUnsafeMutableBytes(of: &record.key) { KeyWords.store(draft.key, to: $0.baseAddress!) }
     record.kept_unix_ns = now
     record.expires_unix_ns = draft.expiresUnixNanoseconds
     record.not_before_unix_ns = now
@@ -229,9 +226,9 @@ package struct DeferralLog: ~Copyable {
     if let slot = table.slot(of: ticket) { table.turnBack(slot) }
   }
 
-  /// Reads an intent back; nil: it is not there as it was kept. `payload`: at least as many bytes as it has, or none of it is read.
+  /// Reads an intent back; nil: it is not there as it was kept. `payload`: at least as many bytes as it has.
   package func read<Device: StorageDevice & ~Copyable>(
-    _ ticket: Ticket, payload: UnsafeMutableRawBufferPointer?, _ files: inout IntentFiles<Device>
+    _ ticket: Ticket, payload: UnsafeMutableRawBufferPointer, _ files: inout IntentFiles<Device>
   ) -> KeptIntent? {
     guard let slot = table.slot(of: ticket), table[slot].sequence <= durableSequence,
       table[slot].state != .ended
@@ -243,7 +240,7 @@ package struct DeferralLog: ~Copyable {
   }
 
   private func readOnce<Device: StorageDevice & ~Copyable>(
-    _ slot: Int, _ ticket: Ticket, _ payload: UnsafeMutableRawBufferPointer?,
+    _ slot: Int, _ ticket: Ticket, _ payload: UnsafeMutableRawBufferPointer,
     _ files: inout IntentFiles<Device>
   ) -> KeptIntent? {
     let intent = table[slot]
@@ -258,7 +255,6 @@ package struct DeferralLog: ~Copyable {
       record.pointee.payload_bytes == intent.payloadBytes
     else { return nil }
     let kept = KeptIntent(record)
-    guard let payload else { return kept }
     guard payload.count >= kept.payloadBytes,
       Digest(of: bytes + headBytes, count: kept.payloadBytes)
         == Digest(from: bytes + LTP_AT_deferral_intent_content_hash)

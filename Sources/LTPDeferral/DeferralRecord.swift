@@ -88,10 +88,25 @@ extension IntentKey {
   }
 }
 
+/// The host's 16 bytes, as two words wherever they lie. Word by word: a tuple loaded from a field of bytes is undefined in an
+/// optimized build of Swift 6.3.
+package enum KeyWords {
+  package static func load(_ bytes: UnsafeRawPointer) -> (UInt64, UInt64) {
+    (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+  }
+
+  package static func store(_ words: (UInt64, UInt64), to bytes: UnsafeMutableRawPointer) {
+    bytes.storeBytes(of: words.0, as: UInt64.self)
+    bytes.storeBytes(of: words.1, toByteOffset: 8, as: UInt64.self)
+  }
+}
+
 extension UnsafePointer<ltp_deferral_intent> {
-  /// The host's key. Word by word: a tuple loaded from a field of bytes is undefined in an optimized build of Swift 6.3.
-  var keyWords: (UInt64, UInt64) {
-    let bytes = UnsafeRawPointer(self) + LTP_AT_deferral_intent_key
-    return (bytes.load(as: UInt64.self), bytes.load(fromByteOffset: 8, as: UInt64.self))
+  /// The host's key.
+  var keyWords: (UInt64, UInt64) { KeyWords.load(UnsafeRawPointer(self) + LTP_AT_deferral_intent_key) }
+
+  /// The first 8 bytes of its payload's hash.
+  var contentWord: UInt64 {
+    UnsafeRawPointer(self).loadUnaligned(fromByteOffset: LTP_AT_deferral_intent_content_hash, as: UInt64.self)
   }
 }

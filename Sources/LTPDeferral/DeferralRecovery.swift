@@ -124,15 +124,13 @@ struct DeferralReader: BlockReader {
       }
       slot += record.slotCount
       let at = header.firstSequence &+ UInt64(slot)
+      let start = Int(LTP_BLOCK_HEADER_BYTES) + (slot - record.slotCount) * Int(LTP_SLOT_BYTES)
       switch record {
-      case .intent(let intent, let slots):
-        let start = UInt64(LTP_BLOCK_HEADER_BYTES) + UInt64(slot - slots) * UInt64(LTP_SLOT_BYTES)
-        keep(intent, header.segmentIndex, at: offset + start, sequence: at)
+      case .intent(let intent, _):
+        keep(intent, header.segmentIndex, at: offset + UInt64(start), sequence: at)
       case .step(let step): apply(step, sequence: at)
       case .ended(let ended):
-        let slots = UInt64(slot - record.slotCount) * UInt64(LTP_SLOT_BYTES)
-        remember(
-          ended, header.segmentIndex, at: offset + UInt64(LTP_BLOCK_HEADER_BYTES) + slots, sequence: at)
+        remember(ended, header.segmentIndex, at: offset + UInt64(start), sequence: at)
       case .mark(let mark):
         guard mark.pointee.next_number <= Self.numberMax else {
           text = "a mark of the deferral log with a number that no intent has"
@@ -186,7 +184,7 @@ struct DeferralReader: BlockReader {
   private mutating func relocate(_ slot: Int, _ segment: UInt64, at offset: UInt64, sequence: UInt64) {
     if let before = table.place(slot, segment: segment, offset: offset) { use.add(before, -1) }
     use.add(segment, 1)
-    table.enterMove(slot, sequence: sequence)
+    table.enter(slot, sequence: sequence)
   }
 
   /// One that has ended and whose record was to leave with its segment.
@@ -253,6 +251,6 @@ struct DeferralReader: BlockReader {
 
   private mutating func end(_ slot: Int, _ end: UInt8, _ now: UInt64, _ sequence: UInt64) {
     table.end(slot, as: end, unixNanoseconds: now)
-    table.enterEnd(slot, sequence: sequence)
+    table.enter(slot, sequence: sequence)
   }
 }

@@ -24,6 +24,9 @@ package struct DeferralConfiguration: Sendable {
   /// The trace that the log belongs to, and how far it is told there.
   package var trace = TraceStanding()
 
+  /// No intent lives, and none is put off, for longer: ten years.
+  package static var longestMilliseconds: UInt64 { 10 * 365 * 86_400_000 }
+
   package static let naming = ChainNaming(prefix: "deferred-")
 
   package init() { chain.naming = Self.naming }
@@ -88,7 +91,7 @@ package struct KeptIntent {
     request = record.pointee.request
     key = record.keyWords
     keptUnixNanoseconds = record.pointee.kept_unix_ns
-    contentHash = withUnsafeBytes(of: record.pointee.content_hash) { $0.loadUnaligned(as: UInt64.self) }
+    contentHash = record.contentWord
     payloadBytes = Int(record.pointee.payload_bytes)
   }
 }
@@ -107,7 +110,6 @@ package struct DeferralCounts: Sendable {
 package struct Handout: Equatable, Sendable {
   package let ticket: Ticket
   package let attempt: UInt16
-  package let payloadBytes: Int
   /// It was begun before, and nobody has said that it was not carried out.
   package let mayHaveHappened: Bool
 }

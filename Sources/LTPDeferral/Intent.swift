@@ -89,7 +89,7 @@ package struct Intent {
     self.init()
     key = IntentKey(record)
     session = record.pointee.request.session_id
-    contentHash = withUnsafeBytes(of: record.pointee.content_hash) { $0.loadUnaligned(as: UInt64.self) }
+    contentHash = record.contentWord
     actionClass = record.pointee.request.action_class
     priority = record.pointee.request.priority
     domain = record.pointee.request.domain

@@ -343,11 +343,8 @@ package struct IntentTable {
   /// Whether an intent is there that is not forgotten.
   package func isTaken(_ slot: Int) -> Bool { slot < fresh && intents[slot].number != 0 }
 
-  /// The record that says how it ended ends there in the log.
-  package mutating func enterEnd(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
-
-  /// A copy of its record ends there in the log.
-  package mutating func enterMove(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
+  /// The record that says how it ended, or a copy of its own, ends there in the log.
+  package mutating func enter(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
 
   /// Where its record lies, once that is known. The segment where it lay before, if it did.
   package mutating func place(_ slot: Int, segment: UInt64, offset: UInt64) -> UInt64? {
@@ -355,11 +352,6 @@ package struct IntentTable {
     intents[slot].segment = segment
     intents[slot].offset = offset
     return before
-  }
-
-  /// Each intent that is not forgotten.
-  package func forEachIntent(_ body: (Int, Intent) -> Void) {
-    for slot in 0..<fresh where intents[slot].number != 0 { body(slot, intents[slot]) }
   }
 
   // MARK: Invariants

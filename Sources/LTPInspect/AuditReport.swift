@@ -79,9 +79,7 @@ extension Inspector {
       inspection.scan.isWhole ? unended(log, allowsPending: allowsPending) : ([], 0)
     inspection.violationCounts[.continuity, default: 0] += UInt64(lives.count)
     inspection.violationCounts[.deferral, default: 0] += unendedCount
-    let failures = (inspection.violations + lives + unended).sorted {
-      ($0.place.segment, $0.place.offset) < ($1.place.segment, $1.place.offset)
-    }
+    let failures = (inspection.violations + lives + unended).sorted { $0.place.isBefore($1.place) }
     inspection.violationCount += UInt64(lives.count) + unendedCount
     inspection.violations = Array(failures.prefix(Findings.violationsMax))
     func count(_ verdict: UInt8) -> UInt64 {
@@ -111,9 +109,7 @@ extension Inspector {
     let pending = log.deferral.pending
     // As many as the trace counts may wait; which ones, nobody can say when there are more.
     if allowsPending, UInt64(pending.count) == log.deferral.pendingTold { return ([], 0) }
-    let sorted = pending.sorted {
-      ($0.value.place.segment, $0.value.place.offset) < ($1.value.place.segment, $1.value.place.offset)
-    }
+    let sorted = pending.sorted { $0.value.place.isBefore($1.value.place) }
     let listed = sorted.prefix(Findings.violationsMax).map { ticket, intent in
       Violation(
         .deferral, at: intent.place,

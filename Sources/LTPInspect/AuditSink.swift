@@ -41,7 +41,7 @@ struct AuditSink: RecordSink {
       if Int(decision.outcome.rawValue) < counts.count { counts[Int(decision.outcome.rawValue)] += 1 }
       if isOutage || context.isInOutage(decision) { checkSafeMode(decision, slot, context, log) }
       if decision.outcome.verdict == LTP_VERDICT_DEFER, decision.inputs & LTP_INPUT_KEPT == 0,
-        log.deferral.isKeeping
+        log.deferral.isOpen
       {
         log.deferral.applyUnkept()
         log.findings.add(

@@ -12,8 +12,9 @@ struct DecisionFollowers {
   init(of inputs: UInt16, _ body: UnsafeRawPointer, _ slot: Int, _ end: Int) {
     var slot = slot
     if inputs & LTP_INPUT_REPLAY != 0 {
-      guard slot < end, RecordView(body, slot: slot).kind == .replay else { return }
-      replay = RecordView(body, slot: slot).replay.pointee
+      if slot < end, RecordView(body, slot: slot).kind == .replay {
+        replay = RecordView(body, slot: slot).replay.pointee
+      }
       slot += 1
     }
     if inputs & LTP_INPUT_TENANT != 0 { slot += 1 }

@@ -62,7 +62,8 @@ struct DeferralHistory {
   private var told: ToldDeferral?
   /// What was told before the part at hand is not known.
   private var isWhole = true
-  private var isOpen = false
+  /// A run that keeps intents is under way.
+  private(set) var isOpen = false
   /// Of the first ticket that this run can give: the decisions that kept earlier ones may have died with their run.
   private var firstNumber: UInt64 = 0
   /// Where the deferral log ended when runs began, rising: a lease of before is over after it. What one run did may be told in a later one, or in the one
@@ -76,16 +77,11 @@ struct DeferralHistory {
   /// Replays that were let in, less those that were handed out, where they differ.
   private var letIn: [UInt64: Int] = [:]
 
-  var isKeeping: Bool { isOpen }
-
   /// The trace has told of a deferral log.
   var isTold: Bool { told != nil }
 
   /// Without an end, by the counts that the trace tells; where nothing is left out, as many as `pending` has.
   var pendingTold: UInt64 { told?.pending ?? 0 }
-
-  /// Deferred by a lane, and the trace ends before the deferral log has been told so far.
-  var announcedCount: Int { announced.count }
 
   /// Intents that have no end, though the trace counts them as ended; deferred ones that the log never held; DEFERs that kept nothing.
   var lostCount: UInt64 {
@@ -155,7 +151,8 @@ struct DeferralHistory {
   ) {
     let intent = record.pointee
     func fault(_ text: String) { findings.add(.deferral, at: place, text) }
-    let slots = UInt64((160 + Int(intent.payload_bytes) + 31) / 32)
+    let bytes = MemoryLayout<ltp_deferral_intent>.size + Int(intent.payload_bytes)
+    let slots = UInt64((bytes + Int(LTP_SLOT_BYTES) - 1) / Int(LTP_SLOT_BYTES))
     follow(intent.sequence, slots: slots, "intent \(intent.ticket)", place, findings)
     let content = UnsafeRawPointer(record).load(
       fromByteOffset: LTP_AT_intent_record_content_hash, as: UInt64.self)
@@ -271,7 +268,10 @@ struct DeferralHistory {
     }
   }
 
-  /// The deferral log's records are told in its order, and all of them; what it copies of ended ones, three slots each, is not told.
+  /// Slots of what the deferral log copies of an intent that has ended.
+  private static let endedSlots = UInt64(MemoryLayout<ltp_deferral_ended>.size) / UInt64(LTP_SLOT_BYTES)
+
+  /// The deferral log's records are told in its order, and all of them; what it copies of ended ones is not told.
   private func follow(
     _ sequence: UInt64, slots: UInt64, _ what: String, _ place: Place, _ findings: Findings
   ) {
@@ -280,7 +280,7 @@ struct DeferralHistory {
       return
     }
     let gap = sequence &- told.sequence &- slots
-    guard sequence >= told.sequence, sequence - told.sequence >= slots, gap % 3 == 0 else {
+    guard sequence >= told.sequence, sequence - told.sequence >= slots, gap % Self.endedSlots == 0 else {
       findings.add(
         .deferral, at: place,
         "\(what) ends at sequence \(sequence) of the deferral log, after \(told.sequence): something between is left out, or told twice"

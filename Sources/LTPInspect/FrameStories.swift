@@ -30,8 +30,7 @@ public struct IntentFacts: Sendable, Encodable {
     kept = Timestamp.text(intent.kept_unix_ns)
     expires = Timestamp.text(intent.expires_unix_ns)
     let bytes = withUnsafeBytes(of: intent.key) { [UInt8]($0) }
-    let isKeyed = bytes.contains { $0 != 0 }
-    key = isKeyed ? bytes.reduce(into: "") { $0 += ($1 < 16 ? "0" : "") + String($1, radix: 16) } : nil
+    key = bytes.contains { $0 != 0 } ? hexadecimal(bytes) : nil
     payloadBytes = intent.payload_bytes
     contentHash = hexadecimal(Digest(from: UnsafeRawPointer(record) + LTP_AT_intent_record_content_hash))
     attemptsMax = intent.attempts_max

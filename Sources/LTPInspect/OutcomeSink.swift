@@ -91,7 +91,7 @@ struct OutcomeSink: RecordSink {
       guard outcome.verdict == LTP_VERDICT_DEFER, record.pointee.inputs & LTP_INPUT_KEPT == 0 else {
         continue
       }
-      if log.deferral.isKeeping { log.deferral.applyUnkept() } else { advised += 1 }
+      if log.deferral.isOpen { log.deferral.applyUnkept() } else { advised += 1 }
     }
     return count
   }

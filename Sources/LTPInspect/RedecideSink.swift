@@ -27,7 +27,7 @@ struct RedecideSink: RecordSink {
       guard let recorded = DecisionWord(record) else { break }
       let sessionID = record.decision.pointee.session_id
       slot += 1
-      let kept = recorded.inputs & LTP_INPUT_KEPT == 0 ? nil : Self.kept(recorded, body, slot, to)
+      let kept = recorded.inputs & LTP_INPUT_KEPT == 0 ? nil : Self.kept(record.decision, body, slot, to)
       var (decision, same, facts) = Self.decide(recorded, sessionID, kept, isOut: nil, policy, context)
       if context.mayHaveOutages, !same || facts != nil {
         // Then it is as right when its domain was.
@@ -89,14 +89,11 @@ struct RedecideSink: RecordSink {
 
   /// What the KEPT record says that follows the decision before `slot`.
   private static func kept(
-    _ recorded: DecisionWord, _ body: UnsafeRawPointer, _ slot: Int, _ end: Int
+    _ decision: UnsafePointer<ltp_decision_record>, _ body: UnsafeRawPointer, _ slot: Int, _ end: Int
   ) -> KeptFact? {
-    let place =
-      slot + (recorded.inputs & LTP_INPUT_REPLAY != 0 ? 1 : 0)
-      + (recorded.inputs & LTP_INPUT_TENANT != 0 ? 1 : 0)
-    guard place < end, RecordView(body, slot: place).kind == .kept else { return nil }
-    let record = RecordView(body, slot: place).kept.pointee
-    return KeptFact(result: record.result, end: record.end, isBehind: record.behind != 0)
+    DecisionFollowers(of: decision.pointee.inputs, body, slot, end).kept.map {
+      KeptFact(result: $0.result, end: $0.end, isBehind: $0.behind != 0)
+    }
   }
 
   /// A rate may tell callers to wait longer than the policy does, never shorter.

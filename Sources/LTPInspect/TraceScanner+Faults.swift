@@ -253,18 +253,16 @@ extension TraceScanner {
 }
 
 func hexadecimal(_ log: LogID) -> String {
-  var text = ""
-  for word in [log.low, log.high] {
-    for index in 0..<8 {
-      let byte = UInt8(truncatingIfNeeded: word >> (8 * UInt64(index)))
-      text += (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }
-  }
-  return text
+  hexadecimal(
+    [log.low, log.high].flatMap { word in
+      (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) }
+    })
 }
 
 func hexadecimal(_ digest: Digest) -> String {
-  withUnsafeBytes(of: digest.words) { bytes in
-    bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
-  }
+  withUnsafeBytes(of: digest.words) { hexadecimal($0) }
+}
+
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+  bytes.reduce(into: "") { text, byte in text += (byte < 16 ? "0" : "") + String(byte, radix: 16) }
 }

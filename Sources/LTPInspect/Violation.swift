@@ -23,6 +23,9 @@ public struct Place: Equatable, Sendable, Encodable {
     self.sequence = sequence
   }
 
+  /// In the order of the trace's bytes.
+  func isBefore(_ other: Place) -> Bool { (segment, offset) < (other.segment, other.offset) }
+
   /// "segment 0000000000000001.ltp, offset 8192, block 17, lane 3, sequence 4410"
   public var text: String {
     var text = "segment \(SegmentName.text(segment)), offset \(offset)"

@@ -31,14 +31,11 @@ public func ltp_admit_keeping(
     guard let payload = given.payload, given.payload_bytes > 0, given.payload_bytes <= UInt64(bytesMax)
     else { return LTP_ERROR_PAYLOAD }
     let configuration = front.configuration
-    let (expires, isTooMuch) = given.expires_after_ms.multipliedReportingOverflow(by: 1_000_000)
-    guard given.reserved == 0, !isTooMuch, expires <= 10 * 365 * 86_400_000_000_000 else {
+    guard given.reserved == 0, let expires = nanoseconds(given.expires_after_ms) else {
       return LTP_ERROR_COMMITMENT
     }
     var draft = IntentDraft(ltp_route_request(), expiresUnixNanoseconds: 0)
-    draft.key = withUnsafeBytes(of: given.key) {
-      ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-    }
+    draft.key = withUnsafeBytes(of: given.key) { KeyWords.load($0.baseAddress!) }
     draft.attemptsMax = given.attempts_max == 0 ? configuration.attemptsMax : given.attempts_max
     let count = Int(given.payload_bytes)
     // Copied first: what was hashed must be what is kept, though the caller's memory may change.
@@ -60,6 +57,11 @@ public func ltp_admit_keeping(
       }
     }
   }
+}
+
+/// nil: longer than any intent lives.
+private func nanoseconds(_ milliseconds: UInt64) -> UInt64? {
+  milliseconds <= DeferralConfiguration.longestMilliseconds ? milliseconds * 1_000_000 : nil
 }
 
 @c @implementation
@@ -108,8 +110,7 @@ public func ltp_intent_commit(_ core: OpaquePointer!, _ ticket: UInt64, _ attemp
 public func ltp_intent_release(
   _ core: OpaquePointer!, _ ticket: UInt64, _ attempt: UInt16, _ delayMilliseconds: UInt64
 ) -> Int32 {
-  let (delay, isTooMuch) = delayMilliseconds.multipliedReportingOverflow(by: 1_000_000)
-  guard !isTooMuch, delay <= 10 * 365 * 86_400_000_000_000 else { return LTP_ERROR_COMMITMENT }
+  guard let delay = nanoseconds(delayMilliseconds) else { return LTP_ERROR_COMMITMENT }
   return withCore(core) { core in
     core.stepIntent { log, now in
       log.release(Ticket(rawValue: ticket), attempt: attempt, notBefore: now + delay, unixNanoseconds: now)
@@ -152,11 +153,7 @@ public func ltp_intent_run(
   defer { ltp_system_unmap(payload, bytes) }
   var handout = ltp_handout()
   for number in 0..<max(0, count) {
-    var begun = ltp_intent_begin(lane, &handout, payload, bytes)
-    for _ in 0..<1000 where begun == LTP_ERROR_BACKPRESSURE {
-      core.waitForWriterBriefly()
-      begun = ltp_intent_begin(lane, &handout, payload, bytes)
-    }
+    let begun = core.retryingBriefly { ltp_intent_begin(lane, &handout, payload, bytes) }
     guard begun == LTP_OK else { return begun == LTP_ERROR_NOTHING_DUE ? LTP_OK : begun }
     done?.pointee = number + 1
     let answer = carryOut(context, &handout, payload)
@@ -177,11 +174,11 @@ public func ltp_intent_run(
 /// How long an intent that a worker's function did not carry out waits.
 private let releasedNanoseconds: UInt64 = 1_000_000_000
 
-/// Ends a hand-out as the worker's function said. The log may take nothing for a moment.
+/// Ends a hand-out as the worker's function said.
 private func settle(_ handout: ltp_handout, _ answer: Int32, _ core: Core) -> Int32 {
   let ticket = Ticket(rawValue: handout.ticket)
-  for _ in 0..<1000 {
-    let status = core.stepIntent { log, now in
+  return core.retryingBriefly {
+    core.stepIntent { log, now in
       switch answer {
       case LTP_CARRIED_OUT: log.commit(ticket, attempt: handout.attempt, unixNanoseconds: now)
       case LTP_GIVEN_UP: log.abandon(ticket, attempt: handout.attempt, unixNanoseconds: now)
@@ -190,10 +187,7 @@ private func settle(_ handout: ltp_handout, _ answer: Int32, _ core: Core) -> In
           ticket, attempt: handout.attempt, notBefore: now + releasedNanoseconds, unixNanoseconds: now)
       }
     }
-    guard status == LTP_ERROR_BACKPRESSURE else { return status }
-    core.waitForWriterBriefly()
   }
-  return LTP_ERROR_BACKPRESSURE
 }
 
 @c @implementation

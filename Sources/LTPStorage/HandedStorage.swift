@@ -31,8 +31,6 @@ public struct HandedOperation {
 }
 
 public struct HandedStorage: StorageDevice, ~Copyable {
-  private static var operationsMax: Int { 16 }
-
   private var files: SystemStorage
   private var asked = InlineArray<16, HandedOperation?>(repeating: nil)
   private var finished = InlineArray<16, StorageCompletion>(repeating: StorageCompletion(token: 0, result: 0))
@@ -48,7 +46,7 @@ public struct HandedStorage: StorageDevice, ~Copyable {
 
   /// The next operation to be done. `blocksOnly`: of those that somebody waits for.
   public mutating func take(blocksOnly: Bool) -> HandedOperation? {
-    for place in 0..<Self.operationsMax {
+    for place in asked.indices {
       guard let operation = asked[place], operation.isBlock || !blocksOnly else { continue }
       asked[place] = nil
       return operation
@@ -65,8 +63,8 @@ public struct HandedStorage: StorageDevice, ~Copyable {
   // MARK: The chain
 
   private mutating func ask(_ operation: HandedOperation) -> Bool {
-    guard underWay < Self.operationsMax else { return false }
-    for place in 0..<Self.operationsMax where asked[place] == nil {
+    guard underWay < asked.count else { return false }
+    for place in asked.indices where asked[place] == nil {
       asked[place] = operation
       underWay += 1
       return true

@@ -2,6 +2,7 @@
 // What the writer tells everyone else, and the two words that threads sleep on. One per core, in memory that
 // outlives the writer.
 
+import CLTPSystem
 public import Synchronization
 
 public struct TraceProgress: ~Copyable {
@@ -41,5 +42,11 @@ public struct TraceProgress: ~Copyable {
     let bound = words.bindMemory(to: Atomic<UInt32>.self, capacity: 2)
     durableSignal = bound
     attention = bound + 1
+  }
+
+  /// Raises the descriptor that an event loop sleeps on.
+  package func notify() {
+    let descriptor = notified.load(ordering: .acquiring)
+    if descriptor >= 0 { ltp_system_event_raise(descriptor) }
   }
 }

@@ -75,7 +75,7 @@ extension TraceWriter where Device: ~Copyable {
     progress.pointee.durableBlocks.store(chain.durableBlocks, ordering: .releasing)
     var isWantedMore = false
     while let block = chain.nextDurable() { isWantedMore = acknowledge(block) || isWantedMore }
-    if isWantedMore { notify() }
+    if isWantedMore { progress.pointee.notify() }
     wakeWaiters()
   }
 
@@ -90,12 +90,6 @@ extension TraceWriter where Device: ~Copyable {
     lane.state.pointee.releasedBlocks.store(
       block.endSequence / lane.state.pointee.slotsPerBlock, ordering: .releasing)
     return lane.state.pointee.wanted.load(ordering: .sequentiallyConsistent) > before
-  }
-
-  /// Raises the descriptor that an event loop sleeps on.
-  private func notify() {
-    let descriptor = progress.pointee.notified.load(ordering: .acquiring)
-    if descriptor >= 0 { ltp_system_event_raise(descriptor) }
   }
 
   /// Why the next segment cannot be had just now: when the current one is full, the lanes' rings fill up and admission
@@ -131,7 +125,7 @@ extension TraceWriter where Device: ~Copyable {
     progress.pointee.failureCode.store(fault.code, ordering: .relaxed)
     progress.pointee.failure.store(Self.status(of: fault), ordering: .releasing)
     orientation.close()
-    notify()
+    progress.pointee.notify()
     wakeWaiters()
   }
 

@@ -68,7 +68,6 @@ struct ControlLane {
   var gathered: ControlFacts
   /// ... and what sealed blocks say: only that may be repeated in a preamble, which goes before what is gathered.
   var sealed: ControlFacts
-  var deferralIsClosed = false
   var closedIsGathered = false
   var closedIsSealed = false
   /// The deferral log that this run goes on with, until the trace says so.
@@ -407,10 +406,9 @@ extension TraceWriter where Device: ~Copyable {
   mutating func gatherClosed() -> Bool {
     guard !control.closedIsGathered else { return true }
     // A run without the log leaves it to the next one that has it.
-    if isDeferring, let told = control.gathered.told, !control.deferralIsClosed {
+    if isDeferring, let told = control.gathered.told, !told.isClosed {
       guard gather(told, LTP_DEFERRAL_CLOSED_HERE, in: .control) else { return false }
       control.gathered.told?.isClosed = true
-      control.deferralIsClosed = true
     }
     var record = ltp_closed_record()
     record.header = ltp_control_header(.closed)

@@ -97,5 +97,5 @@ struct AuditText {
     return more > 0 ? lines + ["  ... and \(more.grouped) more (--json has all)"] : lines
   }
 
-  private var others: [String] { findingLines(report.inspection, atMost: Self.violationsMax) }
+  private var others: [String] { findingsBelow(report.inspection, atMost: Self.violationsMax) }
 }

@@ -33,6 +33,18 @@ struct DeferredArguments: ParsableArguments {
   }
 }
 
+/// One intent of a log.
+struct IntentArguments: ParsableArguments {
+  @OptionGroup var log: DeferredArguments
+
+  @Argument(help: "The intent's ticket (decimal, or 0x and hexadecimal).")
+  var ticket: String
+
+  var number: UInt64 { get throws { try ltp.number(ticket, option: "the ticket") } }
+
+  func validate() throws { _ = try number }
+}
+
 func complain(_ message: String) {
   FileHandle.standardError.write(Data("ltp deferred: \(message)\n".utf8))
 }
@@ -41,10 +53,7 @@ struct DeferredShow: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "What the trace tells of an intent: how it was kept, each step, its end.")
 
-  @OptionGroup var arguments: DeferredArguments
-
-  @Argument(help: "The intent's ticket (decimal, or 0x and hexadecimal).")
-  var ticket: String
+  @OptionGroup var intent: IntentArguments
 
   @Flag(help: "Print JSON.")
   var json = false
@@ -55,11 +64,9 @@ struct DeferredShow: ParsableCommand {
     var inspection: InspectionJSON
   }
 
-  func validate() throws { _ = try number(ticket, option: "the ticket") }
-
   func run() throws {
-    let ticket = try number(ticket, option: "the ticket")
-    let report = try arguments.run { inspector throws(InspectFailure) in try inspector.intent(ticket) }
+    let ticket = try intent.number
+    let report = try intent.log.run { inspector throws(InspectFailure) in try inspector.intent(ticket) }
     if json {
       try printJSON(
         Output(ticket: "\(ticket)", story: report.story, inspection: InspectionJSON(report.inspection)))

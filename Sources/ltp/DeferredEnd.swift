@@ -11,16 +11,9 @@ struct DeferredCancel: ParsableCommand {
     commandName: "cancel", abstract: "End an intent as CANCELLED. No service may have the log open.",
     discussion: DeferredEnd.discussion)
 
-  @OptionGroup var arguments: DeferredArguments
+  @OptionGroup var intent: IntentArguments
 
-  @Argument(help: "The intent's ticket (decimal, or 0x and hexadecimal).")
-  var ticket: String
-
-  func validate() throws { _ = try number(ticket, option: "the ticket") }
-
-  func run() throws {
-    try DeferredEnd.end(try number(ticket, option: "the ticket"), in: arguments, as: .cancelled)
-  }
+  func run() throws { try DeferredEnd.end(intent, as: .cancelled) }
 }
 
 struct DeferredExpire: ParsableCommand {
@@ -28,16 +21,9 @@ struct DeferredExpire: ParsableCommand {
     commandName: "expire", abstract: "End an intent as EXPIRED. No service may have the log open.",
     discussion: DeferredEnd.discussion)
 
-  @OptionGroup var arguments: DeferredArguments
+  @OptionGroup var intent: IntentArguments
 
-  @Argument(help: "The intent's ticket (decimal, or 0x and hexadecimal).")
-  var ticket: String
-
-  func validate() throws { _ = try number(ticket, option: "the ticket") }
-
-  func run() throws {
-    try DeferredEnd.end(try number(ticket, option: "the ticket"), in: arguments, as: .expired)
-  }
+  func run() throws { try DeferredEnd.end(intent, as: .expired) }
 }
 
 enum DeferredEnd {
@@ -47,7 +33,8 @@ enum DeferredEnd {
     """
 
   /// Reads first: a log that keeps no such intent is not opened, so that nothing is written to it.
-  static func end(_ ticket: UInt64, in arguments: DeferredArguments, as end: IntentEnd) throws {
+  static func end(_ intent: IntentArguments, as end: IntentEnd) throws {
+    let (ticket, arguments) = (try intent.number, intent.log)
     let report = try arguments.run { inspector throws(InspectFailure) in try inspector.intents() }
     if report.inspection.scan.isLive {
       complain(owned(ticket, arguments.directory, end))
@@ -61,7 +48,10 @@ enum DeferredEnd {
     }
     do throws(LTPError) {
       let core = try Core(try options(arguments.directory, report))
-      let ended = Result { () throws(LTPError) in try self.end(ticket, in: core, as: end) }
+      let ended = Result { () throws(LTPError) in
+        try core.retryingBriefly { ltp_intent_end($0, ticket, end.rawValue) }
+      }
+      // Makes all durable, and says if it cannot.
       try core.close()
       try ended.get()
     } catch {
@@ -70,20 +60,6 @@ enum DeferredEnd {
       throw ExitCode(2)
     }
     print("intent \(ticket): \(end)")
-  }
-
-  private static func end(_ ticket: UInt64, in core: Core, as end: IntentEnd) throws(LTPError) {
-    // The log may take nothing for a moment.
-    for attempt in 0..<1000 {
-      do {
-        try core.endIntent(ticket, as: end)
-        break
-      } catch {
-        guard error.status == LTP_ERROR_BACKPRESSURE, attempt < 999 else { throw error }
-        _ = ltp_kept_wait(core.unsafeHandle, try core.deferralStatus().sequence, 10_000_000)
-      }
-    }
-    // `close` makes all durable, and says if it cannot.
   }
 
   private static func options(_ directory: String, _ report: IntentsReport) throws(LTPError) -> Core.Options {

@@ -103,10 +103,23 @@ final class ProgressMeter {
 
 /// The end of every report: what was found, in words.
 func printFindings(_ report: InspectReport) {
-  for note in report.notes { print("note: \(note)") }
-  for violation in report.violations { print("VIOLATION [\(violation.kind.rawValue)] \(violation.text)") }
-  let unlisted = report.violationCount - UInt64(report.violations.count)
-  if unlisted > 0 { print("... and \(unlisted) more") }
+  for line in findingLines(report) { print(line) }
+}
+
+/// Notes, and the first so many violations.
+func findingLines(_ report: InspectReport, atMost count: Int = .max) -> [String] {
+  let listed = report.violations.prefix(count)
+  var lines = report.notes.map { "note: \($0)" }
+  lines += listed.map { "VIOLATION [\($0.kind.rawValue)] \($0.text)" }
+  let unlisted = report.violationCount - UInt64(listed.count)
+  if unlisted > 0 { lines.append("... and \(unlisted) more") }
+  return lines
+}
+
+/// The same below a report, apart from it.
+func findingsBelow(_ report: InspectReport, atMost count: Int = .max) -> [String] {
+  let lines = findingLines(report, atMost: count)
+  return lines.isEmpty ? [] : [""] + lines
 }
 
 func printJSON(_ value: some Encodable) throws {

@@ -80,6 +80,6 @@ struct InspectOutcome: ParsableCommand {
           + "\(secondsText(waits.longestSeconds)), of \(waits.count.grouped) that were carried out")
     }
     lines.append("longest wait of all that ended  \(secondsText(figures.longestWaitSeconds))")
-    return (lines + findingLines(report.inspection)).joined(separator: "\n")
+    return (lines + findingsBelow(report.inspection)).joined(separator: "\n")
   }
 }

@@ -74,7 +74,7 @@ struct InspectTimeline: ParsableCommand {
           + "\((totals.ended - totals.committed).grouped) ended otherwise",
       ]
     }
-    return (lines + findingLines(report.inspection)).joined(separator: "\n")
+    return (lines + findingsBelow(report.inspection)).joined(separator: "\n")
   }
 
   private func lines(of phase: TimelineReport.Phase, number: Int) -> [String] {
@@ -120,16 +120,6 @@ func storyLines(_ story: FrameStory) -> [String] {
   for event in story.events { lines.append("    \(event.time)  \(event.text)") }
   if story.more > 0 { lines.append("    ... and \(story.more.grouped) more") }
   return lines
-}
-
-/// Notes and violations, as `printFindings` prints them.
-func findingLines(_ report: InspectReport, atMost count: Int = .max) -> [String] {
-  let listed = report.violations.prefix(count)
-  var lines = report.notes.map { "note: \($0)" }
-  lines += listed.map { "VIOLATION [\($0.kind.rawValue)] \($0.text)" }
-  let unlisted = report.violationCount - UInt64(listed.count)
-  if unlisted > 0 { lines.append("... and \(unlisted) more") }
-  return lines.isEmpty ? [] : [""] + lines
 }
 
 /// "45.013 s"
