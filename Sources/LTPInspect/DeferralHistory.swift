@@ -18,6 +18,10 @@ struct PendingIntent {
   var attemptsMax: UInt16
   /// Where the deferral log says that somebody has it; 0: nobody does.
   var begunAt: UInt64 = 0
+  /// The lease's end while somebody has it; else before when it is not handed out again; 0: there is no such time.
+  var untilUnixNanoseconds: UInt64 = 0
+  var expiresUnixNanoseconds: UInt64 = 0
+  var actionClass: UInt8 = LTP_CLASS_NONE
   var place: Place
 }
 
@@ -43,6 +47,8 @@ public struct DeferralTotals: Sendable, Encodable {
   public var deferredUnkept: UInt64 = 0
   public var refused: UInt64 = 0
   public var longestWaitNanoseconds: UInt64 = 0
+  /// Deferred in a run that was closed in order, and the deferral log never held them.
+  public var neverHeld: UInt64 = 0
 
   public var ended: UInt64 { committed + expired + attemptsUsedUp + abandoned + cancelled }
 }
@@ -50,6 +56,8 @@ public struct DeferralTotals: Sendable, Encodable {
 struct DeferralHistory {
   private(set) var totals = DeferralTotals()
   private(set) var pending: [UInt64: PendingIntent] = [:]
+  /// From kept to carried out.
+  private(set) var waits = WaitHistogram()
   /// nil: the trace has not told of a deferral log.
   private var told: ToldDeferral?
   /// What was told before the part at hand is not known.
@@ -66,6 +74,21 @@ struct DeferralHistory {
   private var letIn: [UInt64: Int] = [:]
 
   var isKeeping: Bool { isOpen }
+
+  /// The trace has told of a deferral log.
+  var isTold: Bool { told != nil }
+
+  /// Without an end, by the counts that the trace tells; where nothing is left out, as many as `pending` has.
+  var pendingTold: UInt64 { told?.pending ?? 0 }
+
+  /// Deferred by a lane, and the trace ends before the deferral log has been told so far.
+  var announcedCount: Int { announced.count }
+
+  /// Intents that have no end, though the trace counts them as ended; deferred ones that the log never held; DEFERs that kept nothing.
+  var lostCount: UInt64 {
+    let unended = isWhole ? UInt64(pending.count) - min(UInt64(pending.count), pendingTold) : 0
+    return unended + totals.neverHeld + totals.deferredUnkept
+  }
 
   // MARK: Lanes
 
@@ -102,6 +125,8 @@ struct DeferralHistory {
     }
   }
 
+  mutating func applyUnkept() { if isOpen { totals.deferredUnkept += 1 } }
+
   private mutating func balance(_ ticket: UInt64, _ change: Int) {
     let count = (letIn[ticket] ?? 0) + change
     letIn[ticket] = count == 0 ? nil : count
@@ -134,7 +159,8 @@ struct DeferralHistory {
     var kept = PendingIntent(
       frame: intent.frame_id, session: intent.session_id, content: content,
       payloadBytes: intent.payload_bytes, keptUnixNanoseconds: intent.kept_unix_ns,
-      attemptsMax: intent.attempts_max, place: place)
+      attemptsMax: intent.attempts_max, expiresUnixNanoseconds: intent.expires_unix_ns,
+      actionClass: intent.action_class, place: place)
     if intent.moved > 1 || intent.payload_bytes == 0 || intent.attempts_max == 0
       || intent.expires_unix_ns <= intent.kept_unix_ns || intent.ticket >> UInt64(LTP_TICKET_SLOT_BITS) == 0
     {
@@ -204,6 +230,7 @@ struct DeferralHistory {
     default: break
     }
     intent.attempt = step.attempt
+    intent.untilUnixNanoseconds = step.until_unix_ns
     guard step.isEnd else {
       pending[step.ticket] = intent
       return
@@ -211,6 +238,10 @@ struct DeferralHistory {
     if step.unix_ns > intent.keptUnixNanoseconds {
       totals.longestWaitNanoseconds = max(
         totals.longestWaitNanoseconds, step.unix_ns - intent.keptUnixNanoseconds)
+    }
+    // An intent of which only a step is at hand has no time of its own.
+    if step.step == LTP_STEP_COMMITTED, intent.keptUnixNanoseconds != 0 {
+      waits.add(step.unix_ns - min(step.unix_ns, intent.keptUnixNanoseconds))
     }
     pending[step.ticket] = nil
   }
@@ -291,6 +322,7 @@ struct DeferralHistory {
 
   /// Closed in order: nothing is in the air.
   private mutating func end(_ place: Place, _ findings: Findings) {
+    totals.neverHeld += UInt64(announced.count)
     for (ticket, intent) in announced.sorted(by: { $0.key < $1.key }) {
       findings.add(
         .deferral, at: intent.place,

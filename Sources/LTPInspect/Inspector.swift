@@ -21,6 +21,8 @@ public struct InspectReport: Sendable {
   public var violations: [Violation]
   /// All violations, those that are not listed included.
   public var violationCount: UInt64
+  /// By kind.
+  public var violationCounts: [Violation.Kind: UInt64] = [:]
   public var notes: [String]
   public var nanoseconds: UInt64
 
@@ -95,8 +97,16 @@ public struct Inspector {
   }
 
   func run<Sink: RecordSink>(
-    _ sink: Sink, salvages: Bool, _ body: (LogState) -> Void = { _ in }
+    _ sink: Sink, salvages: Bool
   ) throws(InspectFailure) -> (report: InspectReport, sink: Sink) {
+    let (report, sink, _) = try runKeepingLog(sink, salvages: salvages)
+    return (report, sink)
+  }
+
+  /// The same, with what the log had said by its end.
+  func runKeepingLog<Sink: RecordSink>(
+    _ sink: Sink, salvages: Bool
+  ) throws(InspectFailure) -> (report: InspectReport, sink: Sink, log: LogState) {
     let findings = Findings()
     let began = ltp_system_monotonic_ns()
     let directory = try TraceDirectory(path)
@@ -108,12 +118,11 @@ public struct Inspector {
       progress: options.progress)
     let scan = try scanner.scan(&audit)
     noteEnd(log, scan, findings)
-    body(log)
     let report = InspectReport(
       scan: scan, totals: log.totals, violations: findings.violations,
-      violationCount: findings.violationCount, notes: findings.notes,
+      violationCount: findings.violationCount, violationCounts: findings.counts, notes: findings.notes,
       nanoseconds: ltp_system_monotonic_ns() - began)
-    return (report, audit.sink)
+    return (report, audit.sink, log)
   }
 
   private func noteEnd(_ log: LogState, _ scan: ScanResult, _ findings: Findings) {

@@ -58,6 +58,8 @@ public struct Violation: Equatable, Sendable, Encodable {
     case continuity
     /// What is told of kept intents contradicts itself.
     case deferral
+    /// A critical or mutating action ran in an outage, and no rule lets it.
+    case outage
     /// A count in the trace is not what was counted.
     case count
     /// Deciding again gives another answer.
@@ -94,6 +96,8 @@ public final class Findings {
 
   public private(set) var violations: [Violation] = []
   public private(set) var violationCount: UInt64 = 0
+  /// By kind, those that are not listed included.
+  public private(set) var counts: [Violation.Kind: UInt64] = [:]
   public private(set) var notes: [String] = []
 
   public init() {}
@@ -101,6 +105,7 @@ public final class Findings {
   @inline(never)
   public func add(_ violation: Violation) {
     violationCount += 1
+    counts[violation.kind, default: 0] += 1
     if violations.count < Self.violationsMax { violations.append(violation) }
   }
 
@@ -111,6 +116,7 @@ public final class Findings {
       add(Violation(kind, at: place, message()))
     } else {
       violationCount += 1
+      counts[kind, default: 0] += 1
     }
   }
 

@@ -1,147 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ltp deferred`: the intents that a service keeps. What is read comes from the trace alone, so it works while the service runs, and never writes; what is
-// changed needs the log for itself, because nobody writes behind its owner's back.
+// `ltp deferred`: the intents that a service keeps, for its operator.
 
 import ArgumentParser
-import CLTP
 import Foundation
-import LTP
 import LTPInspect
 
 struct DeferredCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "deferred",
-    abstract: "List intents that were deferred and are kept; show one; end one.",
+    abstract: "List kept intents, tell what became of one, cancel or expire one.",
     discussion: """
-      list and show read the trace, also of a service that runs. cancel and expire need the log for themselves: while a service has it, only the \
-      service can end an intent (ltp_intent_end). Exit status: 0 done, 1 the trace breaks a rule, 2 it cannot be done.
+      list and show read the trace alone and never write, so they may run while a service has the log open: they tell what is \
+      in the trace by then. cancel and expire open the log, which one process can at a time: while a service has it, the service itself \
+      must end the intent (ltp_intent_end). An intent that waits for a delay cannot be released early: the core has no function for it.
+
+      Exit status: 0 done, 1 there is no such intent, it has ended, or the trace is not good, 2 the log cannot be read or opened, or \
+      bad usage.
       """,
     subcommands: [DeferredList.self, DeferredShow.self, DeferredCancel.self, DeferredExpire.self])
 }
 
-private func fail(_ text: String) -> ExitCode {
-  FileHandle.standardError.write(Data("ltp deferred: \(text)\n".utf8))
-  return ExitCode(2)
+struct DeferredArguments: ParsableArguments {
+  @Argument(help: "The directory that the core writes its trace to.")
+  var directory: String
+
+  /// A failure becomes exit status 2.
+  func run<Result>(_ body: (Inspector) throws(InspectFailure) -> Result) throws -> Result {
+    do { return try body(Inspector(directory)) } catch {
+      complain(error.message)
+      throw ExitCode(2)
+    }
+  }
 }
 
-struct DeferredList: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "Pending intents: how many, since when, of which sessions.")
-
-  @OptionGroup var arguments: InspectArguments
-
-  @Option(help: "At most so many intents.")
-  var limit = 20
-
-  private struct Session: Encodable {
-    var session: String
-    var pending: Int
-  }
-
-  private struct Output: Encodable {
-    var pending: Int
-    var oldestKept: String?
-    var oldestAgeSeconds: UInt64?
-    var sessions: [Session]
-    var intents: [KeptIntentView]
-    var totals: DeferralTotals
-  }
-
-  func run() throws {
-    let (intents, story) = try arguments.run { inspector throws(InspectFailure) in try inspector.keptIntents()
-    }
-    let oldest = intents.map(\.keptUnixNanoseconds).min()
-    let now = UInt64(max(0, Date().timeIntervalSince1970 * 1e9))
-    let age = oldest.map { now > $0 ? (now - $0) / 1_000_000_000 : 0 }
-    let sessions = Dictionary(grouping: intents, by: \.session).map {
-      Session(session: $0, pending: $1.count)
-    }
-    .sorted { ($1.pending, $0.session) < ($0.pending, $1.session) }
-    if arguments.json {
-      try printJSON(
-        Output(
-          pending: intents.count, oldestKept: oldest.map { Timestamp.text($0) }, oldestAgeSeconds: age,
-          sessions: Array(sessions.prefix(limit)), intents: Array(intents.prefix(limit)),
-          totals: story.deferral))
-    } else {
-      print("pending      \(UInt64(intents.count).grouped)")
-      if let oldest, let age { print("oldest       \(Timestamp.text(oldest)), \(age.grouped) s ago") }
-      for session in sessions.prefix(limit) { print("session      \(session.session): \(session.pending)") }
-      for intent in intents.prefix(limit) { print(intent.line) }
-      if intents.count > limit { print("... and \(intents.count - limit) more (--limit)") }
-      print(story.deferral.lines.joined(separator: "\n"))
-    }
-    if !story.inspection.isGood { throw ExitCode(1) }
-  }
+func complain(_ message: String) {
+  FileHandle.standardError.write(Data("ltp deferred: \(message)\n".utf8))
 }
 
 struct DeferredShow: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "One pending intent, as the trace tells it.")
+    commandName: "show", abstract: "What the trace tells of an intent: how it was kept, each step, its end.")
 
-  @OptionGroup var arguments: InspectArguments
+  @OptionGroup var arguments: DeferredArguments
 
-  @Argument(help: "The intent's ticket.")
-  var ticket: UInt64
+  @Argument(help: "The intent's ticket (decimal, or 0x and hexadecimal).")
+  var ticket: String
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  private struct Output: Encodable {
+    var ticket: String
+    var story: FrameStory?
+    var inspection: InspectionJSON
+  }
+
+  func validate() throws { _ = try number(ticket, option: "the ticket") }
 
   func run() throws {
-    let (intents, _) = try arguments.run { inspector throws(InspectFailure) in try inspector.keptIntents() }
-    guard let intent = intents.first(where: { $0.ticket == String(ticket) }) else {
-      throw fail("no pending intent has ticket \(ticket); `ltp inspect show` tells of those that have ended")
+    let ticket = try number(ticket, option: "the ticket")
+    let report = try arguments.run { inspector throws(InspectFailure) in try inspector.intent(ticket) }
+    if json {
+      try printJSON(
+        Output(ticket: "\(ticket)", story: report.story, inspection: InspectionJSON(report.inspection)))
+    } else {
+      if let story = report.story {
+        printStory(story)
+      } else {
+        print("the trace tells of no intent \(ticket)")
+      }
+      printFindings(report.inspection)
     }
-    if arguments.json { try printJSON(intent) } else { print(intent.line) }
+    if report.story == nil || !report.inspection.isGood { throw ExitCode(1) }
   }
-}
 
-/// Ends an intent in a log that nobody else has.
-private func end(_ ticket: UInt64, as end: IntentEnd, in directory: String) throws {
-  // Looked up first: opening a log writes to it.
-  let pending: [KeptIntentView]
-  do throws(InspectFailure) { pending = try Inspector(directory).keptIntents().intents } catch {
-    throw fail(error.message)
-  }
-  guard pending.contains(where: { $0.ticket == String(ticket) }) else {
-    throw fail("no pending intent has ticket \(ticket); `ltp deferred list` tells which there are")
-  }
-  var options = Core.Options(traceDirectory: directory)
-  options.deferral = ltp_deferral_options()
-  options.fields.lock_wait_ns = 0
-  do throws(LTPError) {
-    let core = try Core(options)
-    do throws(LTPError) { try core.endIntent(ticket, as: end) } catch {
-      try core.close()
-      throw error
+  private func printStory(_ story: FrameStory) {
+    if let intent = story.intent {
+      print(
+        """
+        ticket      \(intent.ticket)
+        class       \(intent.actionClass)
+        kept        \(intent.kept), expires \(intent.expires)
+        key         \(intent.key ?? "session and frame id")
+        payload     \(intent.payloadBytes.grouped) bytes, SHA-256 \(intent.contentHash)
+        attempts    at most \(intent.attemptsMax)
+        commitment  \(intent.commitment)
+        end         \(story.end ?? "none yet")
+
+        """)
     }
-    try core.close()
-    print("intent \(ticket): \(end)")
-  } catch {
-    guard error.status == LTP_ERROR_TRACE_LOCKED else { throw fail(error.message) }
-    throw fail("a service has this log; it must end the intent itself (ltp_intent_end), or be stopped first")
+    print(storyLines(story).joined(separator: "\n"))
   }
-}
-
-struct DeferredCancel: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "cancel", abstract: "End an intent as cancelled, in a log that no service has open.")
-
-  @Argument(help: "The directory of the trace.")
-  var directory: String
-
-  @Argument(help: "The intent's ticket.")
-  var ticket: UInt64
-
-  func run() throws { try end(ticket, as: .cancelled, in: directory) }
-}
-
-struct DeferredExpire: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "expire", abstract: "End an intent as expired, in a log that no service has open.")
-
-  @Argument(help: "The directory of the trace.")
-  var directory: String
-
-  @Argument(help: "The intent's ticket.")
-  var ticket: UInt64
-
-  func run() throws { try end(ticket, as: .expired, in: directory) }
 }

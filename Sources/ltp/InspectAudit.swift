@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ltp inspect audit`: what the regulator sees. When the service was unsafe, that nothing risky ran then, that every deferred intent has its end,
-// that every decision comes out the same again. PASS, or FAIL with the first record that says why.
+// `ltp inspect audit`: PASS or FAIL, for the regulator.
 
 import ArgumentParser
 import CLTP
@@ -10,129 +9,118 @@ struct InspectAudit: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audit",
     abstract:
-      "PASS or FAIL, for a report: instability, safe mode, an end for every deferred intent, the same decisions again.",
+      "PASS or FAIL: outages, safe mode, the end of every DEFER, the same answers again, and the chain.",
     discussion: """
-      Checks all that verify, redecide and violations check; that no critical action ran while the service was UNSTABLE or FAILED; that \
-      every intent which was deferred has its end. Exit status: 0 PASS, 1 FAIL (the first failing record is named), 2 it cannot be judged.
+      Checks all that verify, redecide and violations do; beside it that nothing critical or mutating was EXECUTEd while UNSTABLE or \
+      FAILED unless the policy in force says so, that each DEFER of a run that keeps intents kept one, and that each kept intent has \
+      its end. With FAIL the first failing record is named: frame, session, segment, offset, block, and what is wrong.
+
+      An intent that still waits at the trace's end has no end, so a log in use fails while something is pending; --allow-pending \
+      takes it as pending, as long as the trace counts as many.
+
+      Exit status: 0 PASS, 1 FAIL, 2 the trace cannot be read.
       """)
 
   @OptionGroup var arguments: InspectArguments
+  @OptionGroup var page: HTMLArguments
 
-  private struct Interval: Encodable {
-    var state: String
-    var began: String
-    /// nil: it has not ended.
-    var ended: String?
-    var because: String?
-    var criticalExecuted: UInt64
-    var mutatingExecuted: UInt64
-    var decisions: UInt64
-  }
-
-  private struct Output: Encodable {
-    var pass: Bool
-    var tool: String
-    var abiVersion: UInt32
-    var hashAlgorithm = "SHA-256"
-    var hashRoot: String
-    var gaps: [String]
-    var instability: [Interval]
-    var redecided: UInt64
-    var withoutPolicy: UInt64
-    var continuityShown: UInt64
-    var deferral: DeferralTotals
-    var firstFailure: Violation?
-    var failures: [Violation]
-    var inspection: InspectionJSON
-  }
+  @Flag(help: "Intents that still wait at the trace's end are no failure.")
+  var allowPending = false
 
   func run() throws {
-    let story = try arguments.run { inspector throws(InspectFailure) in try inspector.story() }
-    let failures = (story.faults + story.unended + story.inspection.violations).sorted {
-      ($0.place.segment, $0.place.offset) < ($1.place.segment, $1.place.offset)
+    let report = try arguments.run { inspector throws(InspectFailure) in
+      try inspector.audit(allowsPending: allowPending)
     }
-    if arguments.json {
-      try printJSON(
-        Output(
-          pass: story.isClean, tool: tool, abiVersion: ltp_abi_version(),
-          hashRoot: story.inspection.scan.hashRoot, gaps: gaps(story), instability: intervals(story),
-          redecided: story.redecided, withoutPolicy: story.withoutPolicy, continuityShown: story.acts,
-          deferral: story.deferral, firstFailure: failures.first, failures: failures,
-          inspection: InspectionJSON(story.inspection)))
-    } else {
-      report(story, failures)
-    }
-    if !story.isClean { throw ExitCode(1) }
+    let text = AuditText(report).text
+    if arguments.json { try printJSON(AuditJSON(report)) } else { print(text) }
+    try page.write(
+      ReportPage(
+        title: "Audit", subject: arguments.directory, passes: report.passes, picture: report.picture,
+        report: text))
+    if !report.passes { throw ExitCode(1) }
+  }
+}
+
+/// What made the report.
+struct ToolJSON: Encodable {
+  var name = "ltp"
+  var version = LTPTool.configuration.version
+  var library = String(cString: ltp_version_string())
+  var abiVersion = ltp_abi_version()
+  var traceVersion = LTP_TRACE_VERSION
+}
+
+/// The audit for programs: what a compliance report names.
+struct AuditJSON: Encodable {
+  struct Gaps: Encodable {
+    /// 0: nothing has left the trace.
+    var segmentsBefore: UInt64
+    var tornTailsCut: UInt64
+    var bytesCut: UInt64
+    var unrecordedDenials: UInt64
+    var decisionsWithoutPolicy: UInt64
+    var actsWithoutHelloAtHand: UInt64
   }
 
-  private var tool: String { "ltp \(String(cString: ltp_version_string()))" }
-
-  private func report(_ story: Story, _ failures: [Violation]) {
-    let scan = story.inspection.scan
-    print("tool         \(tool), ABI \(ltp_abi_version())")
-    print("log          \(scan.logID), SHA-256, root \(scan.hashRoot)")
-    let first = scan.firstSegment
-    print("read         segments \(first) to \(scan.lastSegment), \(scan.blockCount.grouped) blocks")
-    if let from = story.inspection.totals.firstUnixNanoseconds,
-      let to = story.inspection.totals.lastUnixNanoseconds
-    {
-      print("time         \(Timestamp.text(from)) to \(Timestamp.text(to))")
-    }
-    for gap in gaps(story) { print("gap          \(gap)") }
-    let intervals = intervals(story)
-    print("instability  \(intervals.isEmpty ? "none" : "\(intervals.count) intervals")")
-    for interval in intervals {
-      let what =
-        "\(interval.criticalExecuted.grouped) critical and \(interval.mutatingExecuted.grouped) mutating actions executed of "
-        + "\(interval.decisions.grouped) decisions"
-      print("    \(interval.began) to \(interval.ended ?? "the end")  \(interval.state): \(what)")
-      if let because = interval.because { print("        \(because)") }
-    }
-    let deferral = story.deferral
-    print(
-      "deferred     \(deferral.kept.grouped) kept, \(deferral.ended.grouped) ended, \(deferral.pending.grouped) without an end"
-    )
-    print("decisions    \(story.redecided.grouped) decided again from the trace alone")
-    print("continuity   \(story.acts.grouped) acts, each with a hello of its session in its epoch")
-    for note in story.inspection.notes { print("note: \(note)") }
-    if story.isClean { return print("PASS") }
-    if let first = failures.first { print("FAIL: \(first.text)") } else { print("FAIL") }
-    let others = failures.dropFirst()
-    for failure in others.prefix(20) { print("    also: \(failure.text)") }
-    if others.count > 20 { print("    ... and \(others.count - 20) more") }
+  struct Counts: Encodable {
+    var decisions: UInt64
+    var executed: UInt64
+    var denied: UInt64
+    var deferred: UInt64
+    var transitions: UInt64
+    var hellos: UInt64
+    var replays: UInt64
+    var runs: UInt64
   }
 
-  private func gaps(_ story: Story) -> [String] {
-    let totals = story.inspection.totals
-    var gaps: [String] = []
-    if story.inspection.scan.firstSegment > 0 {
-      gaps.append("segments before \(story.inspection.scan.firstSegment) have been deleted (retention)")
-    }
-    if totals.tornTailsCut > 0 {
-      gaps.append(
-        "\(totals.tornTailsCut) torn tails were cut, \(totals.bytesCut) bytes that nobody was told are durable"
-      )
-    }
-    if totals.unrecorded > 0 { gaps.append("\(totals.unrecorded) denials are told by number alone") }
-    if story.withoutPolicy > 0 {
-      gaps.append("\(story.withoutPolicy) decisions whose policy has left the trace")
-    }
-    if story.deferral.unacknowledged > 0 {
-      gaps.append(
-        "\(story.deferral.unacknowledged) intents were not on disk when their process ended; nobody was told that they are kept"
-      )
-    }
-    return gaps
-  }
+  var result: String
+  var tool = ToolJSON()
+  var logId: String
+  /// The last block's hash.
+  var hashRoot: String
+  var algorithm = "SHA-256"
+  var segments: UInt64
+  var blocks: UInt64
+  var firstTime: String?
+  var lastTime: String?
+  var live: Bool
+  var closedInOrder: Bool
+  var checks: [AuditReport.Check]
+  var firstFailure: AuditReport.Failure?
+  var failureCount: UInt64
+  var failures: [Violation]
+  var outages: [AuditReport.Outage]
+  var unlistedStates: UInt64
+  var safeMode: SafeModeTotals
+  var deferral: DeferralTotals
+  var intentsWithoutEnd: UInt64
+  var gaps: Gaps
+  var counts: Counts
+  var policies: [PolicyEntry]
+  var notes: [String]
 
-  private func intervals(_ story: Story) -> [Interval] {
-    story.phases.enumerated().filter { $0.element.isUnsafe }.map { place, phase in
-      let next = story.phases.dropFirst(place + 1).first
-      return Interval(
-        state: phase.state, began: Timestamp.text(phase.beganUnixNanoseconds),
-        ended: next.map { Timestamp.text($0.beganUnixNanoseconds) }, because: phase.transition?.line,
-        criticalExecuted: phase.criticalExecuted, mutatingExecuted: phase.mutatingExecuted,
-        decisions: phase.decisions)
-    }
+  init(_ report: AuditReport) {
+    let (scan, totals) = (report.inspection.scan, report.inspection.totals)
+    result = report.passes ? "PASS" : "FAIL"
+    logId = scan.logID
+    hashRoot = scan.hashRoot
+    (segments, blocks, live) = (scan.segmentCount, scan.blockCount, scan.isLive)
+    firstTime = totals.firstUnixNanoseconds.map { Timestamp.text($0) }
+    lastTime = totals.lastUnixNanoseconds.map { Timestamp.text($0) }
+    closedInOrder = totals.isClosed
+    (checks, firstFailure) = (report.checks, report.first)
+    (failureCount, failures) = (report.failureCount, report.failures)
+    (outages, unlistedStates) = (report.outages, report.unlistedStates)
+    (safeMode, deferral, intentsWithoutEnd) = (report.safeMode, report.deferral, report.unended)
+    gaps = Gaps(
+      segmentsBefore: scan.firstSegment, tornTailsCut: totals.tornTailsCut, bytesCut: totals.bytesCut,
+      unrecordedDenials: totals.unrecorded, decisionsWithoutPolicy: report.withoutPolicy,
+      actsWithoutHelloAtHand: report.withoutHelloAtHand)
+    counts = Counts(
+      decisions: totals.decisions, executed: report.executed, denied: report.denied,
+      deferred: report.deferred,
+      transitions: totals.transitions, hellos: totals.hellos, replays: totals.replays, runs: totals.runs)
+    policies = report.policies
+    notes = report.inspection.notes
   }
 }

@@ -17,8 +17,9 @@ struct InspectCommand: ParsableCommand {
       """,
     subcommands: [
       InspectVerify.self, InspectSummary.self, InspectShow.self, InspectPolicies.self, InspectRedecide.self,
-      InspectViolations.self, InspectTimeline.self, InspectAudit.self, InspectOutcome.self,
-      InspectExplain.self, InspectCount.self, InspectCompare.self,
+      InspectViolations.self, InspectExplain.self, InspectCount.self, InspectCompare.self,
+      InspectTimeline.self,
+      InspectAudit.self, InspectOutcome.self,
     ])
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ltp inspect outcome`: what the business sees. How many requests came, what they were answered, and what became of those that had to wait.
+// `ltp inspect outcome`: what came and what became of it, for the business.
 
 import ArgumentParser
 import LTPInspect
@@ -7,64 +7,79 @@ import LTPInspect
 struct InspectOutcome: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "outcome",
-    abstract: "What became of the requests: executed, denied, deferred and carried out later, lost.")
+    abstract:
+      "What came, and what became of all of it: executed, denied, deferred, replayed, lost; and how long it waited.",
+    discussion: """
+      Replays are the core's own and not among what was received. Lost is what was deferred and has no end that the trace could \
+      name: it must be 0. Errors are denials whatever the state: a request that was wrong (MALFORMED_FRAME, UNKNOWN_ACTION_CLASS, \
+      KEY_REUSED) or could not be taken (DEFER_QUEUE_FULL, TRACE_BACKPRESSURE); and what was lost. Exit status 1 when something was \
+      lost, or the trace is not good.
+      """)
 
   @OptionGroup var arguments: InspectArguments
+  @OptionGroup var page: HTMLArguments
 
   private struct Output: Encodable {
-    var received: UInt64
-    var executed: UInt64
-    var deferred: UInt64
-    var denied: [OutcomeCount]
-    var replays: UInt64
-    /// Kept intents that neither have an end nor are pending: none, unless the trace contradicts itself.
-    var lost: UInt64
-    var longestWaitMs: UInt64
-    var intents: DeferralTotals
-    var good: Bool
+    var outcome: OutcomeReport.Figures
+    var inspection: InspectionJSON
   }
 
   func run() throws {
-    let story = try arguments.run { inspector throws(InspectFailure) in try inspector.story() }
-    let output = summary(story)
+    let report = try arguments.run { inspector throws(InspectFailure) in try inspector.outcome() }
+    let text = text(report)
     if arguments.json {
-      try printJSON(output)
+      try printJSON(Output(outcome: report.figures, inspection: InspectionJSON(report.inspection)))
     } else {
-      print("received     \(output.received.grouped) requests")
-      print("executed     \(output.executed.grouped) at once")
-      print(
-        "deferred     \(output.deferred.grouped), of which \(story.deferral.sentAgain.grouped) were sent again"
-      )
-      for denied in output.denied { print("denied       \(denied.count.grouped) \(denied.reason)") }
-      print(story.deferral.lines.joined(separator: "\n"))
-      print("lost         \(output.lost.grouped)")
-      printFindings(story.inspection)
+      print(text)
     }
-    if !output.good { throw ExitCode(1) }
+    try page.write(
+      ReportPage(
+        title: "Outcome", subject: arguments.directory, passes: nil, picture: report.picture, report: text))
+    if !report.inspection.isGood || report.figures.lost > 0 { throw ExitCode(1) }
   }
 
-  private func summary(_ story: Story) -> Output {
-    var output = Output(
-      received: 0, executed: 0, deferred: 0, denied: [], replays: 0, lost: 0,
-      longestWaitMs: story.deferral.longestWaitNanoseconds / 1_000_000, intents: story.deferral,
-      good: story.inspection.isGood)
-    var denied: [String: UInt64] = [:]
-    for phase in story.phases {
-      output.replays += phase.replays
-      output.received += phase.decisions
-      for outcome in phase.outcomes {
-        switch outcome.verdict {
-        case "EXECUTE": output.executed += outcome.count
-        case "DEFER": output.deferred += outcome.count
-        default: denied[outcome.reason, default: 0] += outcome.count
-        }
-      }
+  private func text(_ report: OutcomeReport) -> String {
+    let figures = report.figures
+    func line(_ name: String, _ count: UInt64, _ remark: String = "") -> String {
+      let number = count.grouped
+      let line = padded(name, 22) + String(repeating: " ", count: max(0, 14 - number.count)) + number
+      return remark.isEmpty ? line : line + "  " + remark
     }
-    output.received -= output.replays
-    let known = story.deferral.ended + story.deferral.pending
-    output.lost = story.deferral.kept > known ? story.deferral.kept - known : 0
-    output.denied = denied.sorted { $0.value > $1.value }
-      .map { OutcomeCount(verdict: "DENY", reason: $0.key, count: $0.value) }
-    return output
+    var lines = [
+      "span  \(spanText(report.inspection.totals))", "",
+      line("received", figures.received), line("  executed", figures.executed, "at once"),
+      line("  denied", figures.denied),
+    ]
+    for denied in figures.deniedByReason { lines.append(line("", denied.count, denied.reason)) }
+    lines += [
+      line("  deferred", figures.deferred, "answered with DEFER"),
+      line("", figures.kept, "kept durably, each once"),
+      line("", figures.sentAgain, "sent again, before or after their end"),
+    ]
+    if figures.advised > 0 {
+      lines.append(line("", figures.advised, "only told to come again: no intent was kept"))
+    }
+    lines += [
+      "", line("of those kept", figures.kept),
+      line("  replayed", figures.replayed, "let in by a second decision"),
+      line("  carried out", figures.committed), line("  pending", figures.pending),
+      line("  expired", figures.expired), line("  attempts used up", figures.attemptsUsedUp),
+      line("  abandoned", figures.abandoned), line("  cancelled", figures.cancelled),
+      line("  lost", figures.lost, figures.lost == 0 ? "" : "MUST BE 0: ltp inspect audit names the first"),
+    ]
+    if figures.unacknowledged > 0 {
+      lines.append(
+        line(
+          "never acknowledged", figures.unacknowledged,
+          "a process ended first; their senders were never told DEFER"))
+    }
+    lines += ["", line("errors", figures.errors), ""]
+    if let waits = figures.waits {
+      lines.append(
+        "waited  median \(secondsText(waits.medianSeconds)), p99 \(secondsText(waits.p99Seconds)), longest "
+          + "\(secondsText(waits.longestSeconds)), of \(waits.count.grouped) that were carried out")
+    }
+    lines.append("longest wait of all that ended  \(secondsText(figures.longestWaitSeconds))")
+    return (lines + findingLines(report.inspection)).joined(separator: "\n")
   }
 }

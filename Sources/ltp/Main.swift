@@ -11,8 +11,8 @@ struct LTPTool: ParsableCommand {
     abstract: "Decide and prove: tools around the LTP admission core.",
     version: "0.1.0",
     subcommands: [
-      BenchCommand.self, InspectCommand.self, OrientationCommand.self, PolicyCommand.self,
-      DeferredCommand.self,
+      BenchCommand.self, InspectCommand.self, DeferredCommand.self, OrientationCommand.self,
+      PolicyCommand.self,
       DoctorCommand.self,
     ])
 

@@ -85,17 +85,19 @@ struct DeferralTests {
   @Test("deferred, replayed in order, ended; and the trace says so to three readers")
   func threeReaders() throws {
     try flicker()
-    let story = try Inspector(directory.path).story()
-    #expect(story.isClean, "\(story.faults.map(\.text)) \(story.inspection.violations.map(\.text))")
-    #expect(story.deferral.kept == 12 && story.deferral.committed == 11 && story.deferral.abandoned == 1)
-    #expect(story.deferral.pending == 0 && story.deferral.sentAgain == 4 && story.unendedCount == 0)
-    #expect(story.phases.map(\.state) == ["UNKNOWN", "HEALTHY", "UNSTABLE", "HEALTHY"])
-    let outage = story.phases[2]
-    #expect(outage.isUnsafe && outage.firstFrame == 2 && outage.lastFrame == 13 && outage.decisions == 14)
-    #expect(outage.firstDeferredFrame == 2 && outage.criticalExecuted == 0 && outage.mutatingExecuted == 0)
-    #expect(outage.transition?.text == "DB Write Latency > 5000ms")
-    let recovery = story.phases[3]
-    #expect(recovery.replays == 12 && recovery.firstReplayOf == 2)
+    let audit = try Inspector(directory.path).audit()
+    #expect(audit.passes, "\(audit.failures.map(\.text))")
+    #expect(audit.deferral.kept == 12 && audit.deferral.committed == 11 && audit.deferral.abandoned == 1)
+    #expect(audit.deferral.pending == 0 && audit.deferral.sentAgain == 4 && audit.unended == 0)
+    #expect(audit.safeMode.riskyByRule == 0 && audit.safeMode.deferred == 14)
+    let phases = try Inspector(directory.path).timeline().phases
+    #expect(phases.map(\.state) == ["UNKNOWN", "HEALTHY", "UNSTABLE", "UNSTABLE", "HEALTHY"])
+    #expect(phases[2].transition?.text == "DB Write Latency > 5000ms")
+    #expect(phases[3].frames?.first == "2" && phases[3].frames?.last == "13")
+    #expect(phases[4].examples.contains { $0.originalFrame == "2" })
+    #expect(phases[4].counts.contains { $0.isReplay && $0.count == 12 })
+    let figures = try Inspector(directory.path).outcome().figures
+    #expect(figures.kept == 12 && figures.committed == 11 && figures.abandoned == 1 && figures.lost == 0)
   }
 
   @Test("a DEFER that is made an EXECUTE, and sealed again, is found by its frame")
@@ -110,10 +112,9 @@ struct DeferralTests {
       }
       return true
     }
-    let story = try Inspector(forged.path).story()
-    #expect(!story.isClean)
-    let texts = (story.faults + story.inspection.violations).map(\.text)
-    #expect(texts.contains { $0.contains("frame 6 ") }, "\(texts)")
+    let audit = try Inspector(forged.path).audit()
+    #expect(!audit.passes)
+    #expect(audit.first?.frame == "6", "\(audit.failures.map(\.text))")
   }
 
   @Test("an end that is taken out, and sealed again, is found by its frame")
@@ -129,10 +130,10 @@ struct DeferralTests {
       return !isEnd
     }
     #expect(isTaken)
-    let story = try Inspector(forged.path).story()
-    #expect(!story.isClean && story.unendedCount == 1)
-    #expect(story.unended.first?.message.contains("frame 2 of session 3") == true, "\(story.unended)")
-    let isNoticed = story.inspection.violations.contains { $0.kind == .deferral }
+    let audit = try Inspector(forged.path).audit()
+    #expect(!audit.passes && audit.unended == 1)
+    #expect(audit.first?.frame == "2" && audit.first?.session == "3")
+    let isNoticed = audit.inspection.violations.contains { $0.kind == .deferral }
     #expect(isNoticed, "the counts and the deferral log's sequence say so, too")
   }
 
