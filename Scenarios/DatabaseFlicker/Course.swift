@@ -39,7 +39,7 @@ struct CourseFiles {
   var socket: String { "/tmp/ltp-flicker-\(getpid())-\(name)" }
 
   func prepare() throws {
-    try? FileManager.default.removeItem(atPath: trace)
+    for left in [trace, trace + ".forged"] { try? FileManager.default.removeItem(atPath: left) }
     try FileManager.default.createDirectory(atPath: trace, withIntermediateDirectories: true)
   }
 }

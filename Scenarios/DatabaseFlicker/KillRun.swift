@@ -82,17 +82,20 @@ struct KillRun {
       service = try course.startService()
       try service.ready()
     }
-    // Long enough, most times, for the service to have seen what the database is like.
-    for _ in 0..<(kills * 2 / 3) {
-      Clock.sleep(nanoseconds: .random(in: 0..<3 * patience, using: &random))
-      let isComing = intake.wait(timeout: .now()) == .timedOut
-      try kill { _ in isComing ? "while orders came" : "while they waited" }
+    let thirds = [(kills + 2) / 3, (kills + 1) / 3, kills / 3]
+    for (third, kills) in thirds.prefix(2).enumerated() {
+      // Long enough, most times, for the service to have seen what the database is like.
+      for _ in 0..<kills {
+        Clock.sleep(nanoseconds: .random(in: 0..<3 * patience, using: &random))
+        let isComing = intake.wait(timeout: .now()) == .timedOut
+        try kill { _ in isComing ? "while orders came" : "while they waited" }
+      }
+      if third == 0 { intake.wait() }
     }
-    intake.wait()
     let now = Clock.monotonic()
     if now < ended { Clock.sleep(nanoseconds: ended - now) }
     try course.database.end(kind)
-    for _ in (kills * 2 / 3)..<kills {
+    for _ in 0..<thirds[2] {
       Clock.sleep(nanoseconds: .random(in: 0..<250_000_000, using: &random))
       try kill { try course.status($0).pending > 0 ? "while they were replayed" : "after that" }
     }

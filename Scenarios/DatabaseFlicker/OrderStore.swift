@@ -24,15 +24,16 @@ extension OrderStore {
     _ = try run("UPDATE probe SET n = n + 1", before: deadline)
   }
 
-  /// What one attempt cannot do, another may, until the patience is at its end.
+  /// What one attempt cannot do, another may, until the patience is at its end: when this throws, it has taken that long.
   func persist<Result>(
     for patience: UInt64, _ attempt: (any OrderStore, UInt64) throws(StoreFailure) -> Result
   ) throws(StoreFailure) -> Result {
     let deadline = Clock.monotonic() + patience
     while true {
       do { return try attempt(self, deadline) } catch {
-        guard Clock.monotonic() + Self.pause < deadline else { throw error }
-        Clock.sleep(nanoseconds: Self.pause)
+        let now = Clock.monotonic()
+        if now < deadline { Clock.sleep(nanoseconds: min(Self.pause, deadline - now)) }
+        guard Clock.monotonic() < deadline else { throw error }
       }
     }
   }

@@ -45,9 +45,9 @@ enum Promises {
         isMet: proof.everyDeferHasItsEnd && proof.figures.committed == proof.figures.kept
           && proof.figures.kept > 0),
       Promise(
-        text: "the trace is proved: verify, redecide, violations, audit",
-        measured: [proof.verify, proof.redecide, proof.violations, proof.audit].map(\.verdict)
-          .joined(separator: " | "),
+        text: "the trace is proved",
+        measured: proof.judgements.map { "\($0.command) \($0.judgement.isGood ? "good" : $0.judgement.verdict)" }
+          .joined(separator: ", "),
         isMet: proof.isGood),
     ]
   }

@@ -28,7 +28,7 @@ struct RunCommand: ParsableCommand {
       Exit status: 0 every promise is met, 1 one is missed or the scenario could not finish, 2 an option cannot be used.
 
       Examples:
-        database-flicker                   all of it, about half a minute
+        database-flicker                   all of it, under a minute
         database-flicker --compress 1      the postmortem's 45 seconds, three times
         database-flicker --kills 12        a dozen deaths in one outage
       """)

@@ -36,9 +36,12 @@ enum Scenario {
       let ended = try course.run()
       say("\(course.files.name): the trace is read")
       let proof = try TraceProof(course.files.trace)
-      result.with.append(
-        ScenarioResult.Proved(
-          course: ended, proof: proof, promises: Promises.check(ended, proof, orders: settings.orders)))
+      var promises = Promises.check(ended, proof, orders: settings.orders)
+      // Any will do; the last one was deferred by its state, and not after a write that had been too slow.
+      if let last = ended.tally.deferred.max(by: { $0.value < $1.value }) {
+        promises.append(try ForgedTrace(course.files.trace, last.key).promise)
+      }
+      result.with.append(ScenarioResult.Proved(course: ended, proof: proof, promises: promises))
     }
     return result
   }

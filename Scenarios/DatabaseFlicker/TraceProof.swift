@@ -43,13 +43,20 @@ struct TraceProof: Encodable, Sendable {
   init(_ directory: String) throws {
     verify = Judgement(try Inspector.judge("verify", directory))
     redecide = Judgement(try Inspector.judge("redecide", directory))
-    audit = Judgement(try Inspector.judge("audit", directory))
+    // Its verdict comes first.
+    let said = try Inspector.run(["audit", directory])
+    let first = said.output.split(separator: "\n").first.map(String.init) ?? ""
+    audit = Judgement((isGood: said.status == 0, verdict: first))
     violations = Judgement(try Inspector.judge("violations", directory))
     figures = try Inspector.read(Outcome.self, ["outcome", directory]).outcome
     transitions = try Inspector.read(Summary.self, ["summary", "--transitions", "100000", directory]).transitions
   }
 
-  var isGood: Bool { verify.isGood && redecide.isGood && audit.isGood && violations.isGood }
+  var judgements: [(command: String, judgement: Judgement)] {
+    [("verify", verify), ("redecide", redecide), ("violations", violations), ("audit", audit)]
+  }
+
+  var isGood: Bool { judgements.allSatisfy(\.judgement.isGood) }
   var everyDeferHasItsEnd: Bool { figures.pending == 0 && figures.lost == 0 && figures.otherEnds == 0 }
 
   /// As a postmortem quotes it, in seconds from a moment on.
