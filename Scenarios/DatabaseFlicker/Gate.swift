@@ -104,7 +104,8 @@ final class Gate: Sendable {
       case .deny:
         return Answer(
           response: response,
-          receipt: verdict.reason == .alreadyReplayed ? .confirmed : Receipt(kind: .denied, text: "\(verdict.reason)"))
+          receipt: verdict.reason == .alreadyReplayed
+            ? .confirmed : Receipt(kind: .denied, text: "\(verdict.reason)"))
       }
     }
     throw ScenarioFailure("the state changes faster than an order can be written")

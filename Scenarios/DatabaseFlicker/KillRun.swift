@@ -2,7 +2,7 @@
 // The service with LTP, killed by SIGKILL at random instants: while orders come in the outage, while they wait, and while they are
 // replayed. It starts again on the same directory, and its clients ask again for what nobody has answered.
 
-import Dispatch
+import Foundation
 import Stage
 
 struct KillResult: Encodable, Sendable {
@@ -44,6 +44,7 @@ struct KillRun {
 
   func run() throws -> KillResult {
     try course.files.prepare()
+    defer { unlink(course.files.socket) }
     try course.database.prepare()
     var random = SeededGenerator(seed: settings.seed)
     var service = try course.startService()
@@ -110,7 +111,8 @@ struct KillRun {
     let expected = outages * (settings.orders + 2 * settings.ordersAround * settings.clients)
     let confirmed = Promise(
       text: "every order that was sent is confirmed to its user in the end",
-      measured: "\(grouped(tally.confirmed.count)) of \(grouped(tally.sent.count)), \(grouped(expected)) wanted",
+      measured:
+        "\(grouped(tally.confirmed.count)) of \(grouped(tally.sent.count)), \(grouped(expected)) wanted",
       isMet: tally.confirmed.count == expected && tally.sent.count == expected)
     return KillResult(
       kills: kills, seed: settings.seed, outages: outages, database: course.database.name,

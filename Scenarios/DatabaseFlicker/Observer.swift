@@ -38,7 +38,8 @@ final class Observer: Sendable {
     state.withLock { state in
       guard state != next, from.contains(state) else { return }
       let evidence = Evidence(
-        .dbWriteLatency, value: Int64((latency + 999_999) / 1_000_000), threshold: Int64(patience / 1_000_000))
+        .dbWriteLatency, value: Int64((latency + 999_999) / 1_000_000), threshold: Int64(patience / 1_000_000)
+      )
       do {
         try core.publish(Transition(to: next, because: reason, evidence: [evidence], text: text))
         state = next

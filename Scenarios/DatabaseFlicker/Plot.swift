@@ -80,7 +80,8 @@ struct Plot {
       drawing.text(grouped(Int(value.rounded())), Self.left - 10, y + 4.5, anchor: .end, fill: Self.gray)
     }
     drawing.text(
-      "\(course.hasLTP ? "with" : "without") LTP, the database \(course.outage.rawValue)", Self.left, top + 14,
+      "\(course.hasLTP ? "with" : "without") LTP, the database \(course.outage.rawValue)", Self.left,
+      top + 14,
       isBold: true)
     count(Array(course.tally.sent.values), course, panel, Self.gray)
     count(Array(course.table.writtenAt.values), course, panel, Self.withColor)
@@ -90,7 +91,8 @@ struct Plot {
     guard let proof else { return }
     var band = StateBand(top: top + 4, height: 20)
     let left = -Self.seconds(course.began, to: course.outageBegan)
-    band.draw(proof.transitions, from: course.began, to: course.ended, in: &drawing) { [self] in x(left + $0) }
+    band.draw(proof.transitions, from: course.began, to: course.ended, in: &drawing) { [self] in x(left + $0)
+    }
     band.legend(at: Self.left, in: &drawing)
     top += 64
   }

@@ -54,7 +54,8 @@ final class PostgresServer: OrderDatabase {
         "max_connections=200", "-c", "logging_collector=off",
       ], in: directory, log: log)
     postmaster = server.processIdentifier
-    address = .postgres("host=\(directory) user=postgres dbname=postgres options='-c client_min_messages=warning'")
+    address = .postgres(
+      "host=\(directory) user=postgres dbname=postgres options='-c client_min_messages=warning'")
     let store = address.open()
     let version: Int64
     do {
@@ -110,7 +111,9 @@ final class PostgresServer: OrderDatabase {
   private var children: [pid_t] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     return names.compactMap { pid_t($0) }.filter { child in
-      guard let stat = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8) else { return false }
+      guard let stat = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8) else {
+        return false
+      }
       // After the name, which ends with the last bracket: the state, and the parent.
       let words = stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].split(separator: " ")
       return words.count > 2 && pid_t(words[2]) == postmaster

@@ -46,8 +46,10 @@ enum Promises {
           && proof.figures.kept > 0),
       Promise(
         text: "the trace is proved",
-        measured: proof.judgements.map { "\($0.command) \($0.judgement.isGood ? "good" : $0.judgement.verdict)" }
-          .joined(separator: ", "),
+        measured: proof.judgements.map {
+          "\($0.command) \($0.judgement.isGood ? "good" : $0.judgement.verdict)"
+        }
+        .joined(separator: ", "),
         isMet: proof.isGood),
     ]
   }

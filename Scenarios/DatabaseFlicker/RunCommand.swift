@@ -39,7 +39,8 @@ struct RunCommand: ParsableCommand {
   @Option(help: "How many times shorter the outage is than 45 s, 1 to 30.")
   var compress = 7.5
 
-  @Option(help: "Clients, each with a connection and a session of its own: 10 to 200, a divisor of the orders.")
+  @Option(
+    help: "Clients, each with a connection and a session of its own: 10 to 200, a divisor of the orders.")
   var clients = 100
 
   @Option(help: "Orders that come within the outage, up to 20000.")
@@ -68,7 +69,8 @@ struct RunCommand: ParsableCommand {
       throw ValidationError("--clients \(clients) is not from 10 to 200")
     }
     guard (clients...20_000).contains(orders), orders % clients == 0 else {
-      throw ValidationError("--orders \(orders): a multiple of the clients (\(clients)) up to 20000 is wanted")
+      throw ValidationError(
+        "--orders \(orders): a multiple of the clients (\(clients)) up to 20000 is wanted")
     }
     guard kills.map({ (1...1000).contains($0) }) ?? true else {
       throw ValidationError("--kills \(kills!) is not from 1 to 1000")
@@ -83,7 +85,9 @@ struct RunCommand: ParsableCommand {
     let interrupts = Interrupt.handle("database-flicker")
     defer { for source in interrupts { source.cancel() } }
     do {
-      do { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true) } catch {
+      do {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      } catch {
         throw ScenarioFailure("cannot make the directory \(directory): \(error.localizedDescription)")
       }
       try Descriptors.raiseLimit(to: 3 * clients + 200)
@@ -138,6 +142,8 @@ struct RunCommand: ParsableCommand {
     } else {
       FileHandle.standardOutput.write(Data((table + "\n").utf8))
     }
-    say("\nwritten: \(paths.joined(separator: ", "))\(only == .without ? "" : ", and the traces in \(directory)")")
+    say(
+      "\nwritten: \(paths.joined(separator: ", "))\(only == .without ? "" : ", and the traces in \(directory)")"
+    )
   }
 }

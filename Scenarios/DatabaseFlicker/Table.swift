@@ -35,7 +35,9 @@ struct Table {
     ]
     for (name, value) in facts { lines.append(row(name, courses.map { grouped(value($0)) })) }
     lines.append(
-      row("all processed, seconds after the outage", courses.map { $0.recoverySeconds.map { fixed($0, 2) } ?? "-" }))
+      row(
+        "all processed, seconds after the outage",
+        courses.map { $0.recoverySeconds.map { fixed($0, 2) } ?? "-" }))
     for proved in result.with { lines += ["", ""] + story(proved) }
     if let without = result.without { lines += ["", Promises.without(without).line] }
     for proved in result.with {

@@ -49,7 +49,8 @@ struct TraceProof: Encodable, Sendable {
     audit = Judgement((isGood: said.status == 0, verdict: first))
     violations = Judgement(try Inspector.judge("violations", directory))
     figures = try Inspector.read(Outcome.self, ["outcome", directory]).outcome
-    transitions = try Inspector.read(Summary.self, ["summary", "--transitions", "100000", directory]).transitions
+    transitions = try Inspector.read(Summary.self, ["summary", "--transitions", "100000", directory])
+      .transitions
   }
 
   var judgements: [(command: String, judgement: Judgement)] {
