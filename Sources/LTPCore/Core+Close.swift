@@ -91,8 +91,8 @@ extension Core {
       result = progress.pointee.hindrance.load(ordering: .acquiring)
       if result == LTP_OK { result = LTP_ERROR_TRACE_IO }
     }
-    if result == LTP_OK, let keeper = state.pointee.keeper {
-      result = keeper.pointee.failure.load(ordering: .acquiring)
+    if result == LTP_OK, let front = state.pointee.front {
+      result = front.failure.pointee.load(ordering: .acquiring)
     }
     tearDown(releasingPage: true)
     if result != LTP_OK { throw CloseFault(result, lostFrom: durable, code: code) }

@@ -33,7 +33,7 @@ extension Core {
     draft.request = request.fields
     var isNews = false
     let verdict = withKeeper { keeper in
-      let now = keeper.pointee.unixNanoseconds(ltp_system_monotonic_ns())
+      let now = keeper.pointee.front.unixNanoseconds(ltp_system_monotonic_ns())
       draft.expiresUnixNanoseconds = now.addingReportingOverflow(nanoseconds).partialValue
       let (verdict, _) = lane.decideKeeping(request, content) {
         let known = keeper.pointee.log.look(draft, hash: hash)
@@ -48,7 +48,7 @@ extension Core {
       if told.ticket != 0, let slot = keeper.pointee.log.table.slot(of: Ticket(rawValue: told.ticket)) {
         told.expires_unix_ns = keeper.pointee.log.table[slot].expiresUnixNanoseconds
       }
-      keeper.pointee.pending.store(UInt64(keeper.pointee.log.table.pendingCount), ordering: .releasing)
+      keeper.pointee.notePending()
       // Else the trace would hold the log up.
       isNews = keeper.pointee.log.news.count % KeeperTeller.atOnce == 0
       return verdict
@@ -81,7 +81,7 @@ extension Core {
 
   /// A session has shaken hands: what waits for that goes on.
   package func confirm(session: UInt64, domain: UInt8, _ lane: Lane) {
-    guard let keeper = state.pointee.keeper, keeper.pointee.pending.load(ordering: .relaxed) > 0 else {
+    guard let front = state.pointee.front, front.pending.pointee.load(ordering: .relaxed) > 0 else {
       return
     }
     let number = lane.continuityNumber(of: domain)
@@ -90,38 +90,40 @@ extension Core {
 
   /// Waits until the deferral log is durable up to `sequence`: by writing it, or, while somebody else writes, asleep.
   package func waitKept(_ sequence: UInt64, timeoutNanoseconds: UInt64) -> Int32 {
-    guard let keeper = state.pointee.keeper else { return LTP_ERROR_NO_DEFERRAL }
+    guard let keeper = state.pointee.keeper, let front = state.pointee.front else {
+      return LTP_ERROR_NO_DEFERRAL
+    }
     let begun = ltp_system_monotonic_ns()
     let (end, isEndless) = begun.addingReportingOverflow(timeoutNanoseconds)
     while true {
-      if keeper.pointee.durable.load(ordering: .sequentiallyConsistent) >= sequence { return LTP_OK }
-      let failure = keeper.pointee.failure.load(ordering: .acquiring)
+      if front.durable.pointee.load(ordering: .sequentiallyConsistent) >= sequence { return LTP_OK }
+      let failure = front.failure.pointee.load(ordering: .acquiring)
       guard failure == LTP_OK else { return failure }
       guard !isClosing else { return LTP_ERROR_CLOSING }
       let now = ltp_system_monotonic_ns()
       let left = isEndless ? UInt64.max : end &- min(now, end)
-      ltp_system_mutex_lock(keeper.pointee.mutex)
+      ltp_system_mutex_lock(front.mutex)
       guard keeper.pointee.log.sequence >= sequence else {
-        ltp_system_mutex_unlock(keeper.pointee.mutex)
+        ltp_system_mutex_unlock(front.mutex)
         return LTP_ERROR_SEQUENCE_AHEAD
       }
       guard left > 0 else {
-        ltp_system_mutex_unlock(keeper.pointee.mutex)
+        ltp_system_mutex_unlock(front.mutex)
         return LTP_ERROR_TIMED_OUT
       }
       guard keeper.pointee.isLed else {
-        ltp_system_mutex_unlock(keeper.pointee.mutex)
+        ltp_system_mutex_unlock(front.mutex)
         // Nothing could be written: the writer makes room first.
-        if leadKeeper() == .nothing, keeper.pointee.durable.load(ordering: .sequentiallyConsistent) < sequence
+        if leadKeeper() == .nothing, front.durable.pointee.load(ordering: .sequentiallyConsistent) < sequence
         {
           waitForWriterBriefly()
         }
         continue
       }
-      let bed = keeper.pointee.batches.enter(isGathered: sequence > keeper.pointee.log.sealedSequence)
-      ltp_system_mutex_unlock(keeper.pointee.mutex)
+      let bed = front.batches.enter(isGathered: sequence > keeper.pointee.log.sealedSequence)
+      ltp_system_mutex_unlock(front.mutex)
       FutexWord.wait(bed.word, expected: bed.expected, timeoutNanoseconds: min(left, 20_000_000))
-      withKeeper { $0.pointee.batches.leave(bed.place) }
+      withKeeper { _ in front.batches.leave(bed.place) }
     }
   }
 
@@ -142,7 +144,7 @@ extension Core {
     let status = withKeeper { keeper in
       let monotonic = ltp_system_monotonic_ns()
       guard monotonic >= keeper.pointee.replaysFrom else { return LTP_ERROR_NOTHING_DUE }
-      let now = keeper.pointee.unixNanoseconds(monotonic)
+      let now = keeper.pointee.front.unixNanoseconds(monotonic)
       let found = keeper.pointee.log.next(unixNanoseconds: now, looks: Self.looksMax) { intent in
         let isConfirmed =
           !intent.needsHello || intent.confirmed == lane.continuityNumber(of: intent.domain)
@@ -183,7 +185,7 @@ extension Core {
       keeper.pointee.replaysFrom = monotonic &+ Self.replayPauseNanoseconds
       return LTP_ERROR_NOTHING_DUE
     }
-    let lease = now &+ keeper.pointee.configuration.leaseNanoseconds
+    let lease = now &+ keeper.pointee.front.configuration.leaseNanoseconds
     guard let begun = keeper.pointee.log.begin(ticket, unixNanoseconds: now, leaseUntil: lease) else {
       return LTP_ERROR_BACKPRESSURE
     }
@@ -212,8 +214,8 @@ extension Core {
   /// One step of an intent, at the log's time.
   package func stepIntent(_ body: (inout DeferralLog, _ unixNanoseconds: UInt64) -> StepAnswer) -> Int32 {
     let answer = withKeeper { keeper in
-      let answer = body(&keeper.pointee.log, keeper.pointee.unixNanoseconds(ltp_system_monotonic_ns()))
-      keeper.pointee.pending.store(UInt64(keeper.pointee.log.table.pendingCount), ordering: .releasing)
+      let answer = body(&keeper.pointee.log, keeper.pointee.front.unixNanoseconds(ltp_system_monotonic_ns()))
+      keeper.pointee.notePending()
       return answer
     }
     switch answer {
@@ -223,7 +225,7 @@ extension Core {
     case .ended: return LTP_ERROR_INTENT_ENDED
     case .notYours: return LTP_ERROR_NOT_YOURS
     case .later:
-      let failure = state.pointee.keeper!.pointee.failure.load(ordering: .acquiring)
+      let failure = state.pointee.front!.failure.pointee.load(ordering: .acquiring)
       return failure == LTP_OK ? LTP_ERROR_BACKPRESSURE : failure
     }
   }
@@ -285,7 +287,7 @@ extension Core {
       let table = keeper.pointee.log.table
       let counts = keeper.pointee.log.counts
       var status = ltp_deferral_status()
-      status.log_status = keeper.pointee.failure.load(ordering: .acquiring)
+      status.log_status = keeper.pointee.front.failure.pointee.load(ordering: .acquiring)
       if status.log_status == LTP_OK, let hindrance = keeper.pointee.log.hindrance {
         status.log_status = OpenFault(hindrance).status
       }

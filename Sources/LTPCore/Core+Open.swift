@@ -203,7 +203,7 @@ extension Core {
         writer: writer, clockStop: clockStop,
         closedCounters: (memory + CoreMemory.countersOffset)
           .bindMemory(to: UInt64.self, capacity: Lane.counterCount),
-        staging: staging, keeper: keeper, options: options, choice: choice,
+        staging: staging, keeper: keeper, front: keeper?.pointee.front, options: options, choice: choice,
         runKey: runKey, voided: VoidedSessions(memory: memory + CoreMemory.voidedOffset),
         regulator: Regulator(
           memory: memory + CoreMemory.regulatorOffset, word: orientation.limitsWord, lanes: lanes,

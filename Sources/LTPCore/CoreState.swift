@@ -28,6 +28,7 @@ package struct CoreState: ~Copyable {
   let staging: UnsafeMutableRawPointer
   /// Who keeps deferred intents; nil: nobody does.
   package let keeper: UnsafeMutablePointer<Keeper>?
+  package let front: KeeperFront?
   let options: CoreOptions
   package let choice: StorageChoice
   /// Of this run alone: what tokens are made from.
@@ -94,7 +95,7 @@ struct CoreMemory {
   static var regulatorOffset: Int { aligned(systemOffset + MemoryLayout<SystemObserver>.size) }
   static var voidedOffset: Int { aligned(regulatorOffset + Regulator<LaneTable>.memoryBytes) }
   static var keeperOffset: Int { aligned(voidedOffset + VoidedSessions.memoryBytes) }
-  static var bytes: Int { keeperOffset + 64 + KeeperBatches.memoryBytes + KeeperTeller.memoryBytes }
+  static var bytes: Int { keeperOffset + KeeperFront.memoryBytes }
   static var wholeBytes: Int { (bytes + 4095) / 4096 * 4096 }
 
   static var orientationOffset: Int { headBytes }

@@ -11,25 +11,14 @@ import LTPTrace
 package import Synchronization
 
 package struct Keeper: ~Copyable {
-  let mutex: UnsafeMutablePointer<ltp_system_mutex>
+  let front: KeeperFront
   package var log: DeferralLog
   /// The log's own: who waits for a write does it, on whatever thread.
   var queue: StorageQueue<HandedStorage>
   /// Somebody writes blocks just now. One at a time, so that those that come meanwhile share the next write.
   var isLed = false
-  let batches: KeeperBatches
   package var files: IntentFiles<SystemStorage>
-  package let configuration: DeferralConfiguration
   private let staging: UnsafeMutableRawPointer
-  /// Of the log: what is durable, for who waits for it, and why it takes nothing more.
-  package let durable = Atomic<UInt64>(0)
-  package let failure = Atomic<Int32>(0)
-  /// Intents without an end.
-  package let pending = Atomic<UInt64>(0)
-  /// The wall clock when the log was opened, and the monotonic one: expiry and leases follow the latter, whatever is done to the former.
-  private let openedUnix: UInt64
-  private let openedMonotonic: UInt64
-  let teller: KeeperTeller
   var isFinished = false
   /// A limit let no replay in: none before.
   var replaysFrom: UInt64 = 0
@@ -42,24 +31,20 @@ package struct Keeper: ~Copyable {
     memory: UnsafeMutableRawPointer, run: UInt32
   ) {
     self.log = log
-    teller = KeeperTeller(memory: memory + 64 + KeeperBatches.memoryBytes, news: self.log.news)
+    front = KeeperFront(memory: memory, news: self.log.news, configuration: configuration)
     queue = StorageQueue(storage)
-    mutex = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
-    batches = KeeperBatches(memory: memory + 64)
     self.files = files
-    self.configuration = configuration
     self.staging = staging
-    ltp_system_mutex_init(mutex)
-    openedUnix = ltp_system_unix_ns()
-    openedMonotonic = ltp_system_monotonic_ns()
     // No frame of a run before.
     lastFrame = UInt64(run) << 40
-    durable.store(self.log.durableSequence, ordering: .releasing)
-    pending.store(UInt64(self.log.table.pendingCount), ordering: .releasing)
+    front.durable.pointee.store(self.log.durableSequence, ordering: .releasing)
+    notePending()
   }
 
-  /// The time that expiry and leases follow.
-  package func unixNanoseconds(_ monotonic: UInt64) -> UInt64 { openedUnix &+ (monotonic &- openedMonotonic) }
+  /// Tells how many intents have no end, for who looks without the mutex.
+  package func notePending() {
+    front.pending.pointee.store(UInt64(log.table.pendingCount), ordering: .releasing)
+  }
 
   /// What the trace is told when the run begins.
   func toldAtOpening(_ before: ToldDeferral?) -> ToldDeferral {
@@ -74,7 +59,7 @@ package struct Keeper: ~Copyable {
   mutating func releaseMemory() {
     log.releaseMemory()
     files.releaseMemory()
-    ltp_system_unmap(staging, configuration.chain.stagingBytes)
+    ltp_system_unmap(staging, front.configuration.chain.stagingBytes)
   }
 
   // MARK: The writer's turn. Caller holds the mutex.
@@ -87,17 +72,17 @@ package struct Keeper: ~Copyable {
     log.trace.blocks = progress.durableBlocks.load(ordering: .acquiring)
     log.trace.sealedBlocks = progress.sealedBlocks.load(ordering: .relaxed)
     queue.reap(waitNanoseconds: 0)
-    let hasMoved = log.step(&queue, now: now, unixNanoseconds: unixNanoseconds(now))
-    pending.store(UInt64(log.table.pendingCount), ordering: .releasing)
-    if let fault = log.failure { failure.store(OpenFault(fault).status, ordering: .releasing) }
+    let hasMoved = log.step(&queue, now: now, unixNanoseconds: front.unixNanoseconds(now))
+    notePending()
+    if let fault = log.failure { front.failure.pointee.store(OpenFault(fault).status, ordering: .releasing) }
     return hasMoved
   }
 
   /// More is durable than was said before.
   func publishDurable() -> Bool {
     let sequence = log.durableSequence
-    guard durable.load(ordering: .relaxed) != sequence else { return false }
-    durable.store(sequence, ordering: .sequentiallyConsistent)
+    guard front.durable.pointee.load(ordering: .relaxed) != sequence else { return false }
+    front.durable.pointee.store(sequence, ordering: .sequentiallyConsistent)
     return true
   }
 
@@ -117,6 +102,39 @@ package struct Keeper: ~Copyable {
   }
 }
 
+/// What of a keeper anybody looks at without the mutex: what does not change, and words that are read whole. Copies refer to the same.
+package struct KeeperFront {
+  let mutex: UnsafeMutablePointer<ltp_system_mutex>
+  package let configuration: DeferralConfiguration
+  let batches: KeeperBatches
+  let teller: KeeperTeller
+  /// Of the log: what is durable, for who waits for it, and why it takes nothing more.
+  package let durable: UnsafeMutablePointer<Atomic<UInt64>>
+  package let failure: UnsafeMutablePointer<Atomic<Int32>>
+  /// Intents without an end.
+  package let pending: UnsafeMutablePointer<Atomic<UInt64>>
+  /// The wall clock when the log was opened, and the monotonic one: expiry and leases follow the latter, whatever is done to the former.
+  private let openedUnix = ltp_system_unix_ns()
+  private let openedMonotonic = ltp_system_monotonic_ns()
+
+  /// Zeroed memory that it takes, in bytes.
+  static var memoryBytes: Int { 128 + KeeperBatches.memoryBytes + KeeperTeller.memoryBytes }
+
+  init(memory: UnsafeMutableRawPointer, news: DeferralNews, configuration: DeferralConfiguration) {
+    mutex = memory.bindMemory(to: ltp_system_mutex.self, capacity: 1)
+    ltp_system_mutex_init(mutex)
+    durable = (memory + 64).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+    pending = (memory + 72).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+    failure = (memory + 80).bindMemory(to: Atomic<Int32>.self, capacity: 1)
+    batches = KeeperBatches(memory: memory + 128)
+    teller = KeeperTeller(memory: memory + 128 + KeeperBatches.memoryBytes, news: news)
+    self.configuration = configuration
+  }
+
+  /// The time that expiry and leases follow.
+  package func unixNanoseconds(_ monotonic: UInt64) -> UInt64 { openedUnix &+ (monotonic &- openedMonotonic) }
+}
+
 extension Core {
   /// Lets the writer have a turn, for who found no place.
   package func waitForWriterBriefly() {
@@ -128,15 +146,15 @@ extension Core {
 
   /// Calls `body` with the keeper, alone; nil: the core keeps nothing.
   package func withKeeper<R>(_ body: (UnsafeMutablePointer<Keeper>) -> R) -> R? {
-    guard let keeper = state.pointee.keeper else { return nil }
-    ltp_system_mutex_lock(keeper.pointee.mutex)
-    defer { ltp_system_mutex_unlock(keeper.pointee.mutex) }
+    guard let keeper = state.pointee.keeper, let front = state.pointee.front else { return nil }
+    ltp_system_mutex_lock(front.mutex)
+    defer { ltp_system_mutex_unlock(front.mutex) }
     return body(keeper)
   }
 
   /// The writer's turn with the deferral log. True: something moved.
   func stepKeeper(now: UInt64) -> Bool {
-    guard state.pointee.keeper != nil else { return false }
+    guard let front = state.pointee.front else { return false }
     let (progress, writer) = (state.pointee.progress, state.pointee.writer)
     let isStopping = progress.pointee.stop.load(ordering: .acquiring) >= 2
     var hasMoved =
@@ -145,8 +163,8 @@ extension Core {
       } ?? false
     if leadKeeper() == .written { hasMoved = true }
     let interval = isStopping ? 0 : state.pointee.options.trace.commitIntervalNanoseconds
-    let durable = state.pointee.keeper!.pointee.durable.load(ordering: .acquiring)
-    if state.pointee.keeper!.pointee.teller.tell(writer, durable: durable, now: now, interval: interval) {
+    let durable = front.durable.pointee.load(ordering: .acquiring)
+    if front.teller.tell(writer, durable: durable, now: now, interval: interval) {
       hasMoved = true
     }
     // Space ahead: nobody waits for it.
@@ -167,34 +185,34 @@ extension Core {
 
   /// Writes what the log has gathered, unless somebody does just now.
   func leadKeeper() -> Lead {
-    guard let keeper = state.pointee.keeper else { return .nothing }
-    ltp_system_mutex_lock(keeper.pointee.mutex)
+    guard let keeper = state.pointee.keeper, let front = state.pointee.front else { return .nothing }
+    ltp_system_mutex_lock(front.mutex)
     guard !keeper.pointee.isLed, !keeper.pointee.isFinished else {
       let isLed = keeper.pointee.isLed
-      ltp_system_mutex_unlock(keeper.pointee.mutex)
+      ltp_system_mutex_unlock(front.mutex)
       return isLed ? .somebodyElse : .nothing
     }
     keeper.pointee.isLed = true
     let now = ltp_system_monotonic_ns()
-    let batch = keeper.pointee.batches.seal()
+    let batch = front.batches.seal()
     keeper.pointee.log.flush(
-      &keeper.pointee.queue, now: now, unixNanoseconds: keeper.pointee.unixNanoseconds(now))
+      &keeper.pointee.queue, now: now, unixNanoseconds: front.unixNanoseconds(now))
     var hasWritten = false
     while let operation = keeper.pointee.queue.device.take(blocksOnly: true) {
-      ltp_system_mutex_unlock(keeper.pointee.mutex)
+      ltp_system_mutex_unlock(front.mutex)
       let result = operation.perform()
-      ltp_system_mutex_lock(keeper.pointee.mutex)
+      ltp_system_mutex_lock(front.mutex)
       keeper.pointee.queue.device.finish(operation, result: result)
       keeper.pointee.log.settle(&keeper.pointee.queue, now: now)
       hasWritten = true
     }
     keeper.pointee.isLed = false
     if let fault = keeper.pointee.log.failure {
-      keeper.pointee.failure.store(OpenFault(fault).status, ordering: .releasing)
+      front.failure.pointee.store(OpenFault(fault).status, ordering: .releasing)
     }
     let isDurable = keeper.pointee.publishDurable()
-    let next = keeper.pointee.batches.end(batch, all: hasWritten || keeper.pointee.log.failure != nil)
-    ltp_system_mutex_unlock(keeper.pointee.mutex)
+    let next = front.batches.end(batch, all: hasWritten || keeper.pointee.log.failure != nil)
+    ltp_system_mutex_unlock(front.mutex)
     next.wake()
     if isDurable {
       let notified = state.pointee.progress.pointee.notified.load(ordering: .acquiring)

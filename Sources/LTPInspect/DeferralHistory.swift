@@ -65,8 +65,11 @@ struct DeferralHistory {
   private var isOpen = false
   /// Of the first ticket that this run can give: the decisions that kept earlier ones may have died with their run.
   private var firstNumber: UInt64 = 0
-  /// What the deferral log has up to here is of runs before.
-  private var runStart: UInt64 = 0
+  /// Where the deferral log ended when runs began, rising: a lease of before is over after it. What one run did may be told in a later one, or in the one
+  /// after that.
+  private var runStarts: [UInt64] = []
+  private static let runStartsMax = 4096
+  private var runStart: UInt64 { runStarts.last ?? 0 }
   /// Kept by a lane's record, and not told yet; told, and no lane's record yet.
   private var announced: [UInt64: PendingIntent] = [:]
   private var unannounced: [UInt64: PendingIntent] = [:]
@@ -210,7 +213,7 @@ struct DeferralHistory {
       return
     }
     // A lease ends with its run.
-    let isHeld = intent.begunAt != 0 && (step.sequence <= runStart || intent.begunAt > runStart)
+    let isHeld = intent.begunAt != 0 && !hasRunBegun(after: intent.begunAt, before: step.sequence)
     let who = "intent \(step.ticket) (frame \(intent.frame) of session \(intent.session))"
     switch step.step {
     case LTP_STEP_BEGUN:
@@ -244,6 +247,16 @@ struct DeferralHistory {
       waits.add(step.unix_ns - min(step.unix_ns, intent.keptUnixNanoseconds))
     }
     pending[step.ticket] = nil
+  }
+
+  /// A run began between two places of the deferral log.
+  private func hasRunBegun(after begun: UInt64, before step: UInt64) -> Bool {
+    var (low, high) = (0, runStarts.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if runStarts[middle] < begun { low = middle + 1 } else { high = middle }
+    }
+    return low < runStarts.count && runStarts[low] < step
   }
 
   private mutating func count(_ step: ltp_step_record) {
@@ -311,7 +324,8 @@ struct DeferralHistory {
   private mutating func begin(_ said: ToldDeferral, _ place: Place, _ findings: Findings) {
     isOpen = true
     firstNumber = said.nextNumber
-    runStart = said.endSequence
+    if runStarts.count >= Self.runStartsMax { runStarts.removeFirst(Self.runStartsMax / 2) }
+    runStarts.append(max(runStart, said.endSequence))
     for (ticket, _) in announced where ticket >> UInt64(LTP_TICKET_SLOT_BITS) >= said.nextNumber {
       announced[ticket] = nil
       totals.unacknowledged += 1

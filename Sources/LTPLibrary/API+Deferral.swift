@@ -26,11 +26,11 @@ public func ltp_admit_keeping(
   return withOwned(lane) { lane in
     guard let lane else { return LTP_ERROR_BAD_HANDLE }
     let core = Core(lane.state.pointee.owner)
-    guard let keeper = core.state.pointee.keeper else { return LTP_ERROR_NO_DEFERRAL }
-    let bytesMax = keeper.pointee.configuration.payloadBytesMax
+    guard let front = core.state.pointee.front else { return LTP_ERROR_NO_DEFERRAL }
+    let bytesMax = front.configuration.payloadBytesMax
     guard let payload = given.payload, given.payload_bytes > 0, given.payload_bytes <= UInt64(bytesMax)
     else { return LTP_ERROR_PAYLOAD }
-    let configuration = keeper.pointee.configuration
+    let configuration = front.configuration
     let (expires, isTooMuch) = given.expires_after_ms.multipliedReportingOverflow(by: 1_000_000)
     guard given.reserved == 0, !isTooMuch, expires <= 10 * 365 * 86_400_000_000_000 else {
       return LTP_ERROR_COMMITMENT
@@ -66,7 +66,7 @@ public func ltp_admit_keeping(
 public func ltp_kept_durable(_ core: OpaquePointer!) -> UInt64 {
   var sequence: UInt64 = 0
   _ = withCore(core) { core in
-    sequence = core.state.pointee.keeper?.pointee.durable.load(ordering: .sequentiallyConsistent) ?? 0
+    sequence = core.state.pointee.front?.durable.pointee.load(ordering: .sequentiallyConsistent) ?? 0
     return LTP_OK
   }
   return sequence
@@ -146,8 +146,8 @@ public func ltp_intent_run(
   guard let carryOut else { return LTP_ERROR_NULL_ARGUMENT }
   guard let owner = withOwned(lane, { $0?.state.pointee.owner }) else { return LTP_ERROR_BAD_HANDLE }
   let core = Core(owner)
-  guard let keeper = core.state.pointee.keeper else { return LTP_ERROR_NO_DEFERRAL }
-  let bytes = keeper.pointee.configuration.payloadBytesMax
+  guard let front = core.state.pointee.front else { return LTP_ERROR_NO_DEFERRAL }
+  let bytes = front.configuration.payloadBytesMax
   guard let payload = ltp_system_map(bytes, 0) else { return LTP_ERROR_NO_MEMORY }
   defer { ltp_system_unmap(payload, bytes) }
   var handout = ltp_handout()
@@ -202,7 +202,7 @@ public func ltp_intent_get(
 ) -> Int32 {
   guard let intent else { return LTP_ERROR_NULL_ARGUMENT }
   return withCore(core) { core in
-    guard core.state.pointee.keeper != nil else { return LTP_ERROR_NO_DEFERRAL }
+    guard core.state.pointee.front != nil else { return LTP_ERROR_NO_DEFERRAL }
     guard let found = core.intent(ticket) else { return LTP_ERROR_TICKET }
     intent.pointee = found
     return LTP_OK
