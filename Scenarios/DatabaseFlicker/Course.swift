@@ -36,6 +36,8 @@ struct CourseFiles {
   let name: String
 
   var trace: String { "\(directory)/trace-\(name)" }
+  /// Of the trace's readers.
+  var pages: String { "\(directory)/\(name)" }
   var socket: String { "/tmp/ltp-flicker-\(getpid())-\(name)" }
 
   func prepare() throws {

@@ -57,7 +57,7 @@ struct KillRun {
     for begin in stride(from: 0, to: kills, by: Self.killsOfOutage) {
       outages += 1
       try outage(
-        &service, fleet, kills: min(Self.killsOfOutage, kills - begin), kind: Outage.allCases[outages % 2],
+        &service, fleet, kills: min(Self.killsOfOutage, kills - begin), kind: Outage.allCases[(outages - 1) % 2],
         &random, &killedIn)
       say("killed \(min(begin + Self.killsOfOutage, kills)) times")
     }
@@ -106,7 +106,7 @@ struct KillRun {
   }
 
   private func result(_ tally: ClientTally, outages: Int, _ killedIn: [String: Int]) throws -> KillResult {
-    let proof = try TraceProof(course.files.trace)
+    let proof = try TraceProof(course.files.trace, pages: course.files.pages)
     let table = try TableCheck(course.database, sent: tally.sent)
     let expected = outages * (settings.orders + 2 * settings.ordersAround * settings.clients)
     let confirmed = Promise(

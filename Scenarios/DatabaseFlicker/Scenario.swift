@@ -35,7 +35,7 @@ enum Scenario {
       let course = Course(settings, on: database, outage: outage, hasLTP: true, name: outage.rawValue)
       let ended = try course.run()
       say("\(course.files.name): the trace is read")
-      let proof = try TraceProof(course.files.trace)
+      let proof = try TraceProof(course.files.trace, pages: course.files.pages)
       var promises = Promises.check(ended, proof, orders: settings.orders)
       // Any will do; the last one was deferred by its state, and not after a write that had been too slow.
       if let last = ended.tally.deferred.max(by: { $0.value < $1.value }) {

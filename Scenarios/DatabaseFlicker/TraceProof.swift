@@ -40,14 +40,18 @@ struct TraceProof: Encodable, Sendable {
   var figures: Figures
   var transitions: [TracedTransition]
 
-  init(_ directory: String) throws {
+  /// `pages`: what the readers' pages are called, with their path; "-audit.html" and the like is put behind it.
+  init(_ directory: String, pages: String) throws {
     verify = Judgement(try Inspector.judge("verify", directory))
     redecide = Judgement(try Inspector.judge("redecide", directory))
     // Its verdict comes first.
-    let said = try Inspector.run(["audit", directory])
+    let said = try Inspector.run(["audit", "--html", pages + "-audit.html", directory])
     let first = said.output.split(separator: "\n").first.map(String.init) ?? ""
     audit = Judgement((isGood: said.status == 0, verdict: first))
     violations = Judgement(try Inspector.judge("violations", directory))
+    for reader in ["timeline", "outcome"] {
+      _ = try Inspector.run([reader, "--html", "\(pages)-\(reader).html", directory])
+    }
     figures = try Inspector.read(Outcome.self, ["outcome", directory]).outcome
     transitions = try Inspector.read(Summary.self, ["summary", "--transitions", "100000", directory])
       .transitions
