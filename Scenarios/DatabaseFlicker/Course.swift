@@ -93,7 +93,7 @@ struct Course {
 
   func run() throws -> CourseResult {
     say("\(files.name): \(hasLTP ? "with" : "without") LTP, the database \(outage.rawValue)")
-    try files.prepare()
+    if hasLTP { try files.prepare() }
     try database.prepare()
     let began = Clock.unix()
     let service = try startService()
