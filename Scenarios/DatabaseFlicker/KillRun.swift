@@ -55,9 +55,10 @@ struct KillRun {
     var killedIn: [String: Int] = [:]
     var outages = 0
     for begin in stride(from: 0, to: kills, by: Self.killsOfOutage) {
+      let kind = Outage.allCases[outages % Outage.allCases.count]
       outages += 1
       try outage(
-        &service, fleet, kills: min(Self.killsOfOutage, kills - begin), kind: Outage.allCases[(outages - 1) % 2],
+        &service, fleet, kills: min(Self.killsOfOutage, kills - begin), kind: kind,
         &random, &killedIn)
       say("killed \(min(begin + Self.killsOfOutage, kills)) times")
     }
