@@ -13,6 +13,8 @@ let package = Package(
   targets: [
     .systemLibrary(
       name: "CSQLite", path: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(
+      name: "CPostgres", path: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(name: "CLinux", path: "CLinux"),
     // what every scenario needs: a server as a child, a database, the inspector, a clock, a plot's parts
     .target(
@@ -31,6 +33,14 @@ let package = Package(
       ],
       path: "Cascade",
       resources: [.embedInCode("policy.json")]),
+    .executableTarget(
+      name: "database-flicker",
+      dependencies: [
+        "Stage", "CPostgres", "CSQLite", .product(name: "LTP", package: "ltp"),
+        .product(name: "ltp", package: "ltp"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "DatabaseFlicker"),
     .executableTarget(
       name: "zombie-order",
       dependencies: [

@@ -45,7 +45,10 @@ package final class ChildProcess {
     _ = Self.running.withLock { $0.insert(child) }
   }
 
-  /// The port that it listens on, once it says "ready PORT".
+  /// Returns once it says that it is ready; for a server that listens where it was told to.
+  package func ready() throws(ScenarioFailure) { _ = try port() }
+
+  /// The port that it listens on, once it says "ready PORT"; 0: it listens on none.
   package func port() throws(ScenarioFailure) -> UInt16 {
     guard let text = Self.readLine(answers), text.hasPrefix("ready "), let number = UInt16(text.dropFirst(6))
     else { throw ScenarioFailure("the server ended before it was ready; it says why above") }
