@@ -158,6 +158,7 @@ struct DeferralTests {
     let forged = TemporaryDirectory()
     var previous = Digest()
     var controlSequence: UInt64 = 0
+    var goneBlocks: UInt64 = 0
     for name in try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
     where name.hasSuffix(".ltp") && !name.hasPrefix("deferred") {
       var bytes = [UInt8](try #require(FileManager.default.contents(atPath: "\(directory.path)/\(name)")))
@@ -170,24 +171,34 @@ struct DeferralTests {
           let header = BlockHeader(block)
           let size = Int(header.sizeBytes)
           let slots = filter(block + Int(LTP_BLOCK_HEADER_BYTES), header.slotCount, header.laneID == 0, keep)
+          offset += size
+          // It held nothing else.
+          guard slots > 0 else {
+            goneBlocks += 1
+            continue
+          }
           let isControl = header.laneID == LTP_CONTROL_LANE
+          let blockIndex = header.blockIndex - goneBlocks
           let seal = BlockSeal(
-            logID: header.logID, laneID: header.laneID, blockIndex: header.blockIndex,
+            logID: header.logID, laneID: header.laneID, blockIndex: blockIndex,
             segmentIndex: header.segmentIndex,
             firstSequence: isControl ? controlSequence : header.firstSequence, slotCount: slots,
             baseMonotonicNanoseconds: header.baseMonotonicNanoseconds,
             baseUnixNanoseconds: header.baseUnixNanoseconds, orientationWord: header.orientationWord,
-            limitsWord: header.limitsWord, durableBlocks: header.durableBlocks, previousHash: previous)
+            limitsWord: header.limitsWord, durableBlocks: min(header.durableBlocks, blockIndex),
+            previousHash: previous)
           if isControl { controlSequence += UInt64(slots) }
           previous = seal.seal(block)!
           out += UnsafeRawBufferPointer(start: block, count: BlockHeader.sizeBytes(slotCount: slots))
-          offset += size
         }
       }
       try Data(out).write(to: URL(fileURLWithPath: "\(forged.path)/\(name)"))
     }
-    try FileManager.default.copyItem(
-      atPath: "\(directory.path)/durable", toPath: "\(forged.path)/durable")
+    // It says how many blocks there are.
+    if goneBlocks == 0 {
+      try FileManager.default.copyItem(
+        atPath: "\(directory.path)/durable", toPath: "\(forged.path)/durable")
+    }
     return forged
   }
 
