@@ -781,7 +781,11 @@ typedef struct ltp_deferral_options {
   uint64_t segment_bytes;     /* as in ltp_core_options; default 16 MiB */
   uint32_t block_bytes;       /* the same; default 256 KiB */
   uint32_t flags;             /* zero */
-  uint64_t reserved[4];
+  uint32_t per_tenant_max;    /* pending intents of one tenant; 0: no bound of its own. Tenant 0 has none */
+  uint32_t reserved;          /* zero */
+  uint64_t session_bytes_max; /* payloads of pending intents of one session, and of one tenant; 0: no bound of its own */
+  uint64_t tenant_bytes_max;
+  uint64_t reserved_2; /* zero */
 } ltp_deferral_options;
 
 LTP_STATIC_ASSERT(sizeof(ltp_deferral_options) == 96, deferral_options_size);
@@ -1226,8 +1230,8 @@ int32_t ltp_intent_run(
 typedef struct ltp_intent {
   uint64_t ticket;
   uint64_t session_id;
-  uint64_t expires_unix_ns;
-  uint64_t until_unix_ns; /* WAITING: not before; BEGUN: the lease's end; OVER: when it ended */
+  uint64_t expires_unix_ns; /* 0 for one that is over */
+  uint64_t until_unix_ns; /* WAITING: not before, 0: at once; BEGUN: the lease's end; OVER: when it ended. Whole milliseconds */
   uint32_t payload_bytes;
   uint16_t attempts;
   uint16_t attempts_max;
@@ -1262,8 +1266,9 @@ typedef struct ltp_deferral_status {
   uint64_t abandoned;
   uint64_t cancelled;
   uint64_t refused_full;
-  uint64_t oldest_unix_ns; /* when the pending one was kept that has waited longest; 0: there is none */
-  uint64_t memory_bytes;   /* what the table has touched */
+  uint64_t oldest_unix_ns; /* when the pending one was kept that has waited longest; 0: there is none. Of more than 65,536
+                              intents: as it was up to 10 s ago */
+  uint64_t memory_bytes;   /* what the table has touched: 62 bytes an intent, and 60 a session that has any */
   uint64_t log_bytes;      /* segments on disk */
   uint64_t sequence;       /* of the log */
   uint64_t durable;

@@ -15,6 +15,7 @@
 
 import CLTP
 public import CLTPSystem
+public import LTPRecords
 
 /// What a token's epoch is told by in the token itself.
 private let epochBits: UInt64 = 0xFF

@@ -145,9 +145,9 @@ extension Core {
       let monotonic = ltp_system_monotonic_ns()
       guard monotonic >= keeper.pointee.replaysFrom else { return LTP_ERROR_NOTHING_DUE }
       let now = keeper.pointee.front.unixNanoseconds(monotonic)
-      let found = keeper.pointee.log.next(unixNanoseconds: now, looks: Self.looksMax) { intent in
+      let found = keeper.pointee.log.next(unixNanoseconds: now, looks: Self.looksMax) { (intent, confirmed) in
         let isConfirmed =
-          !intent.needsHello || intent.confirmed == lane.continuityNumber(of: intent.domain)
+          !intent.needsHello || confirmed == lane.continuityNumber(of: intent.domain)
         return isConfirmed
           && lane.wouldReplay(
             actionClass: intent.actionClass, priority: intent.priority, domain: intent.domain)
@@ -236,7 +236,7 @@ extension Core {
     let intent = table[slot]
     var told = ltp_intent()
     told.ticket = table.ticket(slot).rawValue
-    told.session_id = intent.session
+    told.session_id = table.session(of: slot)
     told.expires_unix_ns = intent.expiresUnixNanoseconds
     told.until_unix_ns = intent.until
     told.payload_bytes = intent.payloadBytes
@@ -296,7 +296,7 @@ extension Core {
       status.abandoned = counts.ends[Int(LTP_END_ABANDONED)]
       status.cancelled = counts.ends[Int(LTP_END_CANCELLED)]
       status.refused_full = counts.refusedFull
-      status.oldest_unix_ns = table.oldestKept
+      status.oldest_unix_ns = keeper.pointee.oldestUnixNanoseconds()
       status.memory_bytes = UInt64(table.memoryBytes)
       status.log_bytes = keeper.pointee.log.logBytes
       status.sequence = keeper.pointee.log.sequence

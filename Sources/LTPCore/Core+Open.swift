@@ -106,6 +106,10 @@ extension Core {
       }
       return nil
     }
+    guard let secret = randomKey() else {
+      throw OpenFault(LTP_ERROR_TRACE_IO, "the system gave no random bytes")
+    }
+    configuration.secret = secret
     configuration.trace.logID = log.chain.position.logID
     configuration.trace.blocks = log.chain.position.blockIndex
     configuration.trace.sealedBlocks = log.chain.position.blockIndex

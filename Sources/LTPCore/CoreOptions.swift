@@ -6,6 +6,7 @@ import CLTPSystem
 import LTPAdmission
 import LTPDeferral
 import LTPOrientation
+import LTPRecords
 import LTPRules
 import LTPStorage
 import LTPTrace
@@ -145,7 +146,7 @@ extension DeferralConfiguration {
     }
     let years = Self.longestMilliseconds
     guard options.flags == 0,
-      options.reserved.0 | options.reserved.1 | options.reserved.2 | options.reserved.3 == 0
+      options.reserved == 0, options.reserved_2 == 0
     else { throw OptionFault("deferral: a reserved field or flag is not zero") }
     capacity = Int(
       try given(
@@ -165,6 +166,9 @@ extension DeferralConfiguration {
     perSessionMax = Int(
       try given(
         options.per_session_max, 1024, 1...UInt64(UInt32.max), "deferral.per_session_max is out of range"))
+    if options.per_tenant_max > 0 { perTenantMax = Int(options.per_tenant_max) }
+    if options.session_bytes_max > 0 { sessionBytesMax = options.session_bytes_max }
+    if options.tenant_bytes_max > 0 { tenantBytesMax = options.tenant_bytes_max }
     attemptsMax = UInt16(
       try given(options.attempts_max, 10, 1...65_535, "deferral.attempts_max is more than 65,535"))
     leaseNanoseconds =

@@ -9,6 +9,7 @@ package import CLTPSystem
 package import LTPAdmission
 package import LTPLimits
 package import LTPOrientation
+import LTPRecords
 package import LTPStorage
 package import LTPTrace
 import Synchronization

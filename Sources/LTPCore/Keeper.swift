@@ -90,6 +90,13 @@ package struct Keeper: ~Copyable {
     return true
   }
 
+  /// When the pending intent was kept that has waited longest; 0: there is none.
+  mutating func oldestUnixNanoseconds() -> UInt64 {
+    guard let oldest = log.oldestPending else { return 0 }
+    // One that is not on disk yet has waited for a moment.
+    return log.keptUnixNanoseconds(oldest, &files) ?? front.unixNanoseconds(ltp_system_monotonic_ns())
+  }
+
   /// Ends the log, once it is at rest and the trace has been told everything. False: not yet.
   mutating func finish() -> Bool {
     if isFinished || log.failure != nil { return true }

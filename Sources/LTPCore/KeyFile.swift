@@ -3,7 +3,7 @@
 
 import CLTP
 import CLTPSystem
-import LTPAdmission
+import LTPRecords
 
 package struct KeyFault: Error {
   package let text: StaticString

@@ -44,7 +44,7 @@ extension DeferralLog {
       }
       let slot = compaction.slot
       // What has no place yet is of the last segment.
-      guard table.isTaken(slot), table[slot].isPlaced, table[slot].segment == segment else {
+      guard table.isTaken(slot), let place = table.place(slot), place.segment == segment else {
         compaction.slot += 1
         continue
       }
@@ -54,7 +54,7 @@ extension DeferralLog {
           handle = try device.open(configuration.chain.naming.name(of: .segment(segment)), OpenMode())
         } catch { return }
       }
-      guard let moved = move(slot, handle, &device) else { return }
+      guard let moved = move(slot, place.offset, handle, &device) else { return }
       bytes += moved
       compaction.slot += 1
     }
@@ -70,62 +70,97 @@ extension DeferralLog {
 
   /// Copies an intent to the log's end. Its bytes there; nil: not now.
   private mutating func move<Device: StorageDevice & ~Copyable>(
-    _ slot: Int, _ handle: Int32, _ device: inout Device
+    _ slot: Int, _ offset: UInt64, _ handle: Int32, _ device: inout Device
   ) -> Int? {
-    let intent = table[slot]
-    guard intent.sequence <= durableSequence else { return nil }
-    let isPending = intent.state != .ended
-    let headBytes = MemoryLayout<ltp_deferral_intent>.size
+    guard !table[slot].isAwaited else { return nil }
+    let isPending = table[slot].state != .ended
     let slotCount =
       isPending
-      ? DeferralRecord.slotCount(payloadBytes: Int(intent.payloadBytes))
+      ? DeferralRecord.slotCount(payloadBytes: Int(table[slot].payloadBytes))
       : MemoryLayout<ltp_deferral_ended>.size / Int(LTP_SLOT_BYTES)
     guard let place = space(slotCount) else { return nil }
     place.initializeMemory(as: UInt8.self, repeating: 0, count: slotCount * Int(LTP_SLOT_BYTES))
-    if isPending {
-      let count = headBytes + Int(intent.payloadBytes)
-      do throws(StorageFault) {
-        guard try device.read(handle, into: place, count: count, offset: intent.offset) == count else {
-          return nil
-        }
-      } catch { return nil }
-      let record = place.assumingMemoryBound(to: ltp_deferral_intent.self)
+    do throws(StorageFault) {
+      let isCopied =
+        isPending
+        ? try copyPending(slot, to: place, offset, handle, &device)
+        : try copyEnded(slot, to: place, offset, handle, &device)
       // Never copied unseen: a segment that was changed under the log is not to be made good.
-      guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == table.ticket(slot).rawValue,
-        let hash = Digest(of: place + headBytes, count: Int(intent.payloadBytes)),
-        hash == Digest(from: place + LTP_AT_deferral_intent_content_hash)
-      else {
+      guard isCopied else {
         chain.fail(StorageFault(.read, code: 0))
         return nil
       }
-      record.pointee.attempts = intent.attempts
-      record.pointee.not_before_unix_ns = intent.state == .waiting ? intent.until : 0
-      record.pointee.flags =
-        LTP_INTENT_MOVED | (intent.mayHaveHappened ? LTP_INTENT_MAYBE : 0)
-        | (intent.needsHello ? LTP_INTENT_NEEDS_HELLO : 0)
-    } else {
-      let record = place.assumingMemoryBound(to: ltp_deferral_ended.self)
-      record.pointee.kind = LTP_DEFERRAL_ENDED
-      record.pointee.end = intent.end
-      record.pointee.action_class = intent.actionClass
-      record.pointee.derived = intent.key.isDerived ? 1 : 0
-      record.pointee.payload_bytes = intent.payloadBytes
-      record.pointee.ticket = table.ticket(slot).rawValue
-      record.pointee.key_low = intent.key.low
-      record.pointee.key_high = intent.key.high
-      record.pointee.session_id = intent.session
-      record.pointee.content = intent.contentHash
-      record.pointee.ended_unix_ns = intent.until
-      record.pointee.attempts = intent.attempts
-    }
+    } catch { return nil }
     gatheredIntents.append((table.ticket(slot), gathered!.slots))
     enter(slotCount)
     compaction.movedSequence = sequence
     counts.moved += 1
     if isPending {
-      table.enter(slot, sequence: sequence)
+      awaitRecord(of: slot)
       tell(ltp_intent_record(place.assumingMemoryBound(to: ltp_deferral_intent.self), sequence: sequence))
     }
     return slotCount * Int(LTP_SLOT_BYTES)
+  }
+
+  /// The record and its payload, as they are, with what has become of the intent since. False: they are not what was written.
+  private func copyPending<Device: StorageDevice & ~Copyable>(
+    _ slot: Int, to place: UnsafeMutableRawPointer, _ offset: UInt64, _ handle: Int32, _ device: inout Device
+  ) throws(StorageFault) -> Bool {
+    let (intent, headBytes) = (table[slot], MemoryLayout<ltp_deferral_intent>.size)
+    let (payloadBytes, record) = (
+      Int(intent.payloadBytes), place.assumingMemoryBound(to: ltp_deferral_intent.self)
+    )
+    let count = headBytes + payloadBytes
+    guard try device.read(handle, into: place, count: count, offset: offset) == count,
+      record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == table.ticket(slot).rawValue,
+      Int(record.pointee.payload_bytes) == payloadBytes,
+      table.matches(slot, IntentKey(record), contentWord: UnsafePointer(record).contentWord),
+      let hash = Digest(of: place + headBytes, count: payloadBytes),
+      hash == Digest(from: place + LTP_AT_deferral_intent_content_hash)
+    else { return false }
+    record.pointee.attempts = intent.attempts
+    record.pointee.not_before_unix_ns = intent.state == .waiting ? intent.until : 0
+    record.pointee.flags =
+      LTP_INTENT_MOVED | (intent.mayHaveHappened ? LTP_INTENT_MAYBE : 0)
+      | (intent.needsHello ? LTP_INTENT_NEEDS_HELLO : 0)
+    return true
+  }
+
+  /// What is remembered of it: its record, without the payload, or a copy of its own. False: they are not what was written.
+  private func copyEnded<Device: StorageDevice & ~Copyable>(
+    _ slot: Int, to place: UnsafeMutableRawPointer, _ offset: UInt64, _ handle: Int32, _ device: inout Device
+  ) throws(StorageFault) -> Bool {
+    let (intent, ticket) = (table[slot], table.ticket(slot).rawValue)
+    let record = place.assumingMemoryBound(to: ltp_deferral_ended.self)
+    let count = MemoryLayout<ltp_deferral_ended>.size
+    guard try device.read(handle, into: place, count: count, offset: offset) == count else { return false }
+    if record.pointee.kind == LTP_DEFERRAL_ENDED {
+      return record.pointee.ticket == ticket
+        && table.matches(slot, IntentKey(record), contentWord: record.pointee.content)
+    }
+    var kept = ltp_deferral_intent()
+    let headBytes = MemoryLayout<ltp_deferral_intent>.size
+    let read = try withUnsafeMutableBytes(of: &kept) { (kept) throws(StorageFault) in
+      try device.read(handle, into: kept.baseAddress!, count: headBytes, offset: offset)
+    }
+    guard read == headBytes, kept.kind == LTP_DEFERRAL_INTENT, kept.ticket == ticket else { return false }
+    return withUnsafePointer(to: kept) { kept in
+      let key = IntentKey(kept)
+      guard table.matches(slot, key, contentWord: kept.contentWord) else { return false }
+      record.pointee = ltp_deferral_ended()
+      record.pointee.kind = LTP_DEFERRAL_ENDED
+      record.pointee.end = intent.end
+      record.pointee.action_class = intent.actionClass
+      record.pointee.derived = key.isDerived ? 1 : 0
+      record.pointee.payload_bytes = intent.payloadBytes
+      record.pointee.ticket = ticket
+      record.pointee.key_low = key.low
+      record.pointee.key_high = key.high
+      record.pointee.session_id = kept.pointee.request.session_id
+      record.pointee.content = kept.contentWord
+      record.pointee.ended_unix_ns = intent.until
+      record.pointee.attempts = intent.attempts
+      return true
+    }
   }
 }

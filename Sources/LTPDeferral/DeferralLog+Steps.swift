@@ -8,10 +8,10 @@ extension DeferralLog {
   /// The next intent that may be carried out; nil: there is none among the next `looks` sessions, or no place for its record. It is not begun
   /// yet.
   package mutating func next(
-    unixNanoseconds now: UInt64, looks: Int, _ isLetIn: (Intent) -> Bool
+    unixNanoseconds now: UInt64, looks: Int, _ isLetIn: (Intent, _ confirmed: UInt64) -> Bool
   ) -> Ticket? {
     guard space(1) != nil else { return nil }
-    return table.next(unixNanoseconds: now, durable: durableSequence, looks: looks, isLetIn)
+    return table.next(unixNanoseconds: now, looks: looks, isLetIn)
       .map { table.ticket($0) }
   }
 
@@ -93,7 +93,7 @@ extension DeferralLog {
     guard table[slot].attempts < table[slot].attemptsMax else {
       return end(slot, as: LTP_END_ATTEMPTS, at: now)
     }
-    table.release(slot, notBefore: notBefore, isKnown: isKnown)
+    table.release(slot, notBefore: notBefore > now ? notBefore : 0, isKnown: isKnown)
     note(LTP_STEP_RELEASED, slot, until: notBefore, isKnown: isKnown, at: now)
   }
 
@@ -119,26 +119,90 @@ extension DeferralLog {
     record.pointee.until_unix_ns = until
     enter(1)
     tell(ltp_step_record(record.pointee, sequence: sequence))
-    if table[slot].state == .ended { table.enter(slot, sequence: sequence) }
+    if table[slot].state == .ended { awaitRecord(of: slot) }
   }
 
-  /// Ends what has expired or has no attempt left, and gives back what is held for longer than its lease, a thousand places a call at
-  /// most.
+  /// Ends what has expired or has no attempt left, and gives back what is held for longer than its lease: a piece of the table a call.
   mutating func endWhatRanOut(unixNanoseconds now: UInt64) {
     guard table.pendingCount > 0 else { return }
-    for _ in 0..<min(1000, table.usedSlots) {
+    for _ in 0..<min(TableWalk.slotsATurn, table.usedSlots) {
       guard space(1) != nil else { return }
-      walk = walk + 1 < table.usedSlots ? walk + 1 : 0
-      guard table.isTaken(walk) else { continue }
-      switch table[walk].state {
-      case .ended: continue
-      case .waiting where table[walk].expiresUnixNanoseconds <= now: end(walk, as: LTP_END_EXPIRED, at: now)
-      // Its last attempt died with its process.
-      case .waiting where table[walk].attempts >= table[walk].attemptsMax:
-        end(walk, as: LTP_END_ATTEMPTS, at: now)
-      case .begun where table[walk].until <= now: giveBack(walk, notBefore: now, isKnown: false, at: now)
-      case .waiting, .begun: continue
+      let slot = walk.next(of: table.usedSlots)
+      guard table.isTaken(slot), table[slot].state != .ended else { continue }
+      let intent = table[slot]
+      if intent.state == .begun {
+        if intent.until <= now { giveBack(slot, notBefore: now, isKnown: false, at: now) }
+      } else if intent.expiresUnixNanoseconds <= now {
+        end(slot, as: LTP_END_EXPIRED, at: now)
+      } else if intent.attempts >= intent.attemptsMax {
+        // Its last attempt died with its process.
+        end(slot, as: LTP_END_ATTEMPTS, at: now)
       }
+      if table[slot].state != .ended { walk.see(table.ticket(slot)) }
     }
+  }
+
+  /// The intent that has waited longest; nil: there is none. In a large table as the last walk has found it.
+  package var oldestPending: Ticket? {
+    guard table.usedSlots > TableWalk.slotsOfLook else { return table.oldest().map { table.ticket($0) } }
+    return [walk.oldest, walk.oldestSoFar].lazy.compactMap { $0 }
+      .first { ticket in table.slot(of: ticket).map { table[$0].state != .ended } ?? false }
+  }
+}
+
+/// A walk around the table, a piece at a time, for what no queue has: what has run out, and which intent is the oldest.
+struct TableWalk {
+  /// How often a piece of it is done: ten million intents are walked around in five seconds.
+  static var nanoseconds: UInt64 { 1_000_000 }
+  static var slotsATurn: Int { 2000 }
+  /// So many are looked at at once.
+  static var slotsOfLook: Int { 1 << 16 }
+
+  var walkedAt: UInt64 = 0
+  private var slot = 0
+  /// Of the last time around, and of this one.
+  private(set) var oldest: Ticket?
+  private(set) var oldestSoFar: Ticket?
+
+  mutating func next(of count: Int) -> Int {
+    slot += 1
+    if slot >= count {
+      slot = 0
+      (oldest, oldestSoFar) = (oldestSoFar, nil)
+    }
+    return slot
+  }
+
+  mutating func see(_ ticket: Ticket) {
+    if ticket.number < oldestSoFar?.number ?? .max { oldestSoFar = ticket }
+  }
+}
+
+/// Records that are on their way to disk, and whose intents wait for that.
+struct AwaitedRecords {
+  private struct Record {
+    var ticket: Ticket
+    var isEnd: Bool
+    var sequence: UInt64
+  }
+
+  private var records: [Record] = []
+  private var first = 0
+
+  mutating func append(_ ticket: Ticket, isEnd: Bool, sequence: UInt64) {
+    records.append(Record(ticket: ticket, isEnd: isEnd, sequence: sequence))
+  }
+
+  /// The next one that is on disk; nil: there is none.
+  mutating func next(durable: UInt64) -> (ticket: Ticket, isEnd: Bool)? {
+    guard first < records.count, records[first].sequence <= durable else {
+      if first > 0, 2 * first >= records.count {
+        records.removeFirst(first)
+        first = 0
+      }
+      return nil
+    }
+    first += 1
+    return (records[first - 1].ticket, records[first - 1].isEnd)
   }
 }

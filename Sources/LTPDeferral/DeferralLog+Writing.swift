@@ -43,8 +43,8 @@ extension DeferralLog {
         dropAt = nil
       }
       if markDue != 0, append(mark: markDue, now, &queue) { markDue = 0 }
-      if now &- ranOutAt >= Self.ranOutNanoseconds {
-        ranOutAt = now
+      if now &- walk.walkedAt >= TableWalk.nanoseconds {
+        walk.walkedAt = now
         endWhatRanOut(unixNanoseconds: unixNanoseconds)
         forget()
       }
@@ -84,6 +84,13 @@ extension DeferralLog {
     while let block = chain.nextDurable() {
       if block.reference == 0 { durableSequence = block.endSequence }
     }
+    while let record = awaited.next(durable: durableSequence) {
+      // Of one that has ended since, another record is awaited.
+      guard let slot = table.slot(of: record.ticket), (table[slot].state == .ended) == record.isEnd else {
+        continue
+      }
+      table.setAwaited(slot, false)
+    }
   }
 
   private mutating func seal<Device: StorageDevice & ~Copyable>(
@@ -101,7 +108,7 @@ extension DeferralLog {
         // A copy of one that is forgotten by now.
         guard let slot = table.slot(of: intent.ticket) else { continue }
         let at = offset + UInt64(intent.at) * UInt64(LTP_SLOT_BYTES)
-        if let before = table.place(slot, segment: segment, offset: at) { use.add(before, -1) }
+        if let before = table.move(slot, toSegment: segment, offset: at) { use.add(before, -1) }
         use.add(segment, 1)
       }
       var content = BlockContent(
@@ -162,7 +169,7 @@ extension DeferralLog {
   private mutating func forget() {
     let before = unixNow - min(unixNow, configuration.rememberNanoseconds)
     // Its end must be on disk: else it would come back after a crash.
-    while let slot = table.firstEnded(before: before), table[slot].sequence <= durableSequence {
+    while let slot = table.firstEnded(before: before), !table[slot].isAwaited {
       use.add(table.forget(slot), -1)
     }
   }

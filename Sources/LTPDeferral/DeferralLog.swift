@@ -36,11 +36,9 @@ package struct DeferralLog: ~Copyable {
   var gathered: (staging: Int, slots: Int)?
   /// Intents in it: their places in the table and in the block.
   var gatheredIntents: [(ticket: Ticket, at: Int)] = []
-  /// How often it is looked for what has run out; and when that was last.
-  static var ranOutNanoseconds: UInt64 { 1_000_000 }
-  var ranOutAt: UInt64 = 0
-  /// Where the walk for it goes on.
-  var walk = 0
+  /// Whose record is awaited: the one that keeps it, or the one that says how it ended. In the log's order.
+  var awaited = AwaitedRecords()
+  var walk = TableWalk()
   var compaction = Compaction()
   var unixNow: UInt64 = 0
   /// How far the trace has come, as its writer says before each step.
@@ -57,7 +55,7 @@ package struct DeferralLog: ~Copyable {
   package static func open<Device: StorageDevice & ~Copyable>(
     _ device: inout Device, configuration: DeferralConfiguration, staging: UnsafeMutableRawPointer
   ) throws(OpenFault) -> DeferralLog {
-    guard let table = IntentTable(capacity: configuration.capacity) else {
+    guard let table = IntentTable(capacity: configuration.capacity, secret: configuration.secret) else {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory, or too many pending intents are asked for")
     }
     guard let news = DeferralNews(toldSequence: configuration.trace.told?.sequence ?? 0) else {
@@ -126,15 +124,16 @@ package struct DeferralLog: ~Copyable {
     let key = IntentKey(draft.key, draft.request)
     guard let slot = table.slot(of: key) else { return nil }
     let (ticket, before) = (table.ticket(slot), table[slot])
-    guard before.contentHash == hash.firstWord, before.actionClass == draft.request.action_class,
-      before.session == draft.request.session_id
+    guard table.matches(slot, key, contentWord: hash.firstWord),
+      before.actionClass == draft.request.action_class,
+      table.session(of: slot) == draft.request.session_id
     else { return .differs(ticket) }
     if before.state == .ended { return .ended(ticket, end: before.end) }
-    return .pending(ticket, sequence: before.sequence)
+    return .pending(ticket, sequence: before.isAwaited ? sequence : durableSequence)
   }
 
   /// The session has an intent that has not ended.
-  package func isPending(session: UInt64) -> Bool { table.pendingCount(ofSession: session) > 0 }
+  package func isPending(session: UInt64) -> Bool { table.pending(ofSession: session).count > 0 }
 
   package var payloadBytesMax: Int {
     min(
@@ -149,10 +148,7 @@ package struct DeferralLog: ~Copyable {
     guard payload.count > 0, payload.count <= payloadBytesMax, draft.attemptsMax > 0,
       draft.expiresUnixNanoseconds > now
     else { return .refused }
-    let room = table.pendingBytes + UInt64(payload.count) <= configuration.bytesMax
-    guard room, table.pendingCount(ofSession: draft.request.session_id) < configuration.perSessionMax,
-      nextNumber < DeferralReader.numberMax, let slot = freeSlot()
-    else {
+    guard hasRoom(for: draft.request, UInt64(payload.count)), let slot = freeSlot() else {
       counts.refusedFull += 1
       return .full
     }
@@ -167,22 +163,44 @@ package struct DeferralLog: ~Copyable {
     gatheredIntents.append((ticket, gathered!.slots))
     enter(slotCount)
     // Of the structure, not of its bytes in the block: those are memory of another type.
-    var intent = withUnsafePointer(to: record) { record in
+    var new = withUnsafePointer(to: record) { record in
       tell(ltp_intent_record(record, sequence: sequence))
-      return Intent(record)
+      return NewIntent(record)
     }
-    intent.sequence = sequence
-    let isKept = table.keep(intent, number: nextNumber, slot: slot)
+    // Due at once.
+    new.until = 0
+    let isKept = table.keep(new, number: nextNumber, slot: slot)
     precondition(isKept, "the next slot is not free")
+    awaitRecord(of: slot)
     nextNumber += 1
     counts.kept += 1
     return .kept(ticket, sequence: sequence)
   }
 
+  /// Of the limits; a place in the table is the caller's to find.
+  private func hasRoom(for request: ltp_route_request, _ bytes: UInt64) -> Bool {
+    let session = table.pending(ofSession: request.session_id)
+    guard table.pendingBytes + bytes <= configuration.bytesMax, session.count < configuration.perSessionMax,
+      session.bytes + bytes <= configuration.sessionBytesMax, nextNumber < DeferralReader.numberMax,
+      // Else the table could not say which segment a record lies in.
+      chain.position.segmentIndex - use.oldest < RecordPlace.segmentsMax - 1
+    else { return false }
+    guard request.tenant_id != 0 else { return true }
+    let tenant = table.pending(ofTenant: request.tenant_id)
+    return table.hasRoom(forTenant: request.tenant_id) && tenant.count < configuration.perTenantMax
+      && tenant.bytes + bytes <= configuration.tenantBytesMax
+  }
+
+  /// Its record has just been entered, and is on its way to disk.
+  mutating func awaitRecord(of slot: Int) {
+    table.setAwaited(slot, true)
+    awaited.append(table.ticket(slot), isEnd: table[slot].state == .ended, sequence: sequence)
+  }
+
   /// A place in the table; what ended longest ago is forgotten for it, once its end is on disk.
   private mutating func freeSlot() -> Int? {
     if let slot = table.nextSlot { return slot }
-    guard let ended = table.firstEnded(), table[ended].sequence <= durableSequence else { return nil }
+    guard let ended = table.firstEnded(), !table[ended].isAwaited else { return nil }
     use.add(table.forget(ended), -1)
     return table.nextSlot
   }
@@ -198,7 +216,8 @@ package struct DeferralLog: ~Copyable {
     record.ticket = ticket.rawValue
     withUnsafeMutableBytes(of: &record.key) { KeyWords.store(draft.key, to: $0.baseAddress!) }
     record.kept_unix_ns = now
-    record.expires_unix_ns = draft.expiresUnixNanoseconds
+    // As the table has it.
+    record.expires_unix_ns = Intent.wholeMilliseconds(draft.expiresUnixNanoseconds)
     record.not_before_unix_ns = now
     record.flags = draft.needsHello ? LTP_INTENT_NEEDS_HELLO : 0
     record.request = draft.request
@@ -230,9 +249,9 @@ package struct DeferralLog: ~Copyable {
   package func read<Device: StorageDevice & ~Copyable>(
     _ ticket: Ticket, payload: UnsafeMutableRawBufferPointer, _ files: inout IntentFiles<Device>
   ) -> KeptIntent? {
-    guard let slot = table.slot(of: ticket), table[slot].sequence <= durableSequence,
-      table[slot].state != .ended
-    else { return nil }
+    guard let slot = table.slot(of: ticket), !table[slot].isAwaited, table[slot].state != .ended else {
+      return nil
+    }
     if let kept = readOnce(slot, ticket, payload, &files) { return kept }
     // What was read ahead may not have been on disk then.
     files.forget()
@@ -243,16 +262,16 @@ package struct DeferralLog: ~Copyable {
     _ slot: Int, _ ticket: Ticket, _ payload: UnsafeMutableRawBufferPointer,
     _ files: inout IntentFiles<Device>
   ) -> KeptIntent? {
-    let intent = table[slot]
+    let payloadBytes = Int(table[slot].payloadBytes)
     let headBytes = MemoryLayout<ltp_deferral_intent>.size
-    let name = configuration.chain.naming.name(of: .segment(intent.segment))
-    guard
+    guard let place = table.place(slot),
       let bytes = files.read(
-        name, intent.segment, offset: intent.offset, count: headBytes + Int(intent.payloadBytes))
+        configuration.chain.naming.name(of: .segment(place.segment)), place.segment, offset: place.offset,
+        count: headBytes + payloadBytes)
     else { return nil }
     let record = bytes.assumingMemoryBound(to: ltp_deferral_intent.self)
     guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == ticket.rawValue,
-      record.pointee.payload_bytes == intent.payloadBytes
+      Int(record.pointee.payload_bytes) == payloadBytes
     else { return nil }
     let kept = KeptIntent(record)
     guard payload.count >= kept.payloadBytes,
@@ -261,6 +280,22 @@ package struct DeferralLog: ~Copyable {
     else { return nil }
     payload.copyMemory(from: UnsafeRawBufferPointer(start: bytes + headBytes, count: kept.payloadBytes))
     return kept
+  }
+
+  /// When an intent was kept, as its record says; nil: that is not on disk, or cannot be read.
+  package func keptUnixNanoseconds<Device: StorageDevice & ~Copyable>(
+    _ ticket: Ticket, _ files: inout IntentFiles<Device>
+  ) -> UInt64? {
+    guard let slot = table.slot(of: ticket), !table[slot].isAwaited, let place = table.place(slot),
+      let bytes = files.read(
+        configuration.chain.naming.name(of: .segment(place.segment)), place.segment, offset: place.offset,
+        count: MemoryLayout<ltp_deferral_intent>.size)
+    else { return nil }
+    let record = bytes.assumingMemoryBound(to: ltp_deferral_intent.self)
+    guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == ticket.rawValue else {
+      return nil
+    }
+    return record.pointee.kept_unix_ns
   }
 
   // MARK: What the trace is told

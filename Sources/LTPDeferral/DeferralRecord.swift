@@ -78,6 +78,12 @@ extension IntentKey {
     self.init(intent.keyWords, intent.pointee.request)
   }
 
+  /// What names the intent that a record remembers.
+  package init(_ ended: UnsafePointer<ltp_deferral_ended>) {
+    self.init(
+      low: ended.pointee.key_low, high: ended.pointee.key_high, isDerived: ended.pointee.derived != 0)
+  }
+
   /// All zero: session and frame id.
   package init(_ words: (UInt64, UInt64), _ request: ltp_route_request) {
     if words.0 | words.1 != 0 {

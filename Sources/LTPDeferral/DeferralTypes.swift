@@ -11,8 +11,12 @@ package struct DeferralConfiguration: Sendable {
   package var capacity = 1 << 16
   /// Of one session, and not ended.
   package var perSessionMax = 1024
-  /// Payloads of intents that have not ended, in bytes.
+  /// Of one tenant, and not ended.
+  package var perTenantMax = Int.max
+  /// Payloads of intents that have not ended, in bytes: of all, of one session, of one tenant.
   package var bytesMax: UInt64 = 1 << 30
+  package var sessionBytesMax = UInt64.max
+  package var tenantBytesMax = UInt64.max
   package var payloadBytesMax = 64 << 10
   /// How long it is remembered how an intent ended.
   package var rememberNanoseconds: UInt64 = 3_600_000_000_000
@@ -21,6 +25,8 @@ package struct DeferralConfiguration: Sendable {
   /// For intents that do not say it themselves.
   package var expiryNanoseconds: UInt64 = 86_400_000_000_000
   package var attemptsMax: UInt16 = 10
+  /// What keys are hashed under in memory: random, but for tests.
+  package var secret = SipKey(low: 3, high: 5)
   /// The trace that the log belongs to, and how far it is told there.
   package var trace = TraceStanding()
 
@@ -70,7 +76,7 @@ package enum Keeping: Equatable, Sendable {
   case ended(Ticket, end: UInt8)
   /// Its key is another intent's.
   case differs(Ticket)
-  /// The table, its bytes, or the session's share is full.
+  /// The table, its bytes, or the session's or the tenant's share is full.
   case full
   /// It can never be kept: no payload, or too large a one, or it has expired.
   case refused

@@ -10,47 +10,57 @@
 // Within a session intents are handed out in the order in which they were kept: nothing of a session is before its first
 // intent has ended. Sessions have turns, so one whose intent is stuck holds up itself alone.
 //
-// Invariants: each intent that has not ended is in its session's list; the first one of each list is in the ring of sessions; each that
+// Of a key and of a payload's hash only a keyed hash is here, of 64 and of 32 bits, so that ten million intents take 64 bytes each. Two
+// keys that share theirs are refused as one key with two contents: among ten million, once in 400,000 times.
+//
+// Invariants: each intent that has not ended is in its session's queue; each session that has one is in the ring; each that
 // has is in the list of ended ones; each is found by its key.
 
 import CLTP
 import CLTPSystem
+package import LTPRecords
 
 /// Memory that is the owner's to give back (`releaseMemory`): Embedded Swift finds no deinit of another module's internal types.
 package struct IntentTable {
   package static let capacityMax = 1 << Int(LTP_TICKET_SLOT_BITS) - 1
 
   package let capacity: Int
+  private let secret: SipKey
   private let memory: UnsafeMutableRawPointer
   private let intents: UnsafeMutablePointer<Intent>
   private let keys: SlotIndex
-  private let sessions: SlotIndex
+  private var sessions: SessionQueues
+  private var tenants: TenantShares
   /// Slots that were used before and are free, linked by `next`; then those from `fresh` on.
   private var free: UInt32 = 0
   private var fresh = 0
-  private var ring: UInt32 = 0
   private var endedFirst: UInt32 = 0
   private var endedLast: UInt32 = 0
+  /// The last segment that a record was placed in.
+  private var newestSegment: UInt64 = 0
   /// Intents that have not ended.
   package private(set) var pendingCount = 0
   package private(set) var endedCount = 0
-  package private(set) var sessionCount = 0
   /// In workers' hands.
   package private(set) var begunCount = 0
   package private(set) var pendingBytes: UInt64 = 0
 
-  /// nil: no memory. It is taken as it is used.
-  package init?(capacity: Int) {
+  /// nil: no memory. It is taken as it is used. `secret`: what keys are hashed under, so that nobody chooses where they fall.
+  package init?(capacity: Int, secret: SipKey) {
     guard (1...Self.capacityMax).contains(capacity), let memory = ltp_system_map(Self.bytes(capacity), 0)
     else {
       return nil
     }
     self.capacity = capacity
+    self.secret = secret
     self.memory = memory
     intents = memory.bindMemory(to: Intent.self, capacity: capacity)
-    let keyMemory = memory + Self.intentBytes(capacity)
-    keys = SlotIndex(keyMemory, capacity: capacity)
-    sessions = SlotIndex(keyMemory + SlotIndex.bytes(capacity: capacity), capacity: capacity)
+    var next = memory + Self.intentBytes(capacity)
+    keys = SlotIndex(next, capacity: capacity)
+    next += SlotIndex.bytes(capacity: capacity)
+    sessions = SessionQueues(next, capacity: capacity, secret: secret)
+    next += SessionQueues.bytes(capacity: capacity)
+    tenants = TenantShares(next, secret: secret)
   }
 
   package func releaseMemory() { ltp_system_unmap(memory, Self.bytes(capacity)) }
@@ -59,11 +69,21 @@ package struct IntentTable {
     (capacity * MemoryLayout<Intent>.stride + 63) / 64 * 64
   }
   private static func bytes(_ capacity: Int) -> Int {
-    (intentBytes(capacity) + 2 * SlotIndex.bytes(capacity: capacity) + 4095) / 4096 * 4096
+    let bytes =
+      intentBytes(capacity) + SlotIndex.bytes(capacity: capacity) + SessionQueues.bytes(capacity: capacity)
+      + TenantShares.bytes
+    return (bytes + 4095) / 4096 * 4096
+  }
+
+  /// Memory that it has touched, about.
+  package var memoryBytes: Int {
+    fresh * MemoryLayout<Intent>.stride + min(SlotIndex.bytes(capacity: capacity), fresh * 4096)
+      + sessions.memoryBytes + min(TenantShares.bytes, tenants.fresh * 4096)
   }
 
   /// Slots that were ever used.
   package var usedSlots: Int { fresh }
+  package var sessionCount: Int { sessions.pendingCount }
 
   // MARK: Finding
 
@@ -77,21 +97,45 @@ package struct IntentTable {
     return ticket.slot
   }
 
-  package func slot(of key: IntentKey) -> Int? { keys.find(key.hash) { intents[$0].key == key } }
+  package func slot(of key: IntentKey) -> Int? {
+    let hash = hash(key)
+    return keys.find(hash) { intents[$0].keyHash == hash }
+  }
+
+  /// It will be asked for soon.
+  func prefetch(_ key: IntentKey) { keys.prefetch(hash(key)) }
 
   package subscript(slot: Int) -> Intent { intents[slot] }
 
-  private func head(ofSession session: UInt64) -> Int? {
-    sessions.find(Self.hash(session: session)) { intents[$0].session == session }
+  /// Whether an intent is there that is not forgotten.
+  package func isTaken(_ slot: Int) -> Bool { slot < fresh && intents[slot].number != 0 }
+
+  package func session(of slot: Int) -> UInt64 { sessions[Int(intents[slot].session)].session }
+
+  /// It was kept under this key, for a payload whose hash begins so.
+  package func matches(_ slot: Int, _ key: IntentKey, contentWord: UInt64) -> Bool {
+    intents[slot].keyHash == hash(key) && intents[slot].contentHash == contentHash(contentWord)
   }
 
-  private static func hash(session: UInt64) -> UInt64 {
-    let word = session &* 0x9E37_79B9_7F4A_7C15
-    return word ^ word >> 32
+  private func hash(_ key: IntentKey) -> UInt64 { secret.hash([key.low, key.high, key.isDerived ? 1 : 0]) }
+  private func contentHash(_ word: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: secret.hash([word])) }
+
+  package func pending(ofSession session: UInt64) -> (count: Int, bytes: UInt64) {
+    sessions.place(of: session).map { (Int(sessions[$0].pendingCount), sessions[$0].pendingBytes) } ?? (0, 0)
   }
 
-  package func pendingCount(ofSession session: UInt64) -> Int {
-    head(ofSession: session).map { Int(intents[$0].count) } ?? 0
+  package func pending(ofTenant tenant: UInt32) -> (count: Int, bytes: UInt64) {
+    let share = tenants.share(of: tenant)
+    return (Int(share.count), share.bytes)
+  }
+
+  /// The intent that was kept first of those that are pending. Looks at all.
+  package func oldest() -> Int? {
+    var oldest: Int?
+    for slot in 0..<fresh where intents[slot].number != 0 && intents[slot].state != .ended {
+      if intents[slot].number < oldest.map({ intents[$0].number }) ?? .max { oldest = slot }
+    }
+    return oldest
   }
 
   // MARK: Keeping
@@ -99,25 +143,57 @@ package struct IntentTable {
   /// The slot that the next intent gets; nil: the table is full.
   package var nextSlot: Int? { free != 0 ? Int(free) - 1 : fresh < capacity ? fresh : nil }
 
+  package func hasRoom(forTenant tenant: UInt32) -> Bool { tenants.hasRoom(for: tenant) }
+
   /// Puts an intent into a free slot, last of its session. Its key is not there yet. False: the slot is not free, as in a log that was not
   /// written by this table.
-  package mutating func keep(_ intent: Intent, number: UInt64, slot: Int) -> Bool {
-    guard take(slot) else { return false }
-    var kept = intent
-    kept.number = number
-    (kept.next, kept.previous, kept.last, kept.count) = (0, 0, 0, 0)
-    (kept.ringNext, kept.ringPrevious, kept.confirmed) = (0, 0, 0)
-    intents[slot] = kept
-    keys.insert(kept.key.hash, slot)
+  package mutating func keep(_ new: NewIntent, number: UInt64, slot: Int) -> Bool {
+    guard hasRoom(forTenant: new.tenant), enter(new, number: number, slot: slot) else { return false }
+    intents[slot].tenant = tenants.enter(new.tenant, bytes: new.payloadBytes)
+    intents[slot].expiresUnixNanoseconds = new.expiresUnixNanoseconds
     appendToSession(slot)
     pendingCount += 1
-    pendingBytes += UInt64(kept.payloadBytes)
+    pendingBytes += UInt64(new.payloadBytes)
+    return true
+  }
+
+  /// Puts an intent that has ended into a free slot, as `keep` does one that has not.
+  package mutating func remember(
+    _ new: NewIntent, end: UInt8, unixNanoseconds now: UInt64, number: UInt64, slot: Int
+  ) -> Bool {
+    guard enter(new, number: number, slot: slot) else { return false }
+    becomeEnded(slot, as: end, unixNanoseconds: now)
+    return true
+  }
+
+  private mutating func enter(_ new: NewIntent, number: UInt64, slot: Int) -> Bool {
+    guard take(slot) else { return false }
+    var intent = Intent()
+    intent.number = number
+    intent.keyHash = hash(new.key)
+    intent.contentHash = contentHash(new.contentWord)
+    intent.session = UInt32(sessions.enter(new.session))
+    intent.actionClass = new.actionClass
+    intent.priority = new.priority
+    intent.domain = new.domain
+    intent.needsHello = new.needsHello
+    intent.mayHaveHappened = new.mayHaveHappened
+    intent.payloadBytes = new.payloadBytes
+    intent.attempts = new.attempts
+    intent.attemptsMax = new.attemptsMax
+    intent.until = new.until
+    intents[slot] = intent
+    keys.insert(intent.keyHash, slot)
     return true
   }
 
   private mutating func take(_ slot: Int) -> Bool {
     guard slot < capacity else { return false }
     // Recovery meets them in another order than they were given.
+    if fresh == slot {
+      fresh += 1
+      return true
+    }
     while fresh <= slot {
       intents[fresh] = Intent()
       putFree(fresh)
@@ -140,138 +216,77 @@ package struct IntentTable {
   // MARK: Order
 
   private mutating func appendToSession(_ slot: Int) {
-    let session = intents[slot].session
-    guard let head = head(ofSession: session) else {
-      intents[slot].last = UInt32(slot) + 1
-      intents[slot].count = 1
-      sessions.insert(Self.hash(session: session), slot)
-      sessionCount += 1
-      return enterRing(slot)
+    let (own, place) = (UInt32(slot) + 1, Int(intents[slot].session))
+    defer {
+      sessions[place].pendingCount += 1
+      sessions[place].pendingBytes += UInt64(intents[slot].payloadBytes)
     }
-    // By number. After a crash, one that was moved to the log's end comes after those that were kept later.
-    var before = Int(intents[head].last) - 1
-    while intents[before].number > intents[slot].number {
-      guard intents[before].previous != 0 else { return insertHead(slot, before: head) }
-      before = Int(intents[before].previous) - 1
+    let queue = sessions[place]
+    guard queue.pendingCount > 0 else {
+      (sessions[place].first, sessions[place].last) = (own, own)
+      return sessions.enterRing(place)
     }
-    let after = intents[before].next
-    intents[slot].next = after
-    intents[slot].previous = UInt32(before) + 1
-    intents[before].next = UInt32(slot) + 1
-    if after == 0 {
-      intents[head].last = UInt32(slot) + 1
-    } else {
-      intents[Int(after) - 1].previous = UInt32(slot) + 1
-    }
-    intents[head].count += 1
-  }
-
-  private mutating func insertHead(_ slot: Int, before head: Int) {
-    intents[slot].next = UInt32(head) + 1
-    intents[head].previous = UInt32(slot) + 1
-    handOver(from: head, to: slot, count: intents[head].count + 1)
-  }
-
-  /// The first one's place in the index and in the ring, and what is said of the session, become another's.
-  private mutating func handOver(from head: Int, to heir: Int, count: UInt32) {
-    let place = UInt32(heir) + 1
-    intents[heir].last = intents[head].last
-    intents[heir].confirmed = intents[head].confirmed
-    intents[heir].count = count
-    sessions.replace(Self.hash(session: intents[head].session), head, by: heir)
-    let isAlone = intents[head].ringNext == UInt32(head) + 1
-    intents[heir].ringNext = isAlone ? place : intents[head].ringNext
-    intents[heir].ringPrevious = isAlone ? place : intents[head].ringPrevious
-    if !isAlone {
-      intents[Int(intents[heir].ringNext) - 1].ringPrevious = place
-      intents[Int(intents[heir].ringPrevious) - 1].ringNext = place
-    }
-    if ring == UInt32(head) + 1 { ring = place }
-    (intents[head].ringNext, intents[head].ringPrevious) = (0, 0)
-  }
-
-  private mutating func enterRing(_ slot: Int) {
-    guard ring != 0 else {
-      ring = UInt32(slot) + 1
-      (intents[slot].ringNext, intents[slot].ringPrevious) = (ring, ring)
+    guard intents[Int(queue.last) - 1].number > intents[slot].number else {
+      intents[Int(queue.last) - 1].next = own
+      sessions[place].last = own
       return
     }
-    // Before the one whose turn it is: last.
-    let first = Int(ring) - 1
-    let last = Int(intents[first].ringPrevious) - 1
-    intents[slot].ringNext = UInt32(first) + 1
-    intents[slot].ringPrevious = UInt32(last) + 1
-    intents[last].ringNext = UInt32(slot) + 1
-    intents[first].ringPrevious = UInt32(slot) + 1
+    // By number. After a crash, one that was moved to the log's end comes after those that were kept later.
+    let before = precedingInSession(queue) { intents[$0].number > intents[slot].number }
+    if let before {
+      intents[slot].next = intents[before].next
+      intents[before].next = own
+    } else {
+      intents[slot].next = queue.first
+      sessions[place].first = own
+    }
   }
 
-  private mutating func leaveRing(_ slot: Int) {
-    let (next, previous) = (intents[slot].ringNext, intents[slot].ringPrevious)
-    if next == UInt32(slot) + 1 {
-      ring = 0
-    } else {
-      intents[Int(next) - 1].ringPrevious = previous
-      intents[Int(previous) - 1].ringNext = next
-      if ring == UInt32(slot) + 1 { ring = next }
-    }
+  /// The one before the first for which it holds; nil: that is the session's first.
+  private func precedingInSession(_ queue: SessionQueue, _ isIt: (Int) -> Bool) -> Int? {
+    var (before, at): (Int?, Int) = (nil, Int(queue.first) - 1)
+    while !isIt(at) { (before, at) = (at, Int(intents[at].next) - 1) }
+    return before
   }
 
   private mutating func removeFromSession(_ slot: Int) {
-    let session = intents[slot].session
-    let head = head(ofSession: session)!
-    let (next, previous) = (intents[slot].next, intents[slot].previous)
-    if previous != 0 { intents[Int(previous) - 1].next = next }
-    if next != 0 { intents[Int(next) - 1].previous = previous }
-    guard head == slot else {
-      intents[head].count -= 1
-      if intents[head].last == UInt32(slot) + 1 { intents[head].last = previous }
-      return
+    let (own, place) = (UInt32(slot) + 1, Int(intents[slot].session))
+    let before = precedingInSession(sessions[place]) { $0 == slot }
+    if let before {
+      intents[before].next = intents[slot].next
+    } else {
+      sessions[place].first = intents[slot].next
     }
-    guard next != 0 else {
-      sessions.remove(Self.hash(session: session), slot) { Self.hash(session: intents[$0].session) }
-      sessionCount -= 1
-      return leaveRing(slot)
-    }
-    // The next one takes its place.
-    handOver(from: slot, to: Int(next) - 1, count: intents[slot].count - 1)
+    if sessions[place].last == own { sessions[place].last = before.map { UInt32($0) + 1 } ?? 0 }
+    sessions[place].pendingCount -= 1
+    sessions[place].pendingBytes -= UInt64(intents[slot].payloadBytes)
+    guard sessions[place].pendingCount == 0 else { return }
+    sessions[place].confirmed = 0
+    sessions.leaveRing(place)
   }
 
   /// It is this one's turn, still.
-  package mutating func turnBack(_ slot: Int) { if intents[slot].ringNext != 0 { ring = UInt32(slot) + 1 } }
-
-  /// When the pending one was kept that has waited longest; 0: there is none. Looks at all.
-  package var oldestKept: UInt64 {
-    var oldest = UInt64.max
-    for slot in 0..<fresh where intents[slot].number != 0 && intents[slot].state != .ended {
-      oldest = min(oldest, intents[slot].keptUnixNanoseconds)
-    }
-    return oldest == .max ? 0 : oldest
-  }
-
-  /// Memory that it has touched, about.
-  package var memoryBytes: Int {
-    fresh * MemoryLayout<Intent>.stride + 2 * min(SlotIndex.bytes(capacity: capacity), fresh * 4096)
-  }
+  package mutating func turnBack(_ slot: Int) { sessions.turnBack(Int(intents[slot].session)) }
 
   /// The session has shaken hands in this continuity epoch of its domain.
   package mutating func confirm(session: UInt64, number: UInt64) {
-    guard let head = head(ofSession: session) else { return }
-    intents[head].confirmed = number
+    guard let place = sessions.place(of: session), sessions[place].pendingCount > 0 else { return }
+    sessions[place].confirmed = number
   }
 
   /// The next intent that may be handed out now, and the turn goes to the next session; nil: there is none among the next `looks` sessions.
-  /// `durable`: slots of the log that are on disk. `isLetIn`: whether it would be let in.
+  /// `isLetIn`: whether it would be let in, its session having last shaken hands in that continuity epoch.
   package mutating func next(
-    unixNanoseconds now: UInt64, durable: UInt64, looks: Int, _ isLetIn: (Intent) -> Bool
+    unixNanoseconds now: UInt64, looks: Int, _ isLetIn: (Intent, _ confirmed: UInt64) -> Bool
   ) -> Int? {
     for _ in 0..<min(looks, sessionCount) {
-      let slot = Int(ring) - 1
-      ring = intents[slot].ringNext
+      let queue = sessions[sessions.takeTurn()]
+      let slot = Int(queue.first) - 1
+      let intent = intents[slot]
       let isDue =
-        intents[slot].state == .waiting && intents[slot].until <= now
-        && intents[slot].expiresUnixNanoseconds > now && intents[slot].attempts < intents[slot].attemptsMax
-        && intents[slot].sequence <= durable
-      if isDue, isLetIn(intents[slot]) { return slot }
+        intent.state == .waiting && !intent.isAwaited && intent.until <= now
+        && intent.expiresUnixNanoseconds > now && intent.attempts < intent.attemptsMax
+      if isDue, isLetIn(intent, queue.confirmed) { return slot }
     }
     return nil
   }
@@ -297,10 +312,19 @@ package struct IntentTable {
   /// It has ended: carried out (LTP_END_NONE), or not.
   package mutating func end(_ slot: Int, as end: UInt8, unixNanoseconds now: UInt64) {
     removeFromSession(slot)
+    tenants.leave(intents[slot].tenant, bytes: intents[slot].payloadBytes)
+    intents[slot].tenant = 0
     if intents[slot].state == .begun { begunCount -= 1 }
+    pendingCount -= 1
+    pendingBytes -= UInt64(intents[slot].payloadBytes)
+    becomeEnded(slot, as: end, unixNanoseconds: now)
+  }
+
+  private mutating func becomeEnded(_ slot: Int, as end: UInt8, unixNanoseconds now: UInt64) {
     intents[slot].state = .ended
     intents[slot].end = end
     intents[slot].until = now
+    intents[slot].expiresUnixNanoseconds = 0
     (intents[slot].next, intents[slot].previous) = (0, endedLast)
     if endedLast != 0 {
       intents[Int(endedLast) - 1].next = UInt32(slot) + 1
@@ -308,9 +332,7 @@ package struct IntentTable {
       endedFirst = UInt32(slot) + 1
     }
     endedLast = UInt32(slot) + 1
-    pendingCount -= 1
     endedCount += 1
-    pendingBytes -= UInt64(intents[slot].payloadBytes)
   }
 
   /// The intent that ended first, if that was before `time`.
@@ -319,38 +341,37 @@ package struct IntentTable {
     return Int(endedFirst) - 1
   }
 
-  /// Puts an intent that has ended into a free slot, as `keep` does one that has not.
-  package mutating func remember(_ intent: Intent, number: UInt64, slot: Int) -> Bool {
-    guard keep(intent, number: number, slot: slot) else { return false }
-    end(slot, as: intent.end, unixNanoseconds: intent.until)
-    return true
-  }
-
   /// Forgets an intent that has ended; the segment that needs it no more.
   package mutating func forget(_ slot: Int) -> UInt64 {
     precondition(intents[slot].state == .ended, "an intent is forgotten that has not ended")
     let (next, previous) = (intents[slot].next, intents[slot].previous)
     if next != 0 { intents[Int(next) - 1].previous = previous } else { endedLast = previous }
     if previous != 0 { intents[Int(previous) - 1].next = next } else { endedFirst = next }
-    keys.remove(intents[slot].key.hash, slot) { intents[$0].key.hash }
-    let segment = intents[slot].segment
+    keys.remove(intents[slot].keyHash, slot) { intents[$0].keyHash }
+    sessions.leave(Int(intents[slot].session))
+    let segment = intents[slot].place.segment(newest: newestSegment)
     intents[slot] = Intent()
     putFree(slot)
     endedCount -= 1
     return segment
   }
 
-  /// Whether an intent is there that is not forgotten.
-  package func isTaken(_ slot: Int) -> Bool { slot < fresh && intents[slot].number != 0 }
+  // MARK: Records on disk
 
-  /// The record that says how it ended, or a copy of its own, ends there in the log.
-  package mutating func enter(_ slot: Int, sequence: UInt64) { intents[slot].sequence = sequence }
+  /// The record that keeps it, or says how it ended, is on its way to disk, or is there.
+  package mutating func setAwaited(_ slot: Int, _ isAwaited: Bool) { intents[slot].isAwaited = isAwaited }
 
-  /// Where its record lies, once that is known. The segment where it lay before, if it did.
-  package mutating func place(_ slot: Int, segment: UInt64, offset: UInt64) -> UInt64? {
-    let before = intents[slot].isPlaced ? intents[slot].segment : nil
-    intents[slot].segment = segment
-    intents[slot].offset = offset
+  /// Where its record begins; nil: nowhere yet.
+  package func place(_ slot: Int) -> (segment: UInt64, offset: UInt64)? {
+    let place = intents[slot].place
+    return place.isNowhere ? nil : (place.segment(newest: newestSegment), place.offset)
+  }
+
+  /// Its record lies there now. The segment where it lay before, if it did.
+  package mutating func move(_ slot: Int, toSegment segment: UInt64, offset: UInt64) -> UInt64? {
+    let before = place(slot)?.segment
+    newestSegment = max(newestSegment, segment)
+    intents[slot].place = RecordPlace(segment: segment, offset: offset)
     return before
   }
 
@@ -358,35 +379,40 @@ package struct IntentTable {
 
   /// nil: all is as the file's head says; else what is not.
   package func checkInvariants() -> StaticString? {
-    var (pending, ended, heads) = (0, 0, 0)
+    var (pending, ended, firsts) = (0, 0, 0)
     for slot in 0..<fresh where intents[slot].number != 0 {
       let intent = intents[slot]
-      if intent.state != .ended, intent.ringNext == 0, intent.previous == 0 {
-        return "table: an intent that nobody comes by"
+      if keys.find(intent.keyHash, { $0 == slot }) == nil {
+        return "table: an intent is not found by its key"
       }
-      if self.slot(of: intent.key) != slot { return "table: an intent is not found by its key" }
+      let queue = sessions[Int(intent.session)]
+      if sessions.place(of: queue.session) != Int(intent.session) { return "table: a session is not found" }
       if intent.state == .ended {
         ended += 1
         continue
       }
       pending += 1
-      guard let head = head(ofSession: intent.session) else { return "table: a session is not found" }
-      if head == slot {
-        heads += 1
-        if intent.previous != 0 { return "table: something is before a session's first intent" }
-        if intents[Int(intent.ringNext) - 1].ringPrevious != UInt32(slot) + 1 {
-          return "table: the ring is broken"
-        }
-      } else if intent.previous == 0 || intents[Int(intent.previous) - 1].number >= intent.number {
+      if queue.ringNext == 0 { return "table: an intent that nobody comes by" }
+      if intent.next == 0 {
+        if queue.last != UInt32(slot) + 1 { return "table: a session ends before its last intent" }
+      } else if intents[Int(intent.next) - 1].number <= intent.number {
         return "table: a session's intents are out of order"
       }
+      guard queue.first == UInt32(slot) + 1 else { continue }
+      firsts += 1
+      var (count, at) = (0, queue.first)
+      while at != 0, count <= queue.pendingCount {
+        count += 1
+        at = intents[Int(at) - 1].next
+      }
+      if count != queue.pendingCount { return "table: a session's queue does not hold its intents" }
     }
-    if pending != pendingCount || ended != endedCount || heads != sessionCount { return "table: its counts" }
-    var (around, place) = (0, ring)
-    while around < heads, place != 0 {
+    if pending != pendingCount || ended != endedCount || firsts != sessionCount { return "table: its counts" }
+    var (around, place) = (0, sessions.ring)
+    while around < firsts, place != 0 {
       around += 1
-      place = intents[Int(place) - 1].ringNext
+      place = sessions[Int(place) - 1].ringNext
     }
-    return place == ring && around == heads ? nil : "table: the ring does not hold every session"
+    return place == sessions.ring && around == firsts ? nil : "table: the ring does not hold every session"
   }
 }

@@ -98,6 +98,48 @@ static void bounds(void) {
   end_deferring();
 }
 
+static ltp_verdict order_of(uint64_t frame, uint64_t session, uint32_t tenant, const char *payload) {
+  ltp_route_request asked = request(frame, session, CLASS_ORDER_CREATE);
+  asked.tenant_id = tenant;
+  ltp_kept kept;
+  return ask_keeping(asked, payload, &kept);
+}
+
+/* Each tenant and each session has a share, by count and by bytes, which an intent's end gives back. */
+static void shares(void) {
+  ltp_deferral_options shared = usual;
+  shared.per_tenant_max = 2, shared.tenant_bytes_max = 10, shared.session_bytes_max = 8;
+  const char *directory = new_directory();
+  open_deferring(directory, &shared);
+  publish(core, LTP_STATE_UNSTABLE);
+  CHECK_EQUAL(order_of(1, 1, 7, "a").verdict, LTP_VERDICT_DEFER);
+  CHECK_EQUAL(order_of(1, 2, 7, "a").verdict, LTP_VERDICT_DEFER);
+  CHECK_EQUAL(order_of(1, 3, 7, "a").reason, LTP_REASON_DEFER_QUEUE_FULL);
+  CHECK_EQUAL(order_of(1, 3, 8, "1234567").verdict, LTP_VERDICT_DEFER);
+  CHECK_EQUAL(order_of(1, 4, 8, "1234").reason, LTP_REASON_DEFER_QUEUE_FULL);
+  CHECK_EQUAL(order_of(2, 3, 9, "12").reason, LTP_REASON_DEFER_QUEUE_FULL);
+  CHECK_EQUAL(order_of(2, 3, 9, "1").verdict, LTP_VERDICT_DEFER);
+  /* Nobody's tenant has no share. */
+  for (uint64_t session = 10; session < 20; session++)
+    CHECK_EQUAL(order_of(1, session, 0, "12345678").verdict, LTP_VERDICT_DEFER);
+  CHECK_EQUAL(deferral_status().refused_full, 3);
+  ltp_intent list[4];
+  uint64_t place = 0;
+  size_t count = 0;
+  REQUIRE_EQUAL(ltp_intent_list(core, &place, list, 4, &count), LTP_OK);
+  CHECK_EQUAL(list[0].session_id, 1);
+  CHECK_EQUAL(ltp_intent_end(core, list[0].ticket, LTP_END_CANCELLED), LTP_OK);
+  CHECK_EQUAL(order_of(1, 5, 7, "a").verdict, LTP_VERDICT_DEFER);
+  end_deferring();
+  /* And a process later they are the same. */
+  open_deferring(directory, &shared);
+  publish(core, LTP_STATE_UNSTABLE);
+  CHECK_EQUAL(order_of(1, 6, 7, "a").reason, LTP_REASON_DEFER_QUEUE_FULL);
+  CHECK_EQUAL(order_of(1, 6, 8, "1234").reason, LTP_REASON_DEFER_QUEUE_FULL);
+  CHECK_EQUAL(order_of(1, 6, 8, "123").verdict, LTP_VERDICT_DEFER);
+  end_deferring();
+}
+
 struct worker { int calls; int carried; };
 
 static int32_t carry_out(void *context, const ltp_handout *handout, const void *payload) {
@@ -225,6 +267,7 @@ static void killed(void) {
 static const struct test tests[] = {
   {"every end, and what its sender is told", every_end},
   {"fault 29: full, in all, for a session and by bytes", bounds},
+  {"fault 29: tenants and sessions have shares", shares},
   {"fault 28: a lease that runs out; a host's function", leases},
   {"faults 1, 28: killed with intents waiting, begun and carried out", killed},
   {NULL, NULL},

@@ -3,6 +3,7 @@
 
 import CLTP
 import CLTPSystem
+import LTPRecords
 import LTPTestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash-2-4 (Aumasson and Bernstein, 2012): keys are made of keys by it, and tokens where the processor has no AES. The test
-// compares it with the reference vectors. Libcrypto has it too, but makes a context for each message: a hundred times the time.
+// SipHash-2-4 (Aumasson and Bernstein, 2012): keys are made of keys by it, tables that strangers fill are hashed by it, and tokens where the
+// processor has no AES. The test compares it with the reference vectors. Libcrypto has it too, but makes a context for each message: a hundred times the time.
 
 /// A 128-bit SipHash key.
 public struct SipKey: Equatable, Sendable {
@@ -13,6 +13,7 @@ public struct SipKey: Equatable, Sendable {
   }
 
   /// SipHash-2-4 of the little-endian bytes of `words`.
+  @inlinable
   package func hash<let count: Int>(_ words: InlineArray<count, UInt64>) -> UInt64 {
     var state = SipState(key: self)
     for index in 0..<count { state.absorb(words[index]) }
@@ -21,7 +22,7 @@ public struct SipKey: Equatable, Sendable {
   }
 
   /// A key of its own for each `label`.
-  func subkey(_ label: UInt64) -> SipKey { SipKey(low: hash([label, 3]), high: hash([label, 4])) }
+  package func subkey(_ label: UInt64) -> SipKey { SipKey(low: hash([label, 3]), high: hash([label, 4])) }
 
   /// The key of one run of one log. The host's secret alone would not do: two cores that share it, or a directory that was
   /// restored from a copy, would accept each other's tokens.
@@ -38,12 +39,14 @@ public struct SipKey: Equatable, Sendable {
   }
 }
 
-private struct SipState {
-  var v0: UInt64
-  var v1: UInt64
-  var v2: UInt64
-  var v3: UInt64
+@usableFromInline
+struct SipState {
+  @usableFromInline var v0: UInt64
+  @usableFromInline var v1: UInt64
+  @usableFromInline var v2: UInt64
+  @usableFromInline var v3: UInt64
 
+  @inlinable
   init(key: SipKey) {
     v0 = key.low ^ 0x736F_6D65_7073_6575
     v1 = key.high ^ 0x646F_7261_6E64_6F6D
@@ -51,11 +54,13 @@ private struct SipState {
     v3 = key.high ^ 0x7465_6462_7974_6573
   }
 
+  @inlinable
   @inline(__always)
   static func rotate(_ value: UInt64, _ bits: UInt64) -> UInt64 {
     value &<< bits | value &>> (64 &- bits)
   }
 
+  @inlinable
   @inline(__always)
   mutating func round() {
     v0 = v0 &+ v1
@@ -70,6 +75,7 @@ private struct SipState {
     v2 = Self.rotate(v2, 32)
   }
 
+  @inlinable
   @inline(__always)
   mutating func absorb(_ word: UInt64) {
     v3 ^= word
@@ -78,6 +84,7 @@ private struct SipState {
     v0 ^= word
   }
 
+  @inlinable
   @inline(__always)
   mutating func finish() -> UInt64 {
     v2 ^= 0xFF
