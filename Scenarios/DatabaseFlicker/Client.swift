@@ -13,6 +13,8 @@ struct ClientTally: Sendable {
   var confirmed: [Order: UInt64] = [:]
   /// First answered as pending.
   var deferred: [Order: UInt64] = [:]
+  /// Whose order each ticket is.
+  var tickets: [UInt64: Order] = [:]
   var errorsAt: [UInt64] = []
   var refreshed = 0
   /// Sent again, and given another ticket than before.
@@ -28,6 +30,7 @@ struct ClientTally: Sendable {
     sum.sent.merge(other.sent) { first, _ in first }
     sum.confirmed.merge(other.confirmed) { first, _ in first }
     sum.deferred.merge(other.deferred) { first, _ in first }
+    sum.tickets.merge(other.tickets) { first, _ in first }
     sum.errorsAt += other.errorsAt
     sum.refreshed += other.refreshed
     sum.otherTicket += other.otherTicket
@@ -111,6 +114,7 @@ final class Client: @unchecked Sendable {
     case .confirmed: if tally.confirmed[order] == nil { tally.confirmed[order] = now }
     case .pending:
       if tally.deferred[order] == nil { tally.deferred[order] = now }
+      tally.tickets[receipt.ticket] = order
       if tally.pendingText == nil { tally.pendingText = receipt.text }
     case .error, .denied: tally.errorsAt.append(now)
     }

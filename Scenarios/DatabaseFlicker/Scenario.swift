@@ -39,8 +39,10 @@ enum Scenario {
       var promises = Promises.check(ended, proof, orders: settings.orders)
       // Any will do; the last one was deferred by its state, and not after a write that had been too slow.
       if let last = ended.tally.deferred.max(by: { $0.value < $1.value }) {
-        promises.append(try ForgedTrace(course.files.trace, last.key).promise)
+        promises.append(try ForgedTrace(course.files.trace, executed: last.key).promise)
       }
+      promises.append(
+        try ForgedTrace(course.files.trace, withoutEndOf: { ended.tally.tickets[$0] }).promise)
       result.with.append(ScenarioResult.Proved(course: ended, proof: proof, promises: promises))
     }
     return result

@@ -11,6 +11,29 @@ package enum Forger {
   package static func forge(
     from: String, to: String, change: (inout ltp_decision_record) -> Void
   ) throws -> Int {
+    try forge(from: from, to: to) { block, header in
+      header.lane_id == LTP_CONTROL_LANE ? 0 : changeDecisions(block, Int(header.slot_count), change)
+    }
+  }
+
+  /// Copies the trace in `from` to `to`, made anew, without the first step of an intent for which it holds; whether there was one. Its block holds
+  /// something else, too.
+  package static func forge(from: String, to: String, without isIt: (ltp_step_record) -> Bool) throws -> Bool
+  {
+    var goneSlots: UInt64 = 0
+    return try forge(from: from, to: to) { block, header in
+      guard header.lane_id == LTP_CONTROL_LANE else { return 0 }
+      // What comes after it is said to come earlier.
+      header.first_sequence -= goneSlots
+      guard goneSlots == 0 else { return 0 }
+      goneSlots = takeOut(block, &header, isIt)
+      return goneSlots > 0 ? 1 : 0
+    } == 1
+  }
+
+  private static func forge(
+    from: String, to: String, block change: (UnsafeMutableRawPointer, inout ltp_block_header) -> Int
+  ) throws -> Int {
     let files = FileManager.default
     try? files.removeItem(atPath: to)
     try files.createDirectory(atPath: to, withIntermediateDirectories: true)
@@ -21,7 +44,8 @@ package enum Forger {
         throw ScenarioFailure("cannot read \(from)/\(name)")
       }
       var bytes = [UInt8](whole)
-      if name.hasSuffix(".ltp") {
+      // A deferral log beside the trace is a chain of its own.
+      if name.hasSuffix(".ltp"), !name.hasPrefix("deferred-") {
         bytes.withUnsafeMutableBytes { changed += sealAgain($0, &previous, change) }
       }
       try Data(bytes).write(to: URL(fileURLWithPath: "\(to)/\(name)"))
@@ -31,17 +55,16 @@ package enum Forger {
 
   private static func sealAgain(
     _ segment: UnsafeMutableRawBufferPointer, _ previous: inout [UInt8]?,
-    _ change: (inout ltp_decision_record) -> Void
+    _ change: (UnsafeMutableRawPointer, inout ltp_block_header) -> Int
   ) -> Int {
     var changed = 0
     var offset = 0
     while offset + Int(LTP_BLOCK_HEADER_BYTES) <= segment.count {
       let block = segment.baseAddress! + offset
-      let header = block.load(as: ltp_block_header.self)
+      var header = block.load(as: ltp_block_header.self)
       guard header.magic == LTP_BLOCK_MAGIC, offset + Int(header.size_bytes) <= segment.count else { break }
-      if header.lane_id != LTP_CONTROL_LANE {
-        changed += changeDecisions(block, Int(header.slot_count), change)
-      }
+      changed += change(block, &header)
+      block.storeBytes(of: header, as: ltp_block_header.self)
       if let previous { store(previous, to: block + LTP_AT_block_header_previous_hash) }
       let body = block + Int(LTP_BLOCK_HEADER_BYTES)
       store(
@@ -69,6 +92,33 @@ package enum Forger {
       }
     }
     return changed
+  }
+
+  /// How many slots are gone.
+  private static func takeOut(
+    _ block: UnsafeMutableRawPointer, _ header: inout ltp_block_header, _ isIt: (ltp_step_record) -> Bool
+  ) -> UInt64 {
+    let slotBytes = Int(LTP_SLOT_BYTES)
+    let body = block + Int(LTP_BLOCK_HEADER_BYTES)
+    var slot = 0
+    while slot < Int(header.slot_count) {
+      let place = body + slot * slotBytes
+      let count = Int(place.load(as: ltp_control_header.self).slot_count)
+      let left = Int(header.slot_count) - slot - count
+      guard count > 0, left >= 0 else { return 0 }
+      // Blocks are whole pages: one that would lose a page would move all that follow.
+      let bytes = Int(LTP_BLOCK_HEADER_BYTES) + (Int(header.slot_count) - count) * slotBytes
+      if place.load(as: UInt8.self) == LTP_RECORD_STEP, isIt(place.load(as: ltp_step_record.self)),
+        slot > 0 || left > 0, Int(header.size_bytes) - bytes < Int(LTP_TRACE_PAGE_BYTES)
+      {
+        memmove(place, place + count * slotBytes, left * slotBytes)
+        memset(place + left * slotBytes, 0, count * slotBytes)
+        header.slot_count -= UInt32(count)
+        return UInt64(count)
+      }
+      slot += count
+    }
+    return 0
   }
 
   private static func sha256(_ bytes: UnsafeRawPointer, _ count: Int) -> [UInt8] {
