@@ -30,8 +30,8 @@ ltp_route_request request_of(uint64_t frame, uint64_t session, uint8_t action_cl
 /* Keeps an intent with the payload of this number, and does not wait. 0: the log can take nothing just now. */
 int keep(ltp_lane *lane, uint64_t session, uint64_t number, ltp_kept *kept);
 
-/* Keeps intents as fast as one caller can, and waits until all are durable: intent i is of session i modulo their number, so that the log has them
- * in the order in which sessions have turns. */
+/* Keeps intents as fast as one caller can, and waits until all are durable. Intent i is of session i modulo their number, so that the
+ * log has them in the order in which sessions have turns. */
 void keep_many(ltp_core *core, ltp_lane *lane, uint64_t count, uint64_t sessions);
 
 /* So many intents are pending, and so many were kept since the core was opened; else the process ends. */
@@ -42,7 +42,7 @@ void need_pending_after_reopening(const char *directory, uint64_t capacity, uint
 
 /* The parts. */
 void measure_alone(const char *directory, uint64_t seconds);
-void measure_crowd(const char *directory, uint64_t callers, uint64_t seconds);
+void measure_crowd(const char *directory, uint64_t callers, uint64_t seconds, uint64_t lane_count);
 void measure_filling(const char *directory, uint64_t count, uint64_t per_session);
 void measure_opening(const char *directory, uint64_t count);
 void measure_replay(const char *directory, uint64_t count, uint64_t workers);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +42,13 @@ uint64_t resident_bytes(void) {
   if (file == NULL || fscanf(file, "%*u %llu", &pages) != 1) fail("cannot read /proc/self/statm");
   fclose(file);
   return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t processor_ns(void) {
+  struct rusage use;
+  getrusage(RUSAGE_SELF, &use);
+  return (uint64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000000u +
+         (uint64_t)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000u;
 }
 
 static const char payload_model[PAYLOAD_BYTES + 1] =
@@ -81,6 +89,8 @@ typedef struct caller {
 static void *call(void *argument) {
   caller *self = argument;
   const crowd *crowd = self->crowd;
+  /* For profiles. */
+  pthread_setname_np(pthread_self(), "bench-caller");
   pthread_barrier_wait(self->barrier);
   uint64_t began = now_ns(), until = began + (uint64_t)(crowd->seconds * 1e9);
   do {
@@ -111,13 +121,14 @@ crowd_result crowd_run(const crowd *crowd) {
     if (pthread_create(&threads[index], &attributes, call, &callers[index]) != 0) fail("no thread for caller %d", index);
   }
   pthread_barrier_wait(&barrier);
-  uint64_t began = now_ns(), ended = began;
+  uint64_t began = now_ns(), ended = began, processor = processor_ns();
   size_t count = 0;
   for (int index = 0; index < crowd->callers; index++) {
     pthread_join(threads[index], NULL);
     count += callers[index].count;
     if (callers[index].ended > ended) ended = callers[index].ended;
   }
+  processor = processor_ns() - processor;
   uint64_t *waits = malloc(count * sizeof *waits);
   if (waits == NULL) fail("out of memory");
   size_t copied = 0;
@@ -126,7 +137,11 @@ crowd_result crowd_run(const crowd *crowd) {
     copied += callers[index].count;
     free(callers[index].waits);
   }
-  crowd_result result = {.jobs = count, .seconds = (double)(ended - began) / 1e9, .waits = spread_of(waits, count)};
+  crowd_result result = {
+    .jobs = count,
+    .seconds = (double)(ended - began) / 1e9,
+    .processor_us = (double)processor / 1e3 / (double)count,
+    .waits = spread_of(waits, count)};
   free(waits);
   return result;
 }

@@ -27,6 +27,9 @@ uint64_t number_from(const char *text, const char *what);
 /* Bytes of the process that are in memory now. */
 uint64_t resident_bytes(void);
 
+/* Nanoseconds of processor that the process has used, in all its threads. */
+uint64_t processor_ns(void);
+
 /* The payload of a job; each number has another one. */
 void payload_write(char payload[PAYLOAD_BYTES], uint64_t number);
 
@@ -49,6 +52,7 @@ typedef struct crowd {
 typedef struct crowd_result {
   uint64_t jobs;
   double seconds; /* until the last caller had its answer */
+  double processor_us; /* of this process, a job */
   spread waits;
 } crowd_result;
 

@@ -46,7 +46,8 @@ void measure_opening(const char *directory, uint64_t count) {
 /* Nanoseconds of a burst of decisions, all of which must be answered with this verdict. */
 static uint64_t decide(ltp_lane *lane, const ltp_route_request *requests, uint8_t verdict) {
   uint64_t began = now_ns(), others = 0;
-  for (int index = 0; index < BURST; index++) others += ltp_admit(lane, &requests[index % FRAMES], sizeof *requests).verdict != verdict;
+  for (int index = 0; index < BURST; index++)
+    others += ltp_admit(lane, &requests[index % FRAMES], sizeof *requests).verdict != verdict;
   uint64_t took = now_ns() - began;
   if (others != 0) fail("%llu decisions were answered otherwise", (unsigned long long)others);
   need(ltp_lane_wait_durable(lane, ltp_lane_sequence(lane), PATIENCE_NS), "a wait");
@@ -62,7 +63,8 @@ static double median(double *values, size_t count) {
   return values[count / 2];
 }
 
-/* By turns, and who begins changes; the ratio is the median of those of pairs, since what disturbs one burst often disturbs its neighbour. */
+/* By turns, and the one that begins changes. The ratio is the median of those of pairs, because what disturbs one burst often disturbs
+ * the next one too. */
 static void compare(ltp_lane *empty, ltp_lane *full, uint8_t action_class, uint8_t verdict, uint64_t pairs) {
   static ltp_route_request requests[FRAMES];
   for (uint64_t index = 0; index < FRAMES; index++) requests[index] = request_of(index + 1, index + 1, action_class);

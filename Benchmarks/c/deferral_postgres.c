@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The same callers with a job queue in PostgreSQL: each has a connection of its own, and inserts one job a transaction, which is durable when the answer
- * comes. The table, its indexes and the statement are River's (riverqueue.com) made anew after its documentation; it is not River itself. Where they
- * differ, PostgreSQL is spared work: River's client takes a transaction of several round trips and notifies listeners.
+ * The same callers with a job queue in PostgreSQL: each has a connection of its own, and inserts one job a transaction, which is
+ * durable when the answer comes. The table, its indexes and the statement are River's (riverqueue.com) made anew after its
+ * documentation; it is not River itself. Where they differ, PostgreSQL is spared work: River's client takes a transaction of several
+ * round trips, looks for conflicts of unique jobs, and notifies listeners.
  *
  *   deferral_postgres CONNECTION-STRING CALLERS SECONDS btree|all
  *

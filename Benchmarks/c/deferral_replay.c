@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Replay from a log that was just written, into a host that does nothing: each worker has a lane of its own, and begins and commits intents until
- * none is left. Each must come exactly once, with the payload that it was kept with.
+ * Replay from a log that was just written, into a host that does nothing: each worker has a lane of its own, and begins and commits
+ * intents until none is left. Each must come exactly once, with the payload that it was kept with.
  */
 #define _GNU_SOURCE
 #include "deferral_core.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ typedef struct replay {
   ltp_core *core;
   uint64_t count;
   uint64_t committed; /* by all workers */
-  uint64_t nothing_due;
+  uint64_t gave_way;
   uint8_t *seen; /* by the number of the intent */
 } replay;
 
@@ -29,7 +30,7 @@ typedef struct worker {
 
 /* Nothing can be handed out before the log's writer has made room. */
 static void give_way(replay *all) {
-  __atomic_fetch_add(&all->nothing_due, 1, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&all->gave_way, 1, __ATOMIC_RELAXED);
   need(ltp_kept_want(all->core), "a wish");
   usleep(20);
 }
@@ -46,6 +47,8 @@ static void check(replay *all, const ltp_handout *handout, const char *payload) 
 static void *work(void *argument) {
   worker *self = argument;
   replay *all = self->replay;
+  /* For profiles. */
+  pthread_setname_np(pthread_self(), "bench-worker");
   char payload[PAYLOAD_BYTES];
   while (__atomic_load_n(&all->committed, __ATOMIC_RELAXED) < all->count) {
     ltp_handout handout;
@@ -75,7 +78,7 @@ void measure_replay(const char *directory, uint64_t count, uint64_t workers) {
   publish(all.core, LTP_STATE_HEALTHY);
   worker all_workers[WORKERS_MAX];
   pthread_t threads[WORKERS_MAX];
-  uint64_t began = now_ns();
+  uint64_t processor = processor_ns(), began = now_ns();
   for (uint64_t index = 0; index < workers; index++) {
     all_workers[index] = (worker){&all, lanes[index]};
     if (pthread_create(&threads[index], NULL, work, &all_workers[index]) != 0) fail("no thread for a worker");
@@ -84,6 +87,7 @@ void measure_replay(const char *directory, uint64_t count, uint64_t workers) {
   uint64_t carried_out = now_ns() - began;
   need(ltp_kept_wait(all.core, deferral_status(all.core).sequence, PATIENCE_NS), "a wait");
   uint64_t durable = now_ns() - began;
+  processor = processor_ns() - processor;
   need_kept(all.core, 0, count);
   ltp_deferral_status status = deferral_status(all.core);
   if (status.committed != count) fail("%llu were committed, not %llu", (unsigned long long)status.committed, (unsigned long long)count);
@@ -91,9 +95,13 @@ void measure_replay(const char *directory, uint64_t count, uint64_t workers) {
   core_close(all.core);
   need_pending_after_reopening(directory, count, 0);
   free(all.seen);
-  const char *name = workers == 1 ? "replay_one_per_second" : "replay_two_per_second";
+  char name[64];
+  snprintf(name, sizeof name, "replay_%d_per_second", (int)workers);
   figure(name, (double)count / ((double)durable / 1e9));
+  snprintf(name, sizeof name, "replay_%d_processor_us", (int)workers);
+  figure(name, (double)processor / 1e3 / (double)count);
+  snprintf(name, sizeof name, "replay_%d_gave_way", (int)workers);
+  figure(name, (double)all.gave_way);
   figure("replay_durable_after_last_ms", (double)(durable - carried_out) / 1e6);
-  figure("replay_gave_way", (double)all.nothing_due);
   figure("kept", (double)count);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The same with a job table in SQLite, in WAL mode with synchronous=FULL: each job is a transaction of its own, durable when COMMIT returns. SQLite has one
- * writer at a time, so callers take turns by a mutex: with SQLite's own waiting, which sleeps, they would be slower.
+ * The same with a job table in SQLite, in WAL mode with synchronous=FULL: each job is a transaction of its own, durable when COMMIT
+ * returns. SQLite has one writer at a time, so callers take turns by a mutex: with SQLite's own waiting, which sleeps, they would be
+ * slower.
  *
  *   deferral_sqlite FILE CALLERS SECONDS      the file is made; figures are named by the number of callers
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What it takes until a deferral may be acknowledged: by one caller alone, beside one data sync of the device, and by many who wait at once.
+ * What it takes until a deferral may be acknowledged: by one caller alone, beside one data sync of the device, and by many who wait at
+ * once.
  */
 #define _GNU_SOURCE
 #include "deferral_core.h"
@@ -19,7 +20,7 @@
 #define TURN 32
 #define WARM_UP_TURNS 4
 #define INTENTS_A_SESSION 100
-#define LANES 4
+#define LANES_MAX 64
 
 /* ---- One data sync ------------------------------------------------------------------------------------- */
 
@@ -97,12 +98,13 @@ typedef struct lane_place {
 typedef struct many {
   ltp_core *core;
   lane_place *lanes;
+  int lane_count;
   uint64_t later;
 } many;
 
 static void defer_among_many(void *context, int caller, uint64_t number) {
   many *all = context;
-  lane_place *place = &all->lanes[caller % LANES];
+  lane_place *place = &all->lanes[caller % all->lane_count];
   uint64_t session = (uint64_t)caller << 32 | (number / INTENTS_A_SESSION + 1);
   ltp_kept kept;
   for (;;) {
@@ -117,25 +119,27 @@ static void defer_among_many(void *context, int caller, uint64_t number) {
   need(ltp_kept_wait(all->core, kept.sequence, PATIENCE_NS), "a wait");
 }
 
-void measure_crowd(const char *directory, uint64_t callers, uint64_t seconds) {
-  static lane_place lanes[LANES];
+void measure_crowd(const char *directory, uint64_t callers, uint64_t seconds, uint64_t lane_count) {
+  static lane_place lanes[LANES_MAX];
+  if (lane_count > LANES_MAX) fail("at most %d lanes", LANES_MAX);
   uint64_t capacity = 1000000 * seconds;
   if (capacity > 16000000) capacity = 16000000;
-  many all = {.core = core_open(directory, capacity), .lanes = lanes};
+  many all = {.core = core_open(directory, capacity), .lanes = lanes, .lane_count = (int)lane_count};
   publish(all.core, LTP_STATE_UNSTABLE);
-  for (int index = 0; index < LANES; index++) {
+  for (int index = 0; index < all.lane_count; index++) {
     lanes[index].lane = lane_open(all.core);
     pthread_mutex_init(&lanes[index].mutex, NULL);
   }
   crowd crowd = {.callers = (int)callers, .seconds = (double)seconds, .once = defer_among_many, .context = &all};
   crowd_result result = crowd_run(&crowd);
   need_kept(all.core, result.jobs, result.jobs);
-  for (int index = 0; index < LANES; index++) need(ltp_lane_close(lanes[index].lane), "closing a lane");
+  for (int index = 0; index < all.lane_count; index++) need(ltp_lane_close(lanes[index].lane), "closing a lane");
   core_close(all.core);
   need_pending_after_reopening(directory, capacity, result.jobs);
   figure("crowd_per_second", (double)result.jobs / result.seconds);
   figure("crowd_us_median", result.waits.median);
   figure("crowd_us_p99", result.waits.p99);
+  figure("crowd_processor_us", result.processor_us);
   figure("crowd_later", (double)all.later);
   figure("kept", (double)result.jobs);
 }
