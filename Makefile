@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. Each is one script in scripts/, which CI calls too.
 
-.PHONY: help bench bench-interop bench-waits examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
+.PHONY: help bench bench-deferral bench-interop bench-waits examples test check format sanitize fuzz crash stress budget doctor library install uninstall clean \
   scenario-cascade scenario-zombie-order scenario-database-flicker
 .DEFAULT_GOAL := help
 
@@ -12,6 +12,9 @@ help: ## this text
 
 bench: ## the main job: decisions a second, latency, the machine's limits; verifies the trace it wrote
 	@scripts/bench $(ARGS)
+
+bench-deferral: ## deferrals durable alone and by 256 callers, beside PostgreSQL and SQLite; replay; opening; installs both databases
+	@scripts/bench-deferral $(ARGS)
 
 bench-interop: ## what the boundary costs: C, C++, Rust and Swift callers beside the same decision by hand in C
 	@scripts/bench-interop $(ARGS)
