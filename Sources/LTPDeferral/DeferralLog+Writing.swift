@@ -10,7 +10,7 @@ extension DeferralLog {
 
   /// Memory for so many slots; nil: not before something has completed.
   mutating func space(_ slotCount: Int) -> UnsafeMutableRawPointer? {
-    guard chain.failure == nil, news.hasRoom else { return nil }
+    guard chain.failure == nil, news.hasRoom, isNumbered else { return nil }
     if gathered == nil {
       guard chain.isOpen, let staging = chain.acquireStaging() else { return nil }
       gathered = (staging, 0)
@@ -82,7 +82,7 @@ extension DeferralLog {
   ) {
     chain.settle(now: now, &queue)
     while let block = chain.nextDurable() {
-      if block.reference == 0 { durableSequence = block.endSequence }
+      if block.reference == 0 { durableSequence = block.endSequence } else { isNumbered = true }
     }
   }
 

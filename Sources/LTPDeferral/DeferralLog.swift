@@ -30,6 +30,9 @@ package struct DeferralLog: ~Copyable {
   package internal(set) var sequence: UInt64
   package internal(set) var durableSequence: UInt64
   var markSequence: UInt64
+  /// A mark of this run is on disk, and says from where on its tickets are numbered. Before that it gives none: a crash would take the mark, and the
+  /// next run would give the same ones.
+  var isNumbered = false
   /// LTP_DEFERRAL_*: the mark that goes before anything else; 0: none.
   var markDue: UInt8
   /// The block being gathered: its staging buffer and its slots so far.
@@ -211,8 +214,8 @@ package struct DeferralLog: ~Copyable {
     table.confirm(session: session, number: number)
   }
 
-  /// A segment takes intents.
-  package var isOpen: Bool { chain.isOpen }
+  /// It takes intents.
+  package var isOpen: Bool { chain.isOpen && isNumbered }
 
   // MARK: Reading
 
