@@ -23,7 +23,7 @@ package struct IntentTable {
   package let capacity: Int
   private let memory: UnsafeMutableRawPointer
   private let intents: UnsafeMutablePointer<Intent>
-  private let keys: SlotIndex
+  let keys: SlotIndex
   private let sessions: SlotIndex
   /// Slots that were used before and are free, linked by `next`; then those from `fresh` on.
   private var free: UInt32 = 0
