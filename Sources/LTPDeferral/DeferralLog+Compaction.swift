@@ -121,6 +121,7 @@ extension DeferralLog {
     gatheredIntents.append((table.ticket(slot), gathered!.slots))
     enter(slotCount)
     compaction.movedSequence = sequence
+    dropAt = nil
     counts.moved += 1
     if isPending {
       table.enter(slot, sequence: sequence)

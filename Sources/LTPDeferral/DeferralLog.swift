@@ -52,8 +52,6 @@ package struct DeferralLog: ~Copyable {
   var segmentStart: UInt64
   /// Segments in front may go once so many blocks of the trace are durable, which tell all that they hold; nil: it has not been told yet.
   var dropAt: UInt64?
-  /// Where in the log the last record ends that the trace has.
-  package var toldSequence: UInt64 { news.toldSequence }
 
   /// Recovers the log from `device`. Leases of the process before are over. `staging`: `configuration.chain.stagingBytes` of page-aligned
   /// memory, which outlives the log.
@@ -63,7 +61,7 @@ package struct DeferralLog: ~Copyable {
     guard let table = IntentTable(capacity: configuration.capacity) else {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory, or too many pending intents are asked for")
     }
-    guard let news = DeferralNews(toldSequence: configuration.trace.told?.sequence ?? 0) else {
+    guard let news = DeferralNews() else {
       table.releaseMemory()
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }

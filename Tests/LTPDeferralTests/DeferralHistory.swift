@@ -164,6 +164,7 @@ final class DeferralHistory {
     log.trace.blocks = traceSealed
     traceSealed += 1
     log.trace.sealedBlocks = traceSealed
+    log.trace.sealedSequence = trace.told.sequence
     while let first = traceBlocks.first, first.number < log.trace.blocks {
       durableTrace = first.trace
       traceBlocks.removeFirst()

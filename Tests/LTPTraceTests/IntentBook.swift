@@ -72,8 +72,6 @@ struct IntentLetter {
 }
 
 final class IntentBook {
-  static let payloadBytesMax = 6000
-
   /// By the number of their letter: two letters with one number are one intent, sent again. An intent that was forgotten may have
   /// another one in its place.
   private(set) var intents: [SentIntent] = []
@@ -88,9 +86,8 @@ final class IntentBook {
   func letter(session: UInt64, now: UInt64, _ random: inout SplitMix64) -> IntentLetter {
     lastFrame += 1
     let bits = random.next()
-    let count = 1 + (bits & 7 == 0 ? random.below(Self.payloadBytesMax) : random.below(90))
-    let payload = UnsafeRawBufferPointer(
-      rebasing: someBytes[Int(lastFrame * 37 % 4096)..<Int(lastFrame * 37 % 4096) + count])
+    let count = 1 + (bits & 7 == 0 ? random.below(SomeBytes.countMax) : random.below(90))
+    let payload = SomeBytes.piece(lastFrame, count: count)
     return IntentLetter(
       request: request(25, frameID: lastFrame, sessionID: session),
       key: bits >> 3 & 3 == 0 ? (lastFrame, bits | 1) : (0, 0), payload: payload,
@@ -136,12 +133,3 @@ final class IntentBook {
   /// Nobody waits any more: the process is gone.
   func forgetWaiting() { waiting.removeAll(keepingCapacity: true) }
 }
-
-/// Payloads are pieces of it.
-nonisolated(unsafe) private let someBytes: UnsafeRawBufferPointer = {
-  let bytes = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: 4096 + IntentBook.payloadBytesMax + 1, alignment: 8)
-  var random = SplitMix64(seed: 5)
-  for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
-  return UnsafeRawBufferPointer(bytes)
-}()

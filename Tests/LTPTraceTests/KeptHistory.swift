@@ -44,7 +44,7 @@ final class KeptHistory {
     random = SplitMix64(seed: seed)
     disk = SimulatedDisk(seed: random.next())
     clock = SimulatedClock(disk)
-    payload = .allocate(byteCount: IntentBook.payloadBytesMax, alignment: 32)
+    payload = .allocate(byteCount: SomeBytes.countMax, alignment: 32)
     ledger.intents = book
     sessionCount = 1 + random.below(5)
     isHeavy = random.oneIn(8)
@@ -61,10 +61,23 @@ final class KeptHistory {
     setup.configuration.capacity = [8, 64][random.below(2)]
     setup.configuration.perSessionMax = [3, 100][random.below(2)]
     // Short: what has ended is forgotten soon, and its segments go.
-    setup.configuration.rememberNanoseconds = random.oneIn(2) ? 10 * millisecond : 3600 * second
+    setup.configuration.rememberNanoseconds = [1, 10, 3_600_000][random.below(3)] * millisecond
+    setup.tellInterval = [1, 10][random.below(2)] * millisecond
   }
 
   deinit { payload.deallocate() }
+
+  /// What a run ends right after, if it happens: where a crash is worst.
+  private enum Moment: CaseIterable { case none, drop, move, segment }
+
+  private func hasCome(_ moment: Moment, _ log: borrowing DeferralLog) -> Bool {
+    switch moment {
+    case .none: false
+    case .drop: log.chain.segments.oldest > oldestAtOpening
+    case .move: log.counts.moved > 0
+    case .segment: log.chain.position.segmentIndex > segmentAtOpening + 1
+    }
+  }
 
   /// Runs the whole history; throws what must not be.
   static func run(
@@ -165,12 +178,13 @@ final class KeptHistory {
     core.publish(random.oneIn(3) ? LTP_STATE_HEALTHY : LTP_STATE_UNSTABLE)
     try core.openLane()
     let keeper = core.keeper!
+    let moment = random.oneIn(2) ? .none : Moment.allCases[random.below(4)]
     // As the core's opening waits, but not always.
     if !random.oneIn(5) {
       _ = try core.run(limit: 60, until: { keeper.log.isOpen || core.failure != LTP_OK })
     }
     if random.oneIn(4) { disk.faults.diesAtCall = disk.callCount + 1 + random.below(isHeavy ? 800 : 250) }
-    for _ in 0..<(isHeavy ? 60 + random.below(60) : 6 + random.below(36)) where !disk.isDead {
+    for _ in 0..<(isHeavy ? 40 + random.below(40) : 6 + random.below(30)) where !disk.isDead {
       keeper.gathers = !isHeavy && random.oneIn(3)
       switch random.below(16) {
       case 0..<5: for _ in 0..<1 + random.below(3) { try send(core) }
@@ -183,11 +197,19 @@ final class KeptHistory {
       default: break
       }
       if isHeavy || random.oneIn(2) { try core.step(after: UInt64(random.below(2_000_000))) }
+      if hasCome(moment, keeper.log) { return }
     }
-    // A quiet time now and then, in which space is given back.
-    if random.oneIn(3) {
+    // Workers who catch up, so that space is given back.
+    if random.oneIn(isHeavy ? 1 : 4), !disk.isDead {
       keeper.gathers = false
-      for _ in 0..<10 where !disk.isDead { try core.step(after: 1_500_000) }
+      core.publish(LTP_STATE_HEALTHY)
+      for _ in 0..<16 where !disk.isDead && !hasCome(moment, keeper.log) {
+        for _ in 0..<(isHeavy ? 5 : 2) {
+          try handOut(core)
+          try settleOne(core)
+        }
+        try core.step(after: UInt64(random.below(2_500_000)))
+      }
     }
     if disk.isDead { facts.diedAtWork += 1 }
   }

@@ -24,6 +24,8 @@ enum PlantedInKeeper: CaseIterable {
   case losesKeys
   /// A segment goes before what an intent has in it was copied.
   case dropsLiveIntents
+  /// A segment goes once the trace was told what it holds, and not only when the trace has that on disk.
+  case dropsTooEarly
   /// The trace is told of what is not durable yet.
   case tellsTooEarly
   /// The trace is not told of one record.
@@ -33,7 +35,7 @@ enum PlantedInKeeper: CaseIterable {
 final class SimulatedKeeper {
   static let prefix: StaticString = "deferred-"
   /// What the trace is told within so many nanoseconds is one block.
-  private static let tellInterval: UInt64 = 1_000_000
+  private let tellInterval: UInt64
 
   let book: IntentBook
   var log: DeferralLog
@@ -44,6 +46,7 @@ final class SimulatedKeeper {
   private let planted: PlantedInKeeper?
   private var toldAt: UInt64 = 0
   private var isFinished = false
+  private var drops = DropCheck()
   /// Nobody waits for a write just now: what is kept is gathered.
   var gathers = false
   /// Of the replays' frames.
@@ -62,6 +65,7 @@ final class SimulatedKeeper {
     configuration.trace.told = trace.told
     book = setup.book
     planted = setup.planted
+    tellInterval = setup.tellInterval
     stagingBytes = configuration.chain.stagingBytes
     let staging = ltp_system_map(stagingBytes, 0)!
     self.staging = staging
@@ -100,9 +104,15 @@ final class SimulatedKeeper {
     guard !isFinished else { return }
     log.trace.blocks = progress.pointee.durableBlocks.load(ordering: .acquiring)
     log.trace.sealedBlocks = progress.pointee.sealedBlocks.load(ordering: .relaxed)
+    log.trace.sealedSequence = writer.pointee.toldSequence
+    drops.note(log.trace)
+    if planted == .dropsTooEarly, let told = writer.pointee.control.gathered.told {
+      (log.trace.sealedSequence, log.dropAt) = (told.sequence, 0)
+    }
     if planted == .dropsLiveIntents { skipACopy() }
     writer.pointee.queue.reap(waitNanoseconds: 0)
     _ = log.step(&writer.pointee.queue, now: now, unixNanoseconds: unix)
+    try drops.check(log)
     if !gathers || isStopping {
       log.flush(&writer.pointee.queue, now: now, unixNanoseconds: unix)
       log.settle(&writer.pointee.queue, now: now)
@@ -123,7 +133,7 @@ final class SimulatedKeeper {
   private func tell<Device: StorageDevice & ~Copyable>(
     _ writer: UnsafeMutablePointer<TraceWriter<Device>>, now: UInt64, isStopping: Bool
   ) {
-    guard isStopping || now &- toldAt >= Self.tellInterval || log.news.count > 1000 else { return }
+    guard isStopping || now &- toldAt >= tellInterval || log.news.count > 1000 else { return }
     var hasTold = false
     let durable = planted == .tellsTooEarly ? log.sequence : log.durableSequence
     while let record = log.news.next(durable: durable) {
@@ -268,5 +278,35 @@ final class SimulatedKeeper {
 struct KeeperSetup {
   let book: IntentBook
   var configuration = DeferralConfiguration()
+  var tellInterval: UInt64 = 1_000_000
   var planted: PlantedInKeeper?
+}
+
+/// Whether a segment of the deferral log goes only once the trace has on disk all that it held: a crash would show it, but comes seldom in between.
+struct DropCheck {
+  /// Blocks of the trace that were sealed, and how much they tell.
+  private var told: [(blocks: UInt64, sequence: UInt64)] = []
+  /// Where in the log the segments begin that were begun in this run.
+  private var starts: [UInt64: UInt64] = [:]
+  private var toldDurably: UInt64 = 0
+  private var oldest: UInt64?
+
+  mutating func note(_ trace: TraceStanding) {
+    if told.last?.sequence != trace.sealedSequence { told.append((trace.sealedBlocks, trace.sealedSequence)) }
+    while let first = told.first, first.blocks <= trace.blocks {
+      toldDurably = first.sequence
+      told.removeFirst()
+    }
+  }
+
+  mutating func check(_ log: borrowing DeferralLog) throws(Violation) {
+    let current = log.chain.position.segmentIndex
+    if starts[current] == nil { starts[current] = starts.isEmpty ? 0 : log.segmentStart }
+    let now = log.chain.segments.oldest
+    defer { oldest = now }
+    guard let oldest, now > oldest, let start = starts[now] else { return }
+    guard start <= toldDurably else {
+      throw Violation("segments below \(now) went, and the trace tells \(toldDurably) of \(start) durably")
+    }
+  }
 }
