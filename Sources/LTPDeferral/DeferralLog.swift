@@ -97,7 +97,12 @@ package struct DeferralLog: ~Copyable {
     sequence = reader.sequence
     durableSequence = reader.sequence
     markSequence = reader.markSequence
-    markDue = recovered.offset > 0 ? LTP_DEFERRAL_OPENED : 0
+    // A segment that was begun may have lost its first block; one that is still to be begun gets its mark then.
+    if recovered.handle == nil {
+      markDue = 0
+    } else {
+      markDue = recovered.offset > 0 ? LTP_DEFERRAL_OPENED : LTP_DEFERRAL_SEGMENT
+    }
     trace = configuration.trace
     segmentStart = reader.sequence
     for slot in 0..<table.usedSlots where table.isTaken(slot) && table[slot].state == .begun {
