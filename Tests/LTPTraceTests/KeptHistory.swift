@@ -104,8 +104,8 @@ final class KeptHistory {
     let takesIn = random.oneIn(2)
     core.publish(takesIn ? LTP_STATE_UNSTABLE : LTP_STATE_HEALTHY)
     try core.openLane()
-    guard try core.run(until: { core.keeper!.isDrained }) else {
-      throw Violation("the deferral log does not come to rest")
+    guard try core.run(until: { core.keeper!.log.isOpen && core.keeper!.isDrained }) else {
+      throw Violation("the deferral log does not get ready, or does not come to rest")
     }
     for _ in 0..<3 {
       if takesIn {
