@@ -139,8 +139,8 @@ let package = Package(
     .testTarget(
       name: "LTPTraceTests",
       dependencies: [
-        "CLTP", "CLTPSystem", "LTPRecords", "LTPRules", "LTPLimits", "LTPOrientation", "LTPAdmission",
-        "LTPStorage", "LTPTrace", "LTPInspect", "LTPTestSupport",
+        "CLTP", "CLTPSystem", "LTPRecords", "LTPFrames", "LTPRules", "LTPLimits", "LTPOrientation",
+        "LTPAdmission", "LTPStorage", "LTPDeferral", "LTPTrace", "LTPInspect", "LTPTestSupport",
       ]),
     .testTarget(name: "LTPPolicyTests", dependencies: ["CLTP", "LTP", "LTPPolicy", "LTPTestSupport"]),
     .testTarget(

@@ -66,11 +66,12 @@ package struct Keeper: ~Copyable {
 
   /// True: something moved.
   mutating func step(
-    progress: borrowing TraceProgress, now: UInt64
+    progress: borrowing TraceProgress, toldSequence: UInt64, now: UInt64
   ) -> Bool {
     guard !isFinished else { return false }
     log.trace.blocks = progress.durableBlocks.load(ordering: .acquiring)
     log.trace.sealedBlocks = progress.sealedBlocks.load(ordering: .relaxed)
+    log.trace.sealedSequence = toldSequence
     queue.reap(waitNanoseconds: 0)
     let hasMoved = log.step(&queue, now: now, unixNanoseconds: front.unixNanoseconds(now))
     notePending()
@@ -180,7 +181,7 @@ extension Core {
     let isStopping = progress.pointee.stop.load(ordering: .acquiring) >= 2
     var hasMoved =
       withKeeper { keeper in
-        keeper.pointee.step(progress: progress.pointee, now: now)
+        keeper.pointee.step(progress: progress.pointee, toldSequence: writer.pointee.toldSequence, now: now)
       } ?? false
     if leadKeeper() == .written { hasMoved = true }
     let interval = isStopping ? 0 : state.pointee.options.trace.commitIntervalNanoseconds

@@ -94,6 +94,7 @@ extension DeferralLog {
     gatheredIntents.append((table.ticket(slot), gathered!.slots))
     enter(slotCount)
     compaction.movedSequence = sequence
+    dropAt = nil
     counts.moved += 1
     if isPending {
       awaitRecord(of: slot)

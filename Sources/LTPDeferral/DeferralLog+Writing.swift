@@ -10,7 +10,7 @@ extension DeferralLog {
 
   /// Memory for so many slots; nil: not before something has completed.
   mutating func space(_ slotCount: Int) -> UnsafeMutableRawPointer? {
-    guard chain.failure == nil, news.hasRoom else { return nil }
+    guard chain.failure == nil, news.hasRoom, isNumbered else { return nil }
     if gathered == nil {
       guard chain.isOpen, let staging = chain.acquireStaging() else { return nil }
       gathered = (staging, 0)
@@ -82,7 +82,7 @@ extension DeferralLog {
   ) {
     chain.settle(now: now, &queue)
     while let block = chain.nextDurable() {
-      if block.reference == 0 { durableSequence = block.endSequence }
+      if block.reference == 0 { durableSequence = block.endSequence } else { isNumbered = true }
     }
     while let record = awaited.next(durable: durableSequence) {
       // Of one that has ended since, another record is awaited.
@@ -176,18 +176,17 @@ extension DeferralLog {
 
   /// Gives back the segments in front that nothing needs.
   private mutating func drop<Device: StorageDevice & ~Copyable>(_ queue: inout StorageQueue<Device>) {
-    // Copies of what lay there are on disk, and the trace has been told all of it, also after a crash.
+    // Copies of what lay there are on disk, and the trace has been told all of it, also after a crash. By what its sealed blocks tell: the block in which
+    // it is gathered need not be the next one, because a segment's summary and the preamble of the one after it may come before.
     let needed = max(segmentStart, compaction.movedSequence)
-    guard use.isUnused(before: chain.position.segmentIndex), needed <= durableSequence, needed <= toldSequence
+    guard use.isUnused(before: chain.position.segmentIndex), needed <= durableSequence,
+      needed <= trace.sealedSequence
     else {
       dropAt = nil
       return
     }
-    // What it was told last may still be gathered: it comes with the next block.
-    guard let dropAt else {
-      dropAt = trace.sealedBlocks + 1
-      return
-    }
+    let dropAt = self.dropAt ?? trace.sealedBlocks
+    self.dropAt = dropAt
     guard trace.blocks >= dropAt else { return }
     chain.dropSegments(below: use.dropUnused(before: chain.position.segmentIndex), &queue)
   }

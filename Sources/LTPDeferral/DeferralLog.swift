@@ -30,6 +30,9 @@ package struct DeferralLog: ~Copyable {
   package internal(set) var sequence: UInt64
   package internal(set) var durableSequence: UInt64
   var markSequence: UInt64
+  /// A mark of this run is on disk, and says from where on its tickets are numbered. Before that it gives none: a crash would take the mark, and the
+  /// next run would give the same ones.
+  var isNumbered = false
   /// LTP_DEFERRAL_*: the mark that goes before anything else; 0: none.
   var markDue: UInt8
   /// The block being gathered: its staging buffer and its slots so far.
@@ -47,8 +50,6 @@ package struct DeferralLog: ~Copyable {
   var segmentStart: UInt64
   /// Segments in front may go once so many blocks of the trace are durable, which tell all that they hold; nil: it has not been told yet.
   var dropAt: UInt64?
-  /// Where in the log the last record ends that the trace has.
-  package var toldSequence: UInt64 { news.toldSequence }
 
   /// Recovers the log from `device`. Leases of the process before are over. `staging`: `configuration.chain.stagingBytes` of page-aligned
   /// memory, which outlives the log.
@@ -58,7 +59,7 @@ package struct DeferralLog: ~Copyable {
     guard let table = IntentTable(capacity: configuration.capacity, secret: configuration.secret) else {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory, or too many pending intents are asked for")
     }
-    guard let news = DeferralNews(toldSequence: configuration.trace.told?.sequence ?? 0) else {
+    guard let news = DeferralNews() else {
       table.releaseMemory()
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
@@ -94,7 +95,12 @@ package struct DeferralLog: ~Copyable {
     sequence = reader.sequence
     durableSequence = reader.sequence
     markSequence = reader.markSequence
-    markDue = recovered.offset > 0 ? LTP_DEFERRAL_OPENED : 0
+    // A segment that was begun may have lost its first block; one that is still to be begun gets its mark then.
+    if recovered.handle == nil {
+      markDue = 0
+    } else {
+      markDue = recovered.offset > 0 ? LTP_DEFERRAL_OPENED : LTP_DEFERRAL_SEGMENT
+    }
     trace = configuration.trace
     segmentStart = reader.sequence
     for slot in 0..<table.usedSlots where table.isTaken(slot) && table[slot].state == .begun {
@@ -230,8 +236,8 @@ package struct DeferralLog: ~Copyable {
     table.confirm(session: session, number: number)
   }
 
-  /// A segment takes intents.
-  package var isOpen: Bool { chain.isOpen }
+  /// It takes intents.
+  package var isOpen: Bool { chain.isOpen && isNumbered }
 
   // MARK: Reading
 

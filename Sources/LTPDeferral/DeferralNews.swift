@@ -18,20 +18,18 @@ package struct DeferralNews {
   private var capacity: UInt64
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
 
-  // Entries appended and taken so far, and where in the log the last one ends that the trace has.
+  // Entries appended and taken so far.
   private var appended: UnsafeMutablePointer<Atomic<UInt64>> { words }
   private var taken: UnsafeMutablePointer<Atomic<UInt64>> { words + 8 }
-  private var told: UnsafeMutablePointer<Atomic<UInt64>> { words + 16 }
 
   /// nil: no memory. It is taken as it is used.
-  init?(toldSequence: UInt64) {
+  init?() {
     capacity = UInt64(2 * Self.countMax)
     guard let memory = ltp_system_map(Int(capacity) * Self.entryBytes, 0),
       let words = ltp_system_map(4096, 0)
     else { return nil }
     self.memory = memory
-    self.words = words.bindMemory(to: Atomic<UInt64>.self, capacity: 24)
-    told.pointee.store(toldSequence, ordering: .relaxed)
+    self.words = words.bindMemory(to: Atomic<UInt64>.self, capacity: 16)
   }
 
   func releaseMemory() {
@@ -45,8 +43,6 @@ package struct DeferralNews {
   }
 
   var hasRoom: Bool { count < Self.countMax }
-  /// Where in the log the last record ends that the trace has.
-  package var toldSequence: UInt64 { told.pointee.load(ordering: .acquiring) }
 
   private func entry(_ number: UInt64) -> UnsafeMutableRawPointer {
     memory + Int(number % capacity) * Self.entryBytes
@@ -62,9 +58,7 @@ package struct DeferralNews {
 
   /// The trace has it.
   package func isTold() {
-    let number = taken.pointee.load(ordering: .relaxed)
-    told.pointee.store(Self.sequence(UnsafeRawPointer(entry(number))), ordering: .releasing)
-    taken.pointee.store(number + 1, ordering: .releasing)
+    taken.pointee.store(taken.pointee.load(ordering: .relaxed) + 1, ordering: .releasing)
   }
 
   /// The same place in both records.

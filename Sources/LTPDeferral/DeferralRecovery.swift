@@ -75,7 +75,8 @@ struct DeferralReader: BlockReader {
   func fault(_ logID: LogID) -> OpenFault? {
     if let text { return OpenFault(LTP_ERROR_TRACE_CORRUPT, text) }
     if let told = trace.told {
-      if !hasBlocks || told.logID != logID {
+      // The trace names the log when a run begins, which may be before the log's first block is on disk. Its name is on disk before that.
+      if told.logID != logID || !hasBlocks && told.sequence > 0 {
         return OpenFault(
           LTP_ERROR_DEFERRAL_APART,
           hasBlocks

@@ -45,6 +45,8 @@ package struct TraceStanding: Sendable {
   package var blocks: UInt64 = 0
   /// And those that are sealed.
   package var sealedBlocks: UInt64 = 0
+  /// Sealed blocks tell the deferral log's records that end up to here; what is still being gathered tells more.
+  package var sealedSequence: UInt64 = 0
   /// What it tells of a deferral log; nil: of none.
   package var told: ToldDeferral?
 

@@ -28,7 +28,7 @@ package struct IntentTable {
   private let secret: SipKey
   private let memory: UnsafeMutableRawPointer
   private let intents: UnsafeMutablePointer<Intent>
-  private let keys: SlotIndex
+  let keys: SlotIndex
   private var sessions: SessionQueues
   private var tenants: TenantShares
   /// Slots that were used before and are free, linked by `next`; then those from `fresh` on.

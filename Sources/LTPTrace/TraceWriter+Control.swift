@@ -401,6 +401,9 @@ extension TraceWriter where Device: ~Copyable {
     return true
   }
 
+  /// Sealed blocks tell the deferral log's records that end up to here.
+  package var toldSequence: UInt64 { control.sealed.told?.sequence ?? 0 }
+
   // MARK: The end
 
   mutating func gatherClosed() -> Bool {

@@ -4,6 +4,7 @@
 
 import CLTP
 import CLTPSystem
+import Glibc
 import LTPTestSupport
 
 @testable import LTPDeferral
@@ -12,21 +13,20 @@ import LTPTestSupport
 
 /// What the host knows of one intent.
 private final class Known {
-  let payload: [UInt8]
+  let payload: UnsafeRawBufferPointer
+  let hash: Digest
   let request: ltp_route_request
-  let keySequence: UInt64
-  var ticket: Ticket
+  let ticket: Ticket
   var isAcknowledged = false
   /// How it ended, by a call; and whether that was acknowledged.
   var end: UInt8?
   var endIsAcknowledged = false
-  var isBegun = false
 
-  init(_ payload: [UInt8], _ request: ltp_route_request, _ ticket: Ticket, _ keySequence: UInt64) {
+  init(_ payload: UnsafeRawBufferPointer, _ hash: Digest, _ request: ltp_route_request, _ ticket: Ticket) {
     self.payload = payload
+    self.hash = hash
     self.request = request
     self.ticket = ticket
-    self.keySequence = keySequence
   }
 }
 
@@ -37,25 +37,21 @@ final class DeferralHistory {
   private let plantedInHost: PlantedInHost?
   private var random: SplitMix64
   private var configuration = DeferralConfiguration()
+  /// By frame; and the frames, in the order in which they were sent first.
   private var known: [UInt64: Known] = [:]
+  private var frames: [UInt64] = []
+  /// Every ticket that was ever given, and whose it was.
+  private var byTicket: [UInt64: Known] = [:]
   private var lastFrame: UInt64 = 0
   private var facts = DeferralFacts()
   /// Waits for the disk: slots of the log, and what is acknowledged then.
-  private var waiting: [(sequence: UInt64, acknowledge: () -> Void)] = []
+  private var waiting: [(sequence: UInt64, one: Known, isEnd: Bool)] = []
   private var held: [Handout] = []
-  /// What a trace beside the log was told, and would have after a crash.
-  private struct Trace {
-    var told = ToldDeferral()
-    var tickets: Set<UInt64> = []
-    var ends: [UInt64: UInt8] = [:]
-  }
-  private var trace = Trace()
-  /// What its blocks hold, by the number of the block: a crash takes those away that are not durable.
-  private var traceBlocks: [(number: UInt64, trace: Trace)] = []
-  private var durableTrace = Trace()
+  private var trace = ModelTrace()
   private var traceSealed: UInt64 = 0
   /// Something was handed out that nobody has sent.
   private var isStray = false
+  private let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: SomeBytes.countMax, alignment: 32)
 
   init(seed: UInt64, planted: PlantedBug? = nil, inHost: PlantedInHost? = nil) {
     random = SplitMix64(seed: seed)
@@ -72,6 +68,8 @@ final class DeferralHistory {
     // Short: what has ended is forgotten soon, and its segments go.
     configuration.rememberNanoseconds = random.oneIn(2) ? 20 * millisecond : 3600 * second
   }
+
+  deinit { payload.deallocate() }
 
   static func run(
     seed: UInt64, planted: PlantedBug? = nil, inHost: PlantedInHost? = nil
@@ -91,14 +89,12 @@ final class DeferralHistory {
     var storage = SimulatedStorage(disk)
     var log: DeferralLog
     do throws(OpenFault) {
-      trace = durableTrace
-      traceBlocks = []
-      configuration.trace.told = trace.told.sequence == 0 ? nil : trace.told
+      trace.crash()
+      configuration.trace.told = trace.isOpened ? trace.told : nil
       configuration.trace.blocks = traceSealed
       configuration.trace.sealedBlocks = traceSealed
       log = try DeferralLog.open(&storage, configuration: configuration, staging: staging)
-      trace.told.logID = log.logID
-      durableTrace.told.logID = log.logID
+      trace.open(log.logID)
     } catch {
       throw DeferralViolation("the log is refused with \(error.status): \(error.text)")
     }
@@ -118,10 +114,9 @@ final class DeferralHistory {
     facts.moved += log.counts.moved
     facts.segmentsDropped = max(
       facts.segmentsDropped, disk.segmentIndices(of: DeferralConfiguration.naming).min() ?? 0)
-    log.close(&queue)
-    log.releaseMemory()
     // What was under way may land, whole, torn or not at all.
     if random.oneIn(2) { disk.losePower() } else { disk.kill() }
+    log.releaseMemory()
     waiting = []
     held = []
     if let failed { throw failed }
@@ -164,42 +159,29 @@ final class DeferralHistory {
     log.trace.blocks = traceSealed
     traceSealed += 1
     log.trace.sealedBlocks = traceSealed
-    while let first = traceBlocks.first, first.number < log.trace.blocks {
-      durableTrace = first.trace
-      traceBlocks.removeFirst()
-    }
+    log.trace.sealedSequence = trace.told.sequence
+    trace.settle(below: log.trace.blocks)
     _ = log.step(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
     log.flush(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
     if random.oneIn(2) { log.settle(&queue, now: clock.monotonic) }
     try tell(&log)
-    if let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
+    // All of the table, so not at each step; what is broken stays so.
+    if random.oneIn(8), let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
     if isStray { throw DeferralViolation("an intent is handed out that nobody has sent") }
-    for wait in waiting where wait.sequence <= log.durableSequence { wait.acknowledge() }
-    waiting.removeAll { $0.sequence <= log.durableSequence }
+    let durable = log.durableSequence
+    waiting.removeAll { wait in
+      guard wait.sequence <= durable else { return false }
+      if wait.isEnd { wait.one.endIsAcknowledged = true } else { wait.one.isAcknowledged = true }
+      return true
+    }
   }
 
   /// Tells the trace what it is to be told, and looks at it: each thing once, and in order.
   private func tell(_ log: inout DeferralLog) throws(DeferralViolation) {
-    defer { traceBlocks.append((traceSealed, trace)) }
+    defer { trace.seal(traceSealed) }
     for _ in 0..<random.below(40) {
       guard let record = log.news.next(durable: log.durableSequence) else { return }
-      let view = RecordView(record)
-      if view.kind == .intent {
-        let isNew = trace.tickets.insert(view.intent.pointee.ticket).inserted
-        guard isNew == (view.intent.pointee.moved == 0), view.intent.pointee.sequence > trace.told.sequence
-        else {
-          throw DeferralViolation("an intent is told twice, or moved before it was told")
-        }
-        trace.told.apply(view.intent)
-      } else {
-        let (ticket, step) = (view.step.pointee.ticket, view.step.pointee)
-        guard trace.tickets.contains(ticket), step.sequence > trace.told.sequence else {
-          throw DeferralViolation("a step is told of an intent that was not, or out of order")
-        }
-        guard trace.ends[ticket] == nil else { throw DeferralViolation("a step after an intent's end") }
-        if step.isEnd { trace.ends[ticket] = step.end }
-        trace.told.apply(view.step)
-      }
+      try trace.take(RecordView(record))
       log.news.isTold()
     }
   }
@@ -221,50 +203,53 @@ final class DeferralHistory {
 
   private func keep(_ log: inout DeferralLog) throws(DeferralViolation) {
     lastFrame += 1
-    let payload = (0..<(1 + random.below(random.oneIn(6) ? 6000 : 90))).map { _ in
-      UInt8(truncatingIfNeeded: random.next())
-    }
+    let payload = SomeBytes.piece(
+      lastFrame, count: 1 + random.below(random.oneIn(6) ? SomeBytes.countMax : 90))
+    let hash = Digest(of: payload.baseAddress!, count: payload.count)!
     let asked = request(lastFrame, session: 1 + UInt64(random.below(6)))
     let draft = IntentDraft(asked, expiresUnixNanoseconds: clock.unix + 3600 * second)
-    switch ask(draft, payload, &log) {
+    switch ask(draft, payload, hash, &log) {
     case .kept(let ticket, let sequence):
-      let one = Known(payload, asked, ticket, sequence)
-      known[lastFrame] = one
+      frames.append(lastFrame)
       facts.kept += 1
-      if plantedInHost == .acknowledgesBeforeSync { one.isAcknowledged = true }
-      waiting.append((sequence, { one.isAcknowledged = true }))
+      try isKept(Known(payload, hash, asked, ticket), sequence)
     case .full, .later: break
     case let answer: throw DeferralViolation("a new intent is answered with \(answer)")
     }
   }
 
-  /// As lanes do: what is known first.
-  private func ask(_ draft: IntentDraft, _ payload: [UInt8], _ log: inout DeferralLog) -> Keeping {
-    payload.withUnsafeBytes { bytes in
-      let hash = Digest(of: bytes.baseAddress!, count: bytes.count)!
-      return log.look(draft, hash: hash)
-        ?? log.keep(draft, payload: bytes, hash: hash, unixNanoseconds: clock.unix)
+  private func isKept(_ one: Known, _ sequence: UInt64) throws(DeferralViolation) {
+    guard byTicket.updateValue(one, forKey: one.ticket.rawValue) == nil else {
+      throw DeferralViolation("the ticket \(one.ticket) is given twice")
     }
+    known[one.request.frame_id] = one
+    if plantedInHost == .acknowledgesBeforeSync { one.isAcknowledged = true }
+    waiting.append((sequence, one, false))
+  }
+
+  /// As lanes do: what is known first.
+  private func ask(
+    _ draft: IntentDraft, _ payload: UnsafeRawBufferPointer, _ hash: Digest, _ log: inout DeferralLog
+  ) -> Keeping {
+    log.look(draft, hash: hash)
+      ?? log.keep(draft, payload: payload, hash: hash, unixNanoseconds: clock.unix)
   }
 
   /// Its sender refreshes; or somebody takes its key for something else.
   private func keepAgain(_ log: inout DeferralLog) throws(DeferralViolation) {
-    guard let frame = known.keys.sorted().randomElement(using: &random), let one = known[frame] else {
-      return
-    }
+    guard let frame = frames.randomElement(using: &random), let one = known[frame] else { return }
     let isOther = random.oneIn(4)
     let draft = IntentDraft(one.request, expiresUnixNanoseconds: clock.unix + second)
-    let payload = isOther ? one.payload + [1] : one.payload
-    let answer = ask(draft, payload, &log)
+    let payload = isOther ? SomeBytes.piece(frame + 1, count: (one.payload.count & 63) + 2) : one.payload
+    let hash = isOther ? Digest(of: payload.baseAddress!, count: payload.count)! : one.hash
+    let answer = ask(draft, payload, hash, &log)
     switch answer {
     case .pending(let ticket, _) where !isOther && one.end == nil && ticket == one.ticket: return
     case .ended(let ticket, let end) where !isOther && one.end == end && ticket == one.ticket: return
     case .differs(let ticket) where isOther && ticket == one.ticket: return
     // Forgotten, so that it is new.
     case .kept(let ticket, let sequence) where one.endIsAcknowledged:
-      let again = Known(payload, one.request, ticket, sequence)
-      known[frame] = again
-      waiting.append((sequence, { again.isAcknowledged = true }))
+      try isKept(Known(payload, hash, one.request, ticket), sequence)
     case .full where one.endIsAcknowledged: known[frame] = nil
     case .later where one.endIsAcknowledged: known[frame] = nil
     default:
@@ -285,7 +270,11 @@ final class DeferralHistory {
     held.append(handout)
   }
 
-  private func of(_ ticket: Ticket) -> Known? { known.values.first { $0.ticket == ticket } }
+  /// Whose ticket it is, unless its key is a new intent's by now.
+  private func of(_ ticket: Ticket) -> Known? {
+    guard let one = byTicket[ticket.rawValue], known[one.request.frame_id] === one else { return nil }
+    return one
+  }
 
   private func settleOne(_ log: inout DeferralLog) throws(DeferralViolation) {
     guard !held.isEmpty else { return }
@@ -335,9 +324,10 @@ final class DeferralHistory {
   }
 
   private func cancel(_ log: inout DeferralLog) {
-    guard let one = known.values.filter({ $0.end == nil }).min(by: { $0.keySequence < $1.keySequence }),
-      random.oneIn(2)
-    else { return }
+    guard random.oneIn(2) else { return }
+    // The one that has waited longest, about: frames that are sent again keep their place.
+    let oldest = frames.lazy.compactMap { self.known[$0] }.first { $0.end == nil }
+    guard let one = oldest else { return }
     guard log.end(one.ticket, as: LTP_END_CANCELLED, unixNanoseconds: clock.unix) == .done else { return }
     hasEnded(one, LTP_END_CANCELLED, log.sequence)
   }
@@ -346,7 +336,7 @@ final class DeferralHistory {
     one.end = end
     facts.ended += 1
     if plantedInHost == .endsBeforeSync { one.endIsAcknowledged = true }
-    waiting.append((sequence, { one.endIsAcknowledged = true }))
+    waiting.append((sequence, one, true))
   }
 
   // MARK: After a crash
@@ -356,7 +346,8 @@ final class DeferralHistory {
     defer { files.releaseMemory() }
     if let broken = log.checkInvariants() { throw DeferralViolation("after recovery: \(broken)") }
     var seen = 0
-    for (frame, one) in known.sorted(by: { $0.key < $1.key }) {
+    for frame in frames {
+      guard let one = known[frame] else { continue }
       let key = IntentKey((0, 0), one.request)
       guard let slot = log.table.slot(of: key) else {
         if one.isAcknowledged, !one.endIsAcknowledged {
@@ -392,7 +383,7 @@ final class DeferralHistory {
       one.isAcknowledged = true
     }
     // The trace is told the rest from here on: together with that it has every intent, and the end of each that has one.
-    guard Int(trace.told.pending) == trace.tickets.count - trace.ends.count else {
+    guard trace.countsAgree else {
       throw DeferralViolation("the trace's count of pending intents is not that of what it was told")
     }
     // What had ended and was forgotten may be remembered again, as long as its segment is there.
@@ -404,9 +395,10 @@ final class DeferralHistory {
   private func checkPayload(
     _ one: Known, _ frame: UInt64, _ log: borrowing DeferralLog, _ files: inout IntentFiles<SimulatedStorage>
   ) throws(DeferralViolation) {
-    var payload = [UInt8](repeating: 0, count: one.payload.count)
-    let kept = payload.withUnsafeMutableBytes { log.read(one.ticket, payload: $0, &files) }
-    guard let kept, payload == one.payload else {
+    let kept = log.read(one.ticket, payload: payload, &files)
+    guard let kept, kept.payloadBytes == one.payload.count,
+      memcmp(payload.baseAddress!, one.payload.baseAddress!, one.payload.count) == 0
+    else {
       throw DeferralViolation("frame \(frame) has another payload, or none")
     }
     guard kept.request.frame_id == frame, kept.request.session_id == one.request.session_id else {

@@ -119,7 +119,7 @@ struct History {
   private mutating func open(withFaults: Bool, planted: PlantedBug?? = .none) throws(Violation) -> Core? {
     var tries = 0
     while true {
-      var faults = withFaults ? someFaults() : SimulatedFaults()
+      var faults = withFaults ? SimulatedFaults.some(&random, now: disk.now) : SimulatedFaults()
       faults.planted = planted ?? self.planted
       faults.plantedPrefix = notes == nil ? "" : NoteLog.prefix
       let mayDie = withFaults && tries < 3 && random.oneIn(3)
@@ -157,25 +157,6 @@ struct History {
     } catch {
       return .failure(error)
     }
-  }
-
-  private mutating func someFaults() -> SimulatedFaults {
-    var faults = SimulatedFaults()
-    faults.delayNanosecondsMax = [0, 300_000, 3_000_000, 20_000_000][random.below(4)]
-    faults.queueDepth = [1, 2, 64, 64][random.below(4)]
-    faults.registersMemory = !random.oneIn(4)
-    if random.oneIn(3) { faults.passingErrorOneIn = 3 + random.below(8) }
-    if random.oneIn(3) { faults.shortWriteOneIn = 2 + random.below(6) }
-    faults.shortWritesAreOdd = random.oneIn(2)
-    if random.oneIn(8) { faults.stalledUntil = disk.now + UInt64(random.below(40_000_000)) }
-    if random.oneIn(4) {
-      let call = SimulatedCall.allCases[random.below(SimulatedCall.allCases.count)]
-      let code = [LTP_SYSTEM_EIO, LTP_SYSTEM_ENOSPC, LTP_SYSTEM_EDQUOT][random.below(3)]
-      faults.planned = [
-        PlannedFault(call: call, nth: 1 + random.below(12), code: code, times: 1 + random.below(3))
-      ]
-    }
-    return faults
   }
 
   /// What recovery says and what is on the disk are the same, and nothing that was acknowledged is gone.

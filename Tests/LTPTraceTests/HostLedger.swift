@@ -39,6 +39,8 @@ final class HostLedger {
   var publishedWords: [UInt64] = []
   /// Bytes of oldest segments may be gone.
   var retainsEverything = true
+  /// Intents that were sent to a deferral log beside the trace; nil: there is none.
+  var intents: IntentBook?
 }
 
 /// What must not be. The text says where.

@@ -63,6 +63,8 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   let writer: UnsafeMutablePointer<TraceWriter<Storage>>
   /// A second log on the same disk, through the same queue.
   let notes: NoteLog?
+  /// The deferral log beside the trace.
+  let keeper: SimulatedKeeper?
   private let limits: SharedLimits
   private let memory: UnsafeMutableRawPointer
   private let staging: UnsafeMutableRawPointer
@@ -78,14 +80,16 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   private static var voidedOffset: Int { (limitsOffset + SharedLimits.memoryBytes + 63) / 64 * 64 }
   private static var bytes: Int { (voidedOffset + VoidedSessions.memoryBytes + 4095) / 4096 * 4096 }
 
-  /// Recovers the log in `storage` and starts a run, as the C library does. `notes`: so does a second log beside it.
+  /// Recovers the log in `storage` and starts a run, as the C library does. `notes`: so does a second log beside it; `keeping`: so does a
+  /// deferral log.
   init(
     _ storage: consuming Storage, clock: SimulatedClock, configuration: TraceConfiguration,
-    ledger: HostLedger, notes book: NoteBook? = nil
+    ledger: HostLedger, notes book: NoteBook? = nil, keeping: KeeperSetup? = nil
   ) throws(OpenFault) {
     let log = try RecoveredTrace.open(&storage, configuration: configuration)
     do throws(OpenFault) {
       notes = try Self.openNotes(book, beside: configuration.chain, in: &storage)
+      keeper = try Self.openKeeper(keeping, beside: log, in: &storage)
     } catch {
       log.abandon(&storage)
       throw error
@@ -109,6 +113,7 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
       to: TraceWriter(
         storage: storage, configuration: configuration, log: log, progress: progress,
         orientation: orientation, lanes: lanes, texts: texts, staging: staging))
+    if let keeper { writer.pointee.open(keeper.toldAtOpening) }
     generation = log.policyGeneration
     tick()
     loadPolicy(starting: true)
@@ -131,6 +136,13 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
   ) throws(OpenFault) -> NoteLog? {
     guard let book else { return nil }
     return try NoteLog(&storage, beside: trace, book: book)
+  }
+
+  private static func openKeeper(
+    _ setup: KeeperSetup?, beside trace: RecoveredTrace, in storage: inout Storage
+  ) throws(OpenFault) -> SimulatedKeeper? {
+    guard let setup else { return nil }
+    return try SimulatedKeeper(&storage, beside: trace, setup)
   }
 
   // MARK: Publishers
@@ -232,12 +244,13 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
 
   /// One turn of the writer after `nanoseconds`; then the host looks at the watermarks.
   @discardableResult
-  func step(after nanoseconds: UInt64) throws(Violation) -> StepResult {
+  func step(after nanoseconds: UInt64, isStopping: Bool = false) throws(Violation) -> StepResult {
     clock.advance(nanoseconds)
     tick()
     let result = writer.pointee.step(now: clock.monotonic, nowUnix: clock.unix, waitNanoseconds: 0)
     if let broken = writer.pointee.checkInvariants() { throw Violation("\(broken)") }
     try notes?.step(&writer.pointee.queue, now: clock.monotonic)
+    try keeper?.step(writer, progress, now: clock.monotonic, unix: clock.unix, isStopping: isStopping)
     try observe()
     return result
   }
@@ -301,11 +314,11 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
       return false
     }
     for _ in 0..<40_000 {
-      if writer.pointee.finish() { break }
+      if keeper?.finish(&writer.pointee.queue) ?? true, writer.pointee.finish() { break }
       if failure != LTP_OK { return false }
-      try step(after: nanoseconds)
+      try step(after: nanoseconds, isStopping: true)
     }
-    guard writer.pointee.isFinished, failure == LTP_OK else { return false }
+    guard writer.pointee.isFinished, failure == LTP_OK, !(keeper?.hasFailed ?? false) else { return false }
     if let notes {
       guard try run(limit: 40_000, after: nanoseconds, until: { notes.isDrained || notes.hasFailed }),
         !notes.hasFailed

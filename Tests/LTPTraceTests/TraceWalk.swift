@@ -33,6 +33,8 @@ struct TraceWalk {
   var endOffset = 0
   var closedRuns: Set<UInt32> = []
   var tally = SegmentTally()
+  /// Of the deferral log beside it.
+  var told = ToldWalk()
 
   private var hasBlocks = false
   private var openedRun: UInt32 = 0
@@ -79,9 +81,8 @@ struct TraceWalk {
     endOffset = offset
     guard isLast || isSealed else { throw Violation("segment \(index) is not sealed") }
     guard !toleratesTail else { return }
-    for position in offset..<max(offset, file.size)
-    where file.visible.load(fromByteOffset: position, as: UInt8.self) != 0 {
-      throw Violation("segment \(index): something at \(position), after the last block")
+    guard isZero(file.visible + offset, max(0, file.size - offset)) else {
+      throw Violation("segment \(index): something after the last block, which ends at \(offset)")
     }
   }
 
@@ -137,7 +138,7 @@ struct TraceWalk {
         throw Violation("control sequence \(header.first_sequence), not \(controlEnd)")
       }
       controlEnd = header.first_sequence + UInt64(header.slot_count)
-      try takeControl(block, header)
+      try takeControl(block, header, ledger)
     } else {
       guard segmentBlocks > 1 else { throw Violation("a segment begins with a lane's block") }
       try takeLane(block, header, ledger)
@@ -189,7 +190,7 @@ struct TraceWalk {
   // MARK: Control records
 
   private mutating func takeControl(
-    _ block: UnsafeRawPointer, _ header: ltp_block_header
+    _ block: UnsafeRawPointer, _ header: ltp_block_header, _ ledger: HostLedger
   ) throws(Violation) {
     var slot = 0
     while slot < Int(header.slot_count) {
@@ -200,13 +201,15 @@ struct TraceWalk {
       }
       guard !isSealed else { throw Violation("record kind \(control.kind) after the seal") }
       try tally.takeControl(control.kind, record)
-      try takeRecord(control.kind, record)
+      try takeRecord(control.kind, record, ledger)
       slot += Int(control.slot_count)
       guard control.slot_count > 0, slot <= Int(header.slot_count) else { throw Violation("slot count") }
     }
   }
 
-  private mutating func takeRecord(_ kind: UInt8, _ record: UnsafeRawPointer) throws(Violation) {
+  private mutating func takeRecord(
+    _ kind: UInt8, _ record: UnsafeRawPointer, _ ledger: HostLedger
+  ) throws(Violation) {
     switch kind {
     case LTP_RECORD_OPENED:
       let opened = record.load(as: ltp_opened_record.self)
@@ -243,6 +246,7 @@ struct TraceWalk {
       isSealed = true
     case LTP_RECORD_COUNTS: break
     case LTP_RECORD_CLOSED: closedRuns.insert(run)
+    case LTP_RECORD_DEFERRAL, LTP_RECORD_INTENT, LTP_RECORD_STEP: try told.take(kind, record, ledger.intents)
     default: throw Violation("record kind \(kind) in the control lane")
     }
   }
@@ -282,23 +286,6 @@ struct TraceWalk {
     }
     knownWords.insert(record.word_after)
   }
-
-  // MARK: Bytes
-
-  private func bytes(_ address: UnsafeRawPointer, _ count: Int) -> [UInt8] {
-    [UInt8](UnsafeRawBufferPointer(start: address, count: count))
-  }
-
-  private func sha256(_ address: UnsafeRawPointer, _ count: Int) -> [UInt8] {
-    var digest = [UInt8](repeating: 0, count: 32)
-    precondition(ltp_system_sha256(address, count, &digest) == 0)
-    return digest
-  }
-
-  private func isZero(_ address: UnsafeRawPointer, _ count: Int) -> Bool {
-    count == 0
-      || (address.load(as: UInt8.self) == 0 && memcmp(address, address + 1, count - 1) == 0)
-  }
 }
 
 extension TraceWalk {
@@ -317,4 +304,21 @@ extension TraceWalk {
       }
     }
   }
+}
+
+// MARK: Bytes
+
+private func bytes(_ address: UnsafeRawPointer, _ count: Int) -> [UInt8] {
+  [UInt8](UnsafeRawBufferPointer(start: address, count: count))
+}
+
+private func sha256(_ address: UnsafeRawPointer, _ count: Int) -> [UInt8] {
+  var digest = [UInt8](repeating: 0, count: 32)
+  precondition(ltp_system_sha256(address, count, &digest) == 0)
+  return digest
+}
+
+private func isZero(_ address: UnsafeRawPointer, _ count: Int) -> Bool {
+  count == 0
+    || (address.load(as: UInt8.self) == 0 && memcmp(address, address + 1, count - 1) == 0)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes wrong on a simulated disk, and when.
 
+import CLTPSystem
+
 /// The calls of the storage seam, as faults name them. Blocks, zeros and syncs of segments go by their completions.
 package enum SimulatedCall: Int, CaseIterable {
   case list, open, create, lock, size, read, write, truncate, sync, syncDirectory, rename, remove
@@ -62,4 +64,24 @@ package struct SimulatedFaults {
   package var diesAtCall = 0
 
   package init() {}
+
+  /// Those of one run of a history, drawn.
+  package static func some(_ random: inout SplitMix64, now: UInt64) -> SimulatedFaults {
+    var faults = SimulatedFaults()
+    faults.delayNanosecondsMax = [0, 300_000, 3_000_000, 20_000_000][random.below(4)]
+    faults.queueDepth = [1, 2, 64, 64][random.below(4)]
+    faults.registersMemory = !random.oneIn(4)
+    if random.oneIn(3) { faults.passingErrorOneIn = 3 + random.below(8) }
+    if random.oneIn(3) { faults.shortWriteOneIn = 2 + random.below(6) }
+    faults.shortWritesAreOdd = random.oneIn(2)
+    if random.oneIn(8) { faults.stalledUntil = now + UInt64(random.below(40_000_000)) }
+    if random.oneIn(4) {
+      let call = SimulatedCall.allCases[random.below(SimulatedCall.allCases.count)]
+      let code = [LTP_SYSTEM_EIO, LTP_SYSTEM_ENOSPC, LTP_SYSTEM_EDQUOT][random.below(3)]
+      faults.planned = [
+        PlannedFault(call: call, nth: 1 + random.below(12), code: code, times: 1 + random.below(3))
+      ]
+    }
+    return faults
+  }
 }
