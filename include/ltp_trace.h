@@ -393,7 +393,7 @@ typedef struct ltp_intent_record {
 
 #define LTP_STEP_BEGUN ((uint8_t)1)     /* handed to a worker, until when */
 #define LTP_STEP_COMMITTED ((uint8_t)2) /* carried out */
-#define LTP_STEP_RELEASED ((uint8_t)3)  /* given back, not carried out; not before when */
+#define LTP_STEP_RELEASED ((uint8_t)3)  /* given back, not carried out; not before when. known 0, until 0: nobody had it, an operator made it due */
 #define LTP_STEP_ENDED ((uint8_t)4)     /* it will not be carried out; why */
 #define LTP_STEP_COUNT 5
 

@@ -250,6 +250,11 @@ struct DeferralHistory {
   private func hasRunBegun(after begun: UInt64, before step: UInt64) -> Bool {
     var (low, high) = (0, runStarts.count)
     while low < high {
+    case LTP_STEP_RELEASED where step.isHastening:
+      if isHeld || step.attempt != intent.attempt {
+        fault("\(who) is hastened as attempt \(step.attempt), while somebody has it or after another attempt")
+      }
+      intent.begunAt = 0
       let middle = (low + high) / 2
       if runStarts[middle] < begun { low = middle + 1 } else { high = middle }
     }

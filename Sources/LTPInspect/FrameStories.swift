@@ -213,6 +213,7 @@ struct FrameStories {
       case LTP_STEP_RELEASED:
         step.known != 0
           ? "released, not carried out, attempt \(step.attempt)"
+      case LTP_STEP_RELEASED where step.isHastening: "made due by an operator"
             + (step.until_unix_ns > 0 ? "; not before \(Timestamp.text(step.until_unix_ns))" : "")
           : "its lease ran out, attempt \(step.attempt): it may have been carried out"
       default: "ended: \(endName(step.end))"

@@ -58,6 +58,9 @@ extension UnsafeMutablePointer<ltp_deferral_record> {
   package func write(_ told: ToldDeferral, _ what: UInt8) {
     pointee = ltp_deferral_record()
     pointee.header = ltp_control_header(.deferral)
+
+  /// Nobody had it: an operator made it due at once. Whoever gives one back, and a lease that ran out, name a time.
+  package var isHastening: Bool { step == LTP_STEP_RELEASED && known == 0 && until_unix_ns == 0 }
     told.logID.store(to: UnsafeMutableRawPointer(self) + LTP_AT_deferral_record_log_id)
     pointee.sequence = told.sequence
     pointee.next_number = told.nextNumber
