@@ -50,6 +50,7 @@ extension DeferralLog {
       }
       drop(&queue)
       compact(&queue.device)
+      tellAgain(&queue.device)
     }
     chain.pump(&queue)
     queue.reap(waitNanoseconds: 0)

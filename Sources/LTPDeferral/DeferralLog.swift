@@ -42,6 +42,7 @@ package struct DeferralLog: ~Copyable {
   /// Where the walk for it goes on.
   var walk = 0
   var compaction = Compaction()
+  var retelling = Retelling()
   var unixNow: UInt64 = 0
   /// How far the trace has come, as its writer says before each step.
   package var trace: TraceStanding

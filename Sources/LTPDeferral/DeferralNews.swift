@@ -48,6 +48,13 @@ package struct DeferralNews {
   /// Where in the log the last record ends that the trace has.
   package var toldSequence: UInt64 { told.pointee.load(ordering: .acquiring) }
 
+  /// Where the last record ends that the trace has or is to be told.
+  var lastSequence: UInt64 {
+    let number = appended.pointee.load(ordering: .relaxed)
+    // An entry stays as it is until later ones come round to its place.
+    return number == 0 ? toldSequence : Self.sequence(UnsafeRawPointer(entry(number - 1)))
+  }
+
   private func entry(_ number: UInt64) -> UnsafeMutableRawPointer {
     memory + Int(number % capacity) * Self.entryBytes
   }
@@ -110,6 +117,7 @@ extension ltp_intent_record {
     action_class = intent.pointee.request.action_class
     condition = intent.pointee.condition
     moved = intent.pointee.flags & LTP_INTENT_MOVED != 0 ? 1 : 0
+    attempts = intent.pointee.attempts
     content_hash = intent.pointee.content_hash
   }
 }

@@ -48,12 +48,16 @@ final class DeferralHistory {
     var told = ToldDeferral()
     var tickets: Set<UInt64> = []
     var ends: [UInt64: UInt8] = [:]
+    /// Where the last record ends that tells an intent that is pending.
+    var proofs: [UInt64: UInt64] = [:]
   }
   private var trace = Trace()
   /// What its blocks hold, by the number of the block: a crash takes those away that are not durable.
   private var traceBlocks: [(number: UInt64, trace: Trace)] = []
   private var durableTrace = Trace()
   private var traceSealed: UInt64 = 0
+  /// So far it was checked in this run that pending intents were told again.
+  private var checkedProofs: UInt64 = 0
   /// Something was handed out that nobody has sent.
   private var isStray = false
 
@@ -93,6 +97,7 @@ final class DeferralHistory {
     do throws(OpenFault) {
       trace = durableTrace
       traceBlocks = []
+      checkedProofs = 0
       configuration.trace.told = trace.told.sequence == 0 ? nil : trace.told
       configuration.trace.blocks = traceSealed
       configuration.trace.sealedBlocks = traceSealed
@@ -164,6 +169,8 @@ final class DeferralHistory {
     log.trace.blocks = traceSealed
     traceSealed += 1
     log.trace.sealedBlocks = traceSealed
+    // Its oldest segments are to go.
+    if random.oneIn(10) { log.trace.wantedAgain = durableTrace.told.sequence }
     while let first = traceBlocks.first, first.number < log.trace.blocks {
       durableTrace = first.trace
       traceBlocks.removeFirst()
@@ -172,6 +179,7 @@ final class DeferralHistory {
     log.flush(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
     if random.oneIn(2) { log.settle(&queue, now: clock.monotonic) }
     try tell(&log)
+    try checkProofs(log)
     if let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
     if isStray { throw DeferralViolation("an intent is handed out that nobody has sent") }
     for wait in waiting where wait.sequence <= log.durableSequence { wait.acknowledge() }
@@ -191,16 +199,31 @@ final class DeferralHistory {
           throw DeferralViolation("an intent is told twice, or moved before it was told")
         }
         trace.told.apply(view.intent)
+        if isNew || plantedInHost != .dropsRetelling {
+          trace.proofs[view.intent.pointee.ticket] = view.intent.pointee.sequence
+        }
       } else {
         let (ticket, step) = (view.step.pointee.ticket, view.step.pointee)
         guard trace.tickets.contains(ticket), step.sequence > trace.told.sequence else {
           throw DeferralViolation("a step is told of an intent that was not, or out of order")
         }
         guard trace.ends[ticket] == nil else { throw DeferralViolation("a step after an intent's end") }
-        if step.isEnd { trace.ends[ticket] = step.end }
+        if step.isEnd { (trace.ends[ticket], trace.proofs[ticket]) = (step.end, nil) }
         trace.told.apply(view.step)
       }
       log.news.isTold()
+    }
+  }
+
+  /// What the log says to be told again, is; as far as the trace has been told.
+  private func checkProofs(_ log: borrowing DeferralLog) throws(DeferralViolation) {
+    let done = log.toldAgain
+    guard done.wanted > checkedProofs, done.toldAt <= trace.told.sequence else { return }
+    checkedProofs = done.wanted
+    facts.toldAgain += 1
+    guard trace.proofs.values.allSatisfy({ $0 > done.wanted }) else {
+      throw DeferralViolation(
+        "an intent is pending that was told last before \(done.wanted), though all were told again")
     }
   }
 

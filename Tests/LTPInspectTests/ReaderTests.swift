@@ -84,7 +84,7 @@ struct ReaderTests {
     #expect(!audit.hasDeferralLog)
   }
 
-  @Test("deferred list and show read the trace; cancel and expire end an intent, once")
+  @Test("deferred list and show read the trace; release makes an intent due; cancel and expire end one, once")
   func deferred() throws {
     let (trace, directory) = try flicker(endsAll: false)
     func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(["deferred"] + arguments) }
@@ -113,7 +113,7 @@ struct ReaderTests {
     #expect(try Inspector(directory.path).intents().pending == UInt64(trace.orders - 4))
   }
 
-  @Test("a log that is open: list and show work, cancel refuses and says who must do it")
+  @Test("a log that is open: list and show work, cancel and release refuse and say who must do it")
   func open() throws {
     let (trace, directory) = try flicker(endsAll: false)
     let core = try FlickerTrace.open(directory.path)
