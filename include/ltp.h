@@ -1210,6 +1210,9 @@ int32_t ltp_intent_release(ltp_core *core, uint64_t ticket, uint16_t attempt, ui
 int32_t ltp_intent_abandon(ltp_core *core, uint64_t ticket, uint16_t attempt);
 /* An operator ends it, whoever has it: as LTP_END_CANCELLED, or LTP_END_EXPIRED. */
 int32_t ltp_intent_end(ltp_core *core, uint64_t ticket, uint8_t end);
+/* An operator makes an intent due that waits for the delay of a release: it is handed out in its session's turn, as soon as it is let in.
+ * LTP_ERROR_NOT_YOURS: a worker has it. */
+int32_t ltp_intent_hasten(ltp_core *core, uint64_t ticket);
 
 #define LTP_CARRIED_OUT 0  /* what a worker's function returns: commit */
 #define LTP_NOT_CARRIED_OUT 1 /* release */

@@ -75,7 +75,7 @@ typedef struct ltp_deferral_step {
   uint16_t reserved_2;
   uint64_t ticket;
   uint64_t unix_ns;
-  uint64_t until_unix_ns; /* BEGUN: the lease's end; RELEASED: not before; else 0 */
+  uint64_t until_unix_ns; /* BEGUN: the lease's end; RELEASED: not before, 0 with known 0: an operator made it due; else 0 */
 } ltp_deferral_step;
 
 /* Lane 0: a segment begins, or is full, or a run begins. In the header of each block, orientation_word is how many blocks of the trace were

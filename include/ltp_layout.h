@@ -76,12 +76,14 @@ LTP_FIELD(voided_record, reserved_3);
 LTP_FIELD(time_record, reserved_2);
 LTP_FIELD(kept_record, frame_id);
 LTP_FIELD(intent_record, reserved);
+LTP_FIELD(intent_record, reserved_2);
 LTP_FIELD(intent_record, key);
 LTP_FIELD(intent_record, content_hash);
 LTP_FIELD(step_record, reserved);
 LTP_FIELD(step_record, reserved_2);
 LTP_FIELD(deferral_record, log_id);
 LTP_FIELD(deferral_record, reserved);
+LTP_FIELD(deferral_record, reserved_2);
 
 LTP_FIELD(control_header, reserved);
 LTP_FIELD(control_header, slot_count);

@@ -387,13 +387,15 @@ typedef struct ltp_intent_record {
   uint8_t action_class;
   uint8_t condition; /* LTP_COMMITMENT_* */
   uint8_t moved;     /* 1: said again: its record was copied to the end of the deferral log */
-  uint8_t reserved[15];
+  uint8_t reserved;
+  uint16_t attempts; /* moved 1: handed out so often by then. Else 0 */
+  uint8_t reserved_2[12];
   uint8_t content_hash[LTP_HASH_BYTES]; /* SHA-256 of the payload, which lies in the deferral log alone */
 } ltp_intent_record;
 
 #define LTP_STEP_BEGUN ((uint8_t)1)     /* handed to a worker, until when */
 #define LTP_STEP_COMMITTED ((uint8_t)2) /* carried out */
-#define LTP_STEP_RELEASED ((uint8_t)3)  /* given back, not carried out; not before when */
+#define LTP_STEP_RELEASED ((uint8_t)3)  /* given back, not carried out; not before when. known 0, until 0: nobody had it, an operator made it due */
 #define LTP_STEP_ENDED ((uint8_t)4)     /* it will not be carried out; why */
 #define LTP_STEP_COUNT 5
 
@@ -426,7 +428,9 @@ typedef struct ltp_deferral_record {
   uint64_t ended_count;  /* since OPENED_HERE, those that ended: as of sequence */
   uint64_t end_sequence; /* OPENED_HERE: of the log then; what is told up to there is of runs before, whose leases are over. Else 0 */
   uint8_t what;          /* LTP_DEFERRAL_* */
-  uint8_t reserved[63];
+  uint8_t reserved[7];
+  uint64_t proof_sequence; /* each pending intent has an INTENT record whose sequence is above this: segments that tell nothing above it may go */
+  uint8_t reserved_2[48];
 } ltp_deferral_record;
 
 LTP_STATIC_ASSERT(sizeof(ltp_decision_record) == 32, decision_record_size);

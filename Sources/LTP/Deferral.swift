@@ -238,6 +238,11 @@ extension Core {
     try check(ltp_intent_end(live, ticket, end.rawValue))
   }
 
+  /// An operator makes an intent due that waits for the delay of a release. It fails while a worker has it.
+  public func hastenIntent(_ ticket: UInt64) throws(LTPError) {
+    try check(ltp_intent_hasten(live, ticket))
+  }
+
   /// All that are pending or remembered.
   public func intents() throws(LTPError) -> [ltp_intent] {
     var (all, place, count) = ([ltp_intent](), UInt64(0), 0)

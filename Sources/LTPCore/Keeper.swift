@@ -64,11 +64,12 @@ package struct Keeper: ~Copyable {
 
   // MARK: The writer's turn. Caller holds the mutex.
 
-  /// True: something moved.
+  /// `wantedAgain`: what the trace wants told again. True: something moved.
   mutating func step(
-    progress: borrowing TraceProgress, toldSequence: UInt64, now: UInt64
+    progress: borrowing TraceProgress, toldSequence: UInt64, wantedAgain: UInt64, now: UInt64
   ) -> Bool {
     guard !isFinished else { return false }
+    log.trace.wantedAgain = wantedAgain
     log.trace.blocks = progress.durableBlocks.load(ordering: .acquiring)
     log.trace.sealedBlocks = progress.sealedBlocks.load(ordering: .relaxed)
     log.trace.sealedSequence = toldSequence
@@ -179,10 +180,16 @@ extension Core {
     guard let front = state.pointee.front else { return false }
     let (progress, writer) = (state.pointee.progress, state.pointee.writer)
     let isStopping = progress.pointee.stop.load(ordering: .acquiring) >= 2
-    var hasMoved =
-      withKeeper { keeper in
-        keeper.pointee.step(progress: progress.pointee, toldSequence: writer.pointee.toldSequence, now: now)
-      } ?? false
+    // A core that closes does not wait for copies: whoever opens the log next makes them.
+    let wantedAgain = isStopping ? 0 : writer.pointee.wantedAgain
+    var hasMoved = false
+    withKeeper { keeper in
+      hasMoved = keeper.pointee.step(
+        progress: progress.pointee, toldSequence: writer.pointee.toldSequence, wantedAgain: wantedAgain,
+        now: now)
+      let done = keeper.pointee.log.toldAgain
+      writer.pointee.isCopied(upTo: done.wanted, toldAt: done.toldAt)
+    }
     if leadKeeper() == .written { hasMoved = true }
     let interval = isStopping ? 0 : state.pointee.options.trace.commitIntervalNanoseconds
     let durable = front.durable.pointee.load(ordering: .acquiring)

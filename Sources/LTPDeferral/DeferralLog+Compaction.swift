@@ -69,7 +69,7 @@ extension DeferralLog {
   }
 
   /// Copies an intent to the log's end. Its bytes there; nil: not now.
-  private mutating func move<Device: StorageDevice & ~Copyable>(
+  mutating func move<Device: StorageDevice & ~Copyable>(
     _ slot: Int, _ offset: UInt64, _ handle: Int32, _ device: inout Device
   ) -> Int? {
     guard !table[slot].isAwaited else { return nil }

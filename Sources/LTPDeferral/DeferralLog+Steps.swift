@@ -76,6 +76,20 @@ extension DeferralLog {
     return .done
   }
 
+  /// An operator makes it due: the delay of its last release is over. Told as a release of what nobody had.
+  package mutating func hasten(_ ticket: Ticket, unixNanoseconds now: UInt64) -> StepAnswer {
+    guard let slot = table.slot(of: ticket) else { return .unknown }
+    switch table[slot].state {
+    case .ended: return .ended
+    case .begun: return .notYours
+    case .waiting:
+      guard space(1) != nil else { return .later }
+      table.release(slot, notBefore: 0, isKnown: false)
+      note(LTP_STEP_RELEASED, slot, at: now)
+      return .done
+    }
+  }
+
   private enum Held {
     case success(Int)
     case failure(StepAnswer)

@@ -50,6 +50,7 @@ extension DeferralLog {
       }
       drop(&queue)
       compact(&queue.device)
+      tellAgain(&queue.device)
     }
     chain.pump(&queue)
     queue.reap(waitNanoseconds: 0)
@@ -103,6 +104,7 @@ extension DeferralLog {
     case .segmentIsFull: _ = append(mark: LTP_DEFERRAL_SEALED, now, &queue)
     case .fits:
       let segment = chain.position.segmentIndex
+      starts.see(segment, sequence - UInt64(block.slots))
       let offset = chain.nextOffset + UInt64(LTP_BLOCK_HEADER_BYTES)
       for intent in gatheredIntents {
         // A copy of one that is forgotten by now.
@@ -188,6 +190,8 @@ extension DeferralLog {
     let dropAt = self.dropAt ?? trace.sealedBlocks
     self.dropAt = dropAt
     guard trace.blocks >= dropAt else { return }
-    chain.dropSegments(below: use.dropUnused(before: chain.position.segmentIndex), &queue)
+    let first = use.dropUnused(before: chain.position.segmentIndex)
+    starts.drop(below: first)
+    chain.dropSegments(below: first, &queue)
   }
 }

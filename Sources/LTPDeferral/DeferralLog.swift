@@ -43,6 +43,8 @@ package struct DeferralLog: ~Copyable {
   var awaited = AwaitedRecords()
   var walk = TableWalk()
   var compaction = Compaction()
+  var retelling = Retelling()
+  var starts: SegmentStarts
   var unixNow: UInt64 = 0
   /// How far the trace has come, as its writer says before each step.
   package var trace: TraceStanding
@@ -88,6 +90,7 @@ package struct DeferralLog: ~Copyable {
     self.configuration = configuration
     chain = Chain(recovered, configuration: configuration.chain, staging: staging)
     use = reader.use
+    starts = reader.starts
     if table.pendingCount + table.endedCount == 0 { use.begin(at: recovered.position.segmentIndex) }
     openedNumber = reader.nextNumber
     nextNumber = reader.nextNumber + UInt64(LTP_TICKET_RUN_STEP)

@@ -44,6 +44,13 @@ package struct DeferralNews {
 
   var hasRoom: Bool { count < Self.countMax }
 
+  /// Where the last record ends that the trace was or is to be told since the log was opened; 0: there is none.
+  var lastSequence: UInt64 {
+    let number = appended.pointee.load(ordering: .relaxed)
+    // An entry stays as it is until later ones come round to its place.
+    return number == 0 ? 0 : Self.sequence(UnsafeRawPointer(entry(number - 1)))
+  }
+
   private func entry(_ number: UInt64) -> UnsafeMutableRawPointer {
     memory + Int(number % capacity) * Self.entryBytes
   }
@@ -104,6 +111,7 @@ extension ltp_intent_record {
     action_class = intent.pointee.request.action_class
     condition = intent.pointee.condition
     moved = intent.pointee.flags & LTP_INTENT_MOVED != 0 ? 1 : 0
+    attempts = intent.pointee.attempts
     content_hash = intent.pointee.content_hash
   }
 }

@@ -40,6 +40,7 @@ struct DeferralReader: BlockReader {
   var table: IntentTable
   var news: DeferralNews
   var use = SegmentUse()
+  var starts = SegmentStarts()
   /// Of the next intent.
   var nextNumber: UInt64 = 1
   /// Slots of the log's lane so far.
@@ -113,7 +114,12 @@ struct DeferralReader: BlockReader {
     traceBlocks = max(traceBlocks, header.orientationWord)
     let isOwn = header.laneID == LTP_DEFERRAL_LANE
     let end = header.firstSequence &+ UInt64(header.slotCount)
-    if isOwn { sequence = end } else { markSequence = end }
+    if isOwn {
+      sequence = end
+      starts.see(header.segmentIndex, header.firstSequence)
+    } else {
+      markSequence = end
+    }
     prefetchKeys(header)
     var slot = 0
     var isSealed = false

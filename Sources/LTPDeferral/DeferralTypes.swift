@@ -49,6 +49,8 @@ package struct TraceStanding: Sendable {
   package var sealedSequence: UInt64 = 0
   /// What it tells of a deferral log; nil: of none.
   package var told: ToldDeferral?
+  /// Pending intents whose last record ends at or below this are to be told again; 0: none.
+  package var wantedAgain: UInt64 = 0
 
   package init() {}
 }
@@ -111,7 +113,7 @@ package struct DeferralCounts: Sendable {
   /// By LTP_END_*.
   package var ends: InlineArray<8, UInt64> = InlineArray(repeating: 0)
   package var refusedFull: UInt64 = 0
-  /// Records that were copied to the log's end, so that their segment could go.
+  /// Records that were copied to the log's end, so that their segment could go, or one of the trace.
   package var moved: UInt64 = 0
 }
 

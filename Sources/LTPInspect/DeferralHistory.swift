@@ -2,6 +2,9 @@
 // What a trace tells of its deferral log, held against itself: every intent that a lane said is kept was kept, with the same content; every step is of an
 // intent that is pending, and follows from the one before; nothing is left out; and each DEFERRAL record's counts are those of what was told.
 //
+// Where the trace's first segments have left, it is known how many intents were pending then, and each of them has to be told again, or to end, before
+// a DEFERRAL record says that all were (`proof_sequence`): no segment leaves before that.
+//
 // Its memory is that of the intents that have no end yet.
 
 import CLTP
@@ -22,6 +25,8 @@ struct PendingIntent {
   var untilUnixNanoseconds: UInt64 = 0
   var expiresUnixNanoseconds: UInt64 = 0
   var actionClass: UInt8 = LTP_CLASS_NONE
+  /// What first told it has left with older segments, and no step is at hand: somebody may have it.
+  var isLate = false
   var place: Place
 }
 
@@ -60,8 +65,16 @@ struct DeferralHistory {
   private(set) var waits = WaitHistogram()
   /// nil: the trace has not told of a deferral log.
   private var told: ToldDeferral?
-  /// What was told before the part at hand is not known.
-  private var isWhole = true
+  /// Blocks are missing, so that what the trace does not tell may stand in them.
+  private var isBroken = false
+  /// Intents that were pending when the part at hand began, and have not been told again or ended since.
+  private var unseen: UInt64 = 0
+  /// The part at hand begins after what was told up to here, with pending intents: they have to be told again above it.
+  private var proofDue: (sequence: UInt64, pending: UInt64, place: Place)?
+  /// Of the first ticket that was not told before the part at hand.
+  private var firstUntold: UInt64 = 0
+  /// The run's beginning is at hand.
+  private var isRunWhole = true
   /// A run that keeps intents is under way.
   private(set) var isOpen = false
   /// Of the first ticket that this run can give: the decisions that kept earlier ones may have died with their run.
@@ -85,7 +98,8 @@ struct DeferralHistory {
 
   /// Intents that have no end, though the trace counts them as ended; deferred ones that the log never held; DEFERs that kept nothing.
   var lostCount: UInt64 {
-    let unended = isWhole ? UInt64(pending.count) - min(UInt64(pending.count), pendingTold) : 0
+    let without = UInt64(pending.count) + unseen
+    let unended = isBroken ? 0 : without - min(without, pendingTold)
     return unended + totals.neverHeld + totals.deferredUnkept
   }
 
@@ -112,6 +126,9 @@ struct DeferralHistory {
         payloadBytes: kept.payload_bytes, keptUnixNanoseconds: 0, attemptsMax: 0, place: place)
       if let was = unannounced.removeValue(forKey: kept.ticket) {
         compare(was, with: intent, ticket: kept.ticket, findings)
+      } else if kept.ticket >> UInt64(LTP_TICKET_SLOT_BITS) < firstUntold {
+        // It was told in a segment that has left: a lane's records may come later.
+        break
       } else if announced.updateValue(intent, forKey: kept.ticket) != nil {
         fault("the ticket \(kept.ticket) is given twice")
       }
@@ -161,7 +178,9 @@ struct DeferralHistory {
       payloadBytes: intent.payload_bytes, keptUnixNanoseconds: intent.kept_unix_ns,
       attemptsMax: intent.attempts_max, expiresUnixNanoseconds: intent.expires_unix_ns,
       actionClass: intent.action_class, place: place)
-    if intent.moved > 1 || intent.payload_bytes == 0 || intent.attempts_max == 0
+    kept.attempt = intent.attempts
+    if intent.moved > 1 || intent.moved == 0 && intent.attempts != 0 || intent.payload_bytes == 0
+      || intent.attempts_max == 0
       || intent.expires_unix_ns <= intent.kept_unix_ns || intent.ticket >> UInt64(LTP_TICKET_SLOT_BITS) == 0
     {
       fault("an INTENT record whose fields contradict each other")
@@ -170,11 +189,18 @@ struct DeferralHistory {
     if intent.moved == 1 {
       if let was = pending[intent.ticket] {
         compare(kept, with: was, ticket: intent.ticket, findings)
+        if was.attempt != intent.attempts {
+          fault(
+            "intent \(intent.ticket) is said again with attempt \(intent.attempts), after attempt \(was.attempt)"
+          )
+        }
         pending[intent.ticket]?.place = place
-      } else if isWhole {
-        fault("intent \(intent.ticket) is said again, and was not pending")
-      } else {
+      } else if unseen > 0 || told == nil {
+        unseen -= min(unseen, 1)
+        kept.isLate = true
         pending[intent.ticket] = kept
+      } else {
+        fault("intent \(intent.ticket) is said again, and was not pending")
       }
       return
     }
@@ -201,7 +227,9 @@ struct DeferralHistory {
     else { return fault("a STEP record of step \(step.step), end \(step.end)") }
     count(step)
     guard var intent = pending[step.ticket] else {
-      if isWhole {
+      if unseen > 0 || told == nil {
+        if step.isEnd { unseen -= min(unseen, 1) }
+      } else {
         fault(
           "intent \(step.ticket) is \(stepName(step.step)), and is not pending: it was never kept, or has ended before"
         )
@@ -215,20 +243,26 @@ struct DeferralHistory {
     switch step.step {
     case LTP_STEP_BEGUN:
       if isHeld { fault("\(who) is handed out while somebody has it") }
-      if step.attempt != intent.attempt &+ 1, isWhole || intent.attempt != 0 {
+      if step.attempt != intent.attempt &+ 1 {
         fault("\(who) is handed out as attempt \(step.attempt), after attempt \(intent.attempt)")
       }
       if intent.attempt > 0 { totals.handedOutAgain += 1 }
       intent.begunAt = step.sequence
       // The decision that let it in may have died with its run.
       if step.sequence > runStart { balance(step.ticket, -1) }
+    case LTP_STEP_RELEASED where step.isHastening:
+      if isHeld || step.attempt != intent.attempt {
+        fault("\(who) is hastened as attempt \(step.attempt), while somebody has it or after another attempt")
+      }
+      intent.begunAt = 0
     case LTP_STEP_COMMITTED, LTP_STEP_RELEASED:
-      if !isHeld && (isWhole || intent.attempt != 0) || step.attempt != intent.attempt && isWhole {
+      if !isHeld && !intent.isLate || step.attempt != intent.attempt {
         fault("\(who) is \(stepName(step.step)) as attempt \(step.attempt), and nobody had it so")
       }
       intent.begunAt = 0
     default: break
     }
+    intent.isLate = false
     intent.attempt = step.attempt
     intent.untilUnixNanoseconds = step.until_unix_ns
     guard step.isEnd else {
@@ -305,11 +339,24 @@ struct DeferralHistory {
             + "\(told.sequence) and \(told.pending)")
       }
     } else if said.sequence != 0 || said.pending != 0 {
-      // The trace's beginning is not at hand, or it would have told.
-      isWhole = false
+      beginLate(said, place)
     }
-    if isWhole, UInt64(pending.count) != said.pending {
-      fault("\(said.pending) intents are said to be pending, and \(pending.count) have no end")
+    if UInt64(pending.count) + unseen != said.pending {
+      fault(
+        "\(said.pending) intents are said to be pending, and \(UInt64(pending.count) + unseen) have no end")
+    }
+    if said.proofSequence > said.sequence {
+      fault(
+        "what is told up to \(said.proofSequence) is said to prove no pending intent, and only \(said.sequence) has been told"
+      )
+    }
+    if let due = proofDue, said.proofSequence >= due.sequence {
+      proofDue = nil
+      if unseen > 0 {
+        fault(
+          "every intent that was told in the segments that have left is said to be told again, and \(unseen) of \(due.pending) are not"
+        )
+      }
     }
     totals.pending = said.pending
     switch record.pointee.what {
@@ -320,9 +367,28 @@ struct DeferralHistory {
     told = said
   }
 
+  /// The trace's beginning is not at hand, or it would have told.
+  private mutating func beginLate(_ said: ToldDeferral, _ place: Place) {
+    isRunWhole = false
+    firstUntold = said.nextNumber
+    unseen = said.pending - min(said.pending, UInt64(pending.count))
+    // What is missing because of a break is told as a break.
+    if unseen > 0, !isBroken { proofDue = (said.sequence, unseen, place) }
+  }
+
+  /// Nothing comes after this.
+  func traceEnds(_ findings: Findings) {
+    guard let due = proofDue else { return }
+    findings.add(
+      .deferral, at: due.place,
+      "the segments in front have left, \(due.pending) intents were pending then, and the trace does not say that they were told again"
+    )
+  }
+
   /// What a run before left in the air: what was on disk is told from here on, the rest never was.
   private mutating func begin(_ said: ToldDeferral, _ place: Place, _ findings: Findings) {
     isOpen = true
+    isRunWhole = true
     firstNumber = said.nextNumber
     if runStarts.count >= Self.runStartsMax { runStarts.removeFirst(Self.runStartsMax / 2) }
     runStarts.append(max(runStart, said.endSequence))
@@ -344,13 +410,13 @@ struct DeferralHistory {
       )
     }
     for (ticket, intent) in unannounced.sorted(by: { $0.key < $1.key })
-    where isWhole && ticket >> UInt64(LTP_TICKET_SLOT_BITS) >= firstNumber {
+    where isRunWhole && ticket >> UInt64(LTP_TICKET_SLOT_BITS) >= firstNumber {
       findings.add(
         .deferral, at: intent.place,
         "intent \(ticket) (frame \(intent.frame) of session \(intent.session)) is kept, and no decision kept it"
       )
     }
-    for (ticket, count) in letIn.sorted(by: { $0.key < $1.key }) where count < 0 && isWhole {
+    for (ticket, count) in letIn.sorted(by: { $0.key < $1.key }) where count < 0 && isRunWhole {
       findings.add(
         .deferral, at: place, "intent \(ticket) is handed out more often than its replays were let in")
     }
@@ -363,7 +429,7 @@ struct DeferralHistory {
   /// What is at hand is not all.
   mutating func forget() {
     self = DeferralHistory()
-    isWhole = false
+    (isRunWhole, isBroken) = (false, true)
   }
 
   /// A run begins. One without the log leaves it alone.

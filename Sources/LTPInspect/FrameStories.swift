@@ -182,16 +182,19 @@ struct FrameStories {
     let key = Key(session: intent.session_id, frame: intent.frame_id)
     guard let story = place(key, ticket: intent.ticket, isDeferred: true) else { return }
     stories[story].ticket = "\(intent.ticket)"
+    let isKnown = stories[story].intent != nil
     let policy = log.shelf.policies.last
     stories[story].intent = IntentFacts(
       record, className: policy?.name(intent.action_class) ?? className(intent.action_class))
-    guard intent.moved == 0 else {
+    // What told it first may have left with older segments: then this says when it was kept.
+    guard intent.moved == 0 || !isKnown else {
       let time = context.unixNanoseconds(intent.header.time_us)
       return add("copied to the end of the deferral log", at: time, context.place(slot: slot), to: story)
     }
     add(
       "kept as ticket \(intent.ticket) until \(Timestamp.text(intent.expires_unix_ns)); commitment "
-        + "\"\(commitmentText(intent.condition))\"",
+        + "\"\(commitmentText(intent.condition))\""
+        + (intent.moved == 0 ? "" : ", as a copy says that was made after \(intent.attempts) attempts"),
       at: intent.kept_unix_ns, context.place(slot: slot), to: story)
   }
 
@@ -210,6 +213,7 @@ struct FrameStories {
       case LTP_STEP_BEGUN:
         "handed out, attempt \(step.attempt), until \(Timestamp.text(step.until_unix_ns))"
       case LTP_STEP_COMMITTED: "committed, attempt \(step.attempt)"
+      case LTP_STEP_RELEASED where step.isHastening: "made due by an operator"
       case LTP_STEP_RELEASED:
         step.known != 0
           ? "released, not carried out, attempt \(step.attempt)"

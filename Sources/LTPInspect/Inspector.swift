@@ -117,6 +117,7 @@ public struct Inspector {
       directory, findings: findings, salvages: salvages, direct: options.readsDirect,
       progress: options.progress)
     let scan = try scanner.scan(&audit)
+    if scan.isWhole, !scan.isCutShort { log.deferral.traceEnds(findings) }
     noteEnd(log, scan, findings)
     let report = InspectReport(
       scan: scan, totals: log.totals, violations: findings.violations,

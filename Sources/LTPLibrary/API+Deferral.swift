@@ -136,6 +136,13 @@ public func ltp_intent_end(_ core: OpaquePointer!, _ ticket: UInt64, _ end: UInt
 }
 
 @c @implementation
+public func ltp_intent_hasten(_ core: OpaquePointer!, _ ticket: UInt64) -> Int32 {
+  withCore(core) { core in
+    core.stepIntent { log, now in log.hasten(Ticket(rawValue: ticket), unixNanoseconds: now) }
+  }
+}
+
+@c @implementation
 public func ltp_intent_run(
   _ lane: OpaquePointer!,
   _ carryOut: (

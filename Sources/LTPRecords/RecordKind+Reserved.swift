@@ -49,13 +49,21 @@ extension RecordKind {
     // Those of its entries depend on how many are used: `ltp inspect` looks at each.
     case .counts: [header, LTP_AT_counts_record_reserved..<LTP_END_counts_record_reserved, none]
     case .domains: [header, LTP_AT_domains_record_reserved..<LTP_END_domains_record_reserved, none]
-    case .intent: [header, LTP_AT_intent_record_reserved..<LTP_END_intent_record_reserved, none]
+    case .intent:
+      [
+        header, LTP_AT_intent_record_reserved..<LTP_END_intent_record_reserved,
+        LTP_AT_intent_record_reserved_2..<LTP_END_intent_record_reserved_2,
+      ]
     case .step:
       [
         header, LTP_AT_step_record_reserved..<LTP_END_step_record_reserved,
         LTP_AT_step_record_reserved_2..<LTP_END_step_record_reserved_2,
       ]
-    case .deferral: [header, LTP_AT_deferral_record_reserved..<LTP_END_deferral_record_reserved, none]
+    case .deferral:
+      [
+        header, LTP_AT_deferral_record_reserved..<LTP_END_deferral_record_reserved,
+        LTP_AT_deferral_record_reserved_2..<LTP_END_deferral_record_reserved_2,
+      ]
     case .closed: [header, LTP_AT_closed_record_reserved..<LTP_END_closed_record_reserved, none]
     }
   }

@@ -14,6 +14,8 @@ package struct ToldDeferral: Sendable {
   package var pending: UInt64 = 0
   /// Since the run began.
   package var ended: UInt64 = 0
+  /// Each pending intent was told, or told again, by a record that ends above this: what the trace tells up to here proves no pending intent.
+  package var proofSequence: UInt64 = 0
   /// Where the log ended when the run began.
   package var endSequence: UInt64 = 0
   /// Its last run ended in order, so that this is all.
@@ -27,9 +29,13 @@ package struct ToldDeferral: Sendable {
     nextNumber = record.pointee.next_number
     pending = record.pointee.pending_count
     ended = record.pointee.ended_count
+    proofSequence = record.pointee.proof_sequence
     endSequence = record.pointee.end_sequence
     isClosed = record.pointee.what == LTP_DEFERRAL_CLOSED_HERE
   }
+
+  /// Known elsewhere to hold up to this.
+  package mutating func raiseProof(_ sequence: UInt64) { proofSequence = max(proofSequence, sequence) }
 
   /// Of a record that is said again, only its place in the log is new.
   package mutating func apply(_ intent: UnsafePointer<ltp_intent_record>) {
@@ -45,12 +51,16 @@ package struct ToldDeferral: Sendable {
     guard step.pointee.isEnd else { return }
     pending &-= 1
     ended &+= 1
+    if pending == 0 { proofSequence = sequence }
   }
 }
 
 extension ltp_step_record {
   /// The intent has ended.
   package var isEnd: Bool { step == LTP_STEP_COMMITTED || step == LTP_STEP_ENDED }
+
+  /// Nobody had it: an operator made it due at once. Whoever gives one back, and a lease that ran out, name a time.
+  package var isHastening: Bool { step == LTP_STEP_RELEASED && known == 0 && until_unix_ns == 0 }
 }
 
 extension UnsafeMutablePointer<ltp_deferral_record> {
@@ -65,5 +75,6 @@ extension UnsafeMutablePointer<ltp_deferral_record> {
     pointee.ended_count = told.ended
     pointee.end_sequence = what == LTP_DEFERRAL_OPENED_HERE ? told.endSequence : 0
     pointee.what = what
+    pointee.proof_sequence = told.proofSequence
   }
 }

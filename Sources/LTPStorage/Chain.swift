@@ -200,11 +200,13 @@ public struct Chain: ~Copyable {
       fail(error)
       return false
     }
-    segments.applyRetention(&queue.device)
     position.segmentIndex = segments.current!.index
     hasProgressed = true
     return true
   }
+
+  /// Segments below this are more than the configuration keeps once segment `index` is the current one. They go when the owner drops them.
+  public func retentionEnd(at index: UInt64) -> UInt64 { segments.retentionEnd(at: index) }
 
   /// Takes away the segments in front of this one, which the owner needs no more.
   public mutating func dropSegments<Device: StorageDevice & ~Copyable>(

@@ -235,20 +235,13 @@ struct Segments: ~Copyable {
     try device.sync(current.handle)
   }
 
-  mutating func applyRetention<Device: StorageDevice & ~Copyable>(_ device: inout Device) {
-    guard let current else { return }
-    if configuration.retainSegments > 0 {
-      while current.index - oldest + 1 > max(configuration.retainSegments, 2) {
-        guard removeOldest(&device) else { return }
-      }
-    }
-    if configuration.retainBytes > 0 {
-      while oldest + 1 < current.index,
-        (current.index - oldest + 1) * configuration.segmentBytes > configuration.retainBytes
-      {
-        guard removeOldest(&device) else { return }
-      }
-    }
+  /// Beside segment `index` as the current one, those below this are more than is to be kept.
+  func retentionEnd(at index: UInt64) -> UInt64 {
+    var end: UInt64 = 0
+    func keep(_ count: UInt64) { end = max(end, index + 1 - min(index + 1, max(count, 2))) }
+    if configuration.retainSegments > 0 { keep(configuration.retainSegments) }
+    if configuration.retainBytes > 0 { keep(configuration.retainBytes / configuration.segmentBytes) }
+    return end
   }
 
   /// Takes away the segments in front of this one, as far as that succeeds; the current one stays.

@@ -46,9 +46,12 @@ extension TraceWriter where Device: ~Copyable {
     if chain.beginSegment(&queue) {
       control.preamble = Preamble()
       counts.removeAll()
+      beginRetention()
     }
     publishProgress()
-    return chain.isOpen && !hasFailed && appendPreamble()
+    guard chain.isOpen, !hasFailed, appendPreamble() else { return false }
+    applyRetention()
+    return true
   }
 
   /// Appends the summary of a full segment. What comes then waits until all of the segment is durable.

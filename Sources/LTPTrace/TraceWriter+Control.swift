@@ -314,6 +314,7 @@ extension TraceWriter where Device: ~Copyable {
     guard gatherPreambleRecords(in: .preamble), flushControl(.preamble) else { return false }
     control.preamble.isDone = true
     control.preamble.blocks = chain.segmentBlocks
+    retention.endPreamble(chain.position.blockIndex)
     return true
   }
 

@@ -74,6 +74,8 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
   var runDecisions: UInt64 = 0
   /// This run has a deferral log.
   var isDeferring = false
+  /// Which of the oldest segments may go.
+  var retention: Retention
   /// Of the current segment, for its summary.
   let counts: SegmentCounts
   /// Everything that was handed over is durable, and the run's end is appended.
@@ -99,6 +101,7 @@ public struct TraceWriter<Device: StorageDevice & ~Copyable>: ~Copyable {
     self.lanes = lanes
     self.texts = texts
     control = ControlLane(log)
+    retention = Retention(log.told, segment: log.chain.position.segmentIndex)
     counts = log.counts
     let position = log.chain.position
     progress.pointee.sealedBlocks.store(position.blockIndex, ordering: .relaxed)

@@ -8,16 +8,18 @@ import LTPInspect
 struct DeferredCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "deferred",
-    abstract: "List kept intents, tell what became of one, cancel or expire one.",
+    abstract: "List kept intents, tell what became of one, cancel, expire or release one.",
     discussion: """
       list and show read the trace alone and never write, so they may run while a service has the log open: they tell what is \
-      in the trace by then. cancel and expire open the log, which one process can at a time: while a service has it, the service itself \
-      must end the intent (ltp_intent_end). An intent that waits for a delay cannot be released early: the core has no function for it.
+      in the trace by then. cancel, expire and release open the log, which one process can at a time: while a service has it, the service \
+      itself must end the intent (ltp_intent_end) or release it (ltp_intent_hasten).
 
       Exit status: 0 done, 1 there is no such intent, it has ended, or the trace is not good, 2 the log cannot be read or opened, or \
       bad usage.
       """,
-    subcommands: [DeferredList.self, DeferredShow.self, DeferredCancel.self, DeferredExpire.self])
+    subcommands: [
+      DeferredList.self, DeferredShow.self, DeferredCancel.self, DeferredExpire.self, DeferredRelease.self,
+    ])
 }
 
 struct DeferredArguments: ParsableArguments {

@@ -20,7 +20,8 @@ struct suite {
 
 extern const struct suite suite_abi, suite_frames, suite_policy, suite_core, suite_lane, suite_limits,
   suite_hostile, suite_threads, suite_storage, suite_run, suite_page, suite_page_file, suite_poll, suite_signals,
-  suite_permits, suite_torn, suite_handles, suite_close, suite_domains, suite_session, suite_deferral, suite_intent_ends;
+  suite_permits, suite_torn, suite_handles, suite_close, suite_domains, suite_session, suite_deferral, suite_intent_ends,
+  suite_proof;
 
 /* Notes a failure and goes on. */
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, #condition))

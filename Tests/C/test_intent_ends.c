@@ -140,6 +140,39 @@ static void shares(void) {
   end_deferring();
 }
 
+/* An operator makes an intent due that waits for an hour; not one that a worker has, or that has ended. */
+static void hastened(void) {
+  const char *directory = new_directory();
+  open_deferring(directory, &usual);
+  publish(core, LTP_STATE_UNSTABLE);
+  ltp_kept kept;
+  order(1, 1, "x", &kept);
+  CHECK_EQUAL(ltp_intent_hasten(core, kept.ticket + 1), LTP_ERROR_TICKET);
+  publish(core, LTP_STATE_HEALTHY);
+  char payload[8];
+  ltp_handout handout;
+  REQUIRE_EQUAL(begin_next(&handout, payload, sizeof payload), LTP_OK);
+  CHECK_EQUAL(ltp_intent_hasten(core, kept.ticket), LTP_ERROR_NOT_YOURS);
+  CHECK_EQUAL(ltp_intent_release(core, handout.ticket, handout.attempt, 3600000), LTP_OK);
+  sleep_ns(5 * MILLISECOND);
+  CHECK_EQUAL(ltp_intent_begin(lane, &handout, payload, sizeof payload), LTP_ERROR_NOTHING_DUE);
+  CHECK_EQUAL(ltp_intent_hasten(core, kept.ticket), LTP_OK);
+  REQUIRE_EQUAL(begin_next(&handout, payload, sizeof payload), LTP_OK);
+  CHECK_EQUAL(handout.attempt, 2);
+  CHECK_EQUAL(handout.may_have_happened, 0);
+  CHECK_EQUAL(ltp_intent_release(core, handout.ticket, handout.attempt, 3600000), LTP_OK);
+  CHECK_EQUAL(ltp_intent_hasten(core, kept.ticket), LTP_OK);
+  end_deferring();
+  /* The step is of the log, so another run knows it. */
+  open_deferring(directory, &usual);
+  publish(core, LTP_STATE_HEALTHY);
+  REQUIRE_EQUAL(begin_next(&handout, payload, sizeof payload), LTP_OK);
+  CHECK_EQUAL(handout.attempt, 3);
+  CHECK_EQUAL(ltp_intent_commit(core, handout.ticket, handout.attempt), LTP_OK);
+  CHECK_EQUAL(ltp_intent_hasten(core, kept.ticket), LTP_ERROR_INTENT_ENDED);
+  end_deferring();
+}
+
 struct worker { int calls; int carried; };
 
 static int32_t carry_out(void *context, const ltp_handout *handout, const void *payload) {
@@ -268,6 +301,7 @@ static const struct test tests[] = {
   {"every end, and what its sender is told", every_end},
   {"fault 29: full, in all, for a session and by bytes", bounds},
   {"fault 29: tenants and sessions have shares", shares},
+  {"an operator makes an intent due", hastened},
   {"fault 28: a lease that runs out; a host's function", leases},
   {"faults 1, 28: killed with intents waiting, begun and carried out", killed},
   {NULL, NULL},

@@ -20,6 +20,7 @@ static const struct suite *const suites[] = {
   &suite_limits, &suite_hostile, &suite_threads, &suite_storage, &suite_run,
   &suite_page,   &suite_page_file, &suite_poll, &suite_signals, &suite_permits,
   &suite_torn,   &suite_handles, &suite_close,   &suite_domains, &suite_session, &suite_deferral, &suite_intent_ends,
+  &suite_proof,
 };
 
 static int failures;

@@ -17,6 +17,8 @@ struct DeferralFacts {
   var failures = 0
   var handedOutAgain = 0
   var moved: UInt64 = 0
+  /// How often all that waited for long had been told again.
+  var toldAgain = 0
 
   static func += (total: inout DeferralFacts, one: DeferralFacts) {
     total.runs += one.runs
@@ -27,6 +29,7 @@ struct DeferralFacts {
     total.failures += one.failures
     total.handedOutAgain += one.handedOutAgain
     total.moved += one.moved
+    total.toldAgain += one.toldAgain
   }
 }
 
@@ -36,4 +39,6 @@ enum PlantedInHost: CaseIterable {
   case acknowledgesBeforeSync
   /// An end is.
   case endsBeforeSync
+  /// The trace drops what is told again.
+  case dropsRetelling
 }

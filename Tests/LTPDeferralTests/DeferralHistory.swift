@@ -49,6 +49,8 @@ final class DeferralHistory {
   private var held: [Handout] = []
   private var trace = ModelTrace()
   private var traceSealed: UInt64 = 0
+  /// So far it was checked in this run that pending intents were told again.
+  private var checkedProofs: UInt64 = 0
   /// Something was handed out that nobody has sent.
   private var isStray = false
   private let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: SomeBytes.countMax, alignment: 32)
@@ -90,6 +92,7 @@ final class DeferralHistory {
     var log: DeferralLog
     do throws(OpenFault) {
       trace.crash()
+      checkedProofs = 0
       configuration.trace.told = trace.isOpened ? trace.told : nil
       configuration.trace.blocks = traceSealed
       configuration.trace.sealedBlocks = traceSealed
@@ -160,11 +163,14 @@ final class DeferralHistory {
     traceSealed += 1
     log.trace.sealedBlocks = traceSealed
     log.trace.sealedSequence = trace.told.sequence
+    // Its oldest segments are to go.
+    if random.oneIn(10) { log.trace.wantedAgain = trace.durablyTold }
     trace.settle(below: log.trace.blocks)
     _ = log.step(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
     log.flush(&queue, now: clock.monotonic, unixNanoseconds: clock.unix)
     if random.oneIn(2) { log.settle(&queue, now: clock.monotonic) }
     try tell(&log)
+    try checkProofs(log)
     // All of the table, so not at each step; what is broken stays so.
     if random.oneIn(8), let broken = log.checkInvariants() { throw DeferralViolation("\(broken)") }
     if isStray { throw DeferralViolation("an intent is handed out that nobody has sent") }
@@ -181,8 +187,20 @@ final class DeferralHistory {
     defer { trace.seal(traceSealed) }
     for _ in 0..<random.below(40) {
       guard let record = log.news.next(durable: log.durableSequence) else { return }
-      try trace.take(RecordView(record))
+      try trace.take(RecordView(record), dropsRetelling: plantedInHost == .dropsRetelling)
       log.news.isTold()
+    }
+  }
+
+  /// What the log says to be told again, is; as far as the trace has been told.
+  private func checkProofs(_ log: borrowing DeferralLog) throws(DeferralViolation) {
+    let done = log.toldAgain
+    guard done.wanted > checkedProofs, done.toldAt <= trace.told.sequence else { return }
+    checkedProofs = done.wanted
+    facts.toldAgain += 1
+    guard trace.oldestProof > done.wanted else {
+      throw DeferralViolation(
+        "an intent is pending that was told last before \(done.wanted), though all were told again")
     }
   }
 

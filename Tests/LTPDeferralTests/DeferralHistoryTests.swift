@@ -25,7 +25,7 @@ struct DeferralHistoryTests {
     }
     print("\(Self.seeds.count) histories: \(total)")
     guard Self.seeds.count >= 500 else { return }
-    #expect(total.segmentsDropped > 0 && total.moved > 0)
+    #expect(total.segmentsDropped > 0 && total.moved > 0 && total.toldAgain > 0)
     #expect(total.ended > 0 && total.lostUnacknowledged > 0 && total.failures > 0 && total.handedOutAgain > 0)
   }
 

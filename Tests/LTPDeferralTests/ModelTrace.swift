@@ -10,11 +10,18 @@ struct ModelTrace {
   private(set) var isOpened = false
   private var tickets: Set<UInt64> = []
   private var ends: [UInt64: UInt8] = [:]
+  /// Where the last record ends that tells an intent that is pending.
+  private var proofs: [UInt64: UInt64] = [:]
   /// Everything that it was told, in order: tickets, and what was told of them. What is not durable goes with a crash.
-  private var all: [(ticket: UInt64, isNew: Bool, end: UInt8?, told: ToldDeferral)] = []
+  private var all: [(ticket: UInt64, isNew: Bool, end: UInt8?, proof: UInt64?, told: ToldDeferral)] = []
   private var durableCount = 0
   /// How much its blocks hold that are not durable, by the number of the block.
   private var blocks: [(number: UInt64, count: Int)] = []
+
+  /// Where the last record ends that is told durably.
+  var durablyTold: UInt64 { durableCount > 0 ? all[durableCount - 1].told.sequence : 0 }
+  /// No pending intent was told last before this.
+  var oldestProof: UInt64 { proofs.values.min() ?? .max }
 
   /// As many are pending as were told and have no end.
   var countsAgree: Bool { Int(told.pending) == tickets.count - ends.count }
@@ -35,9 +42,10 @@ struct ModelTrace {
   }
 
   mutating func crash() {
-    for one in all[durableCount...] {
+    for one in all[durableCount...].reversed() {
       if one.isNew { tickets.remove(one.ticket) }
       if one.end != nil { ends[one.ticket] = nil }
+      proofs[one.ticket] = one.proof
     }
     all.removeSubrange(durableCount...)
     let logID = told.logID
@@ -47,7 +55,7 @@ struct ModelTrace {
   }
 
   /// It is told a record of the log.
-  mutating func take(_ view: RecordView) throws(DeferralViolation) {
+  mutating func take(_ view: RecordView, dropsRetelling: Bool = false) throws(DeferralViolation) {
     if view.kind == .intent {
       let ticket = view.intent.pointee.ticket
       let isNew = tickets.insert(ticket).inserted
@@ -55,7 +63,8 @@ struct ModelTrace {
         throw DeferralViolation("an intent is told twice, or moved before it was told")
       }
       told.apply(view.intent)
-      all.append((ticket, isNew, nil, told))
+      all.append((ticket, isNew, nil, proofs[ticket], told))
+      if isNew || !dropsRetelling { proofs[ticket] = told.sequence }
     } else {
       let step = view.step.pointee
       guard tickets.contains(step.ticket), step.sequence > told.sequence else {
@@ -64,7 +73,8 @@ struct ModelTrace {
       guard ends[step.ticket] == nil else { throw DeferralViolation("a step after an intent's end") }
       if step.isEnd { ends[step.ticket] = step.end }
       told.apply(view.step)
-      all.append((step.ticket, false, step.isEnd ? step.end : nil, told))
+      all.append((step.ticket, false, step.isEnd ? step.end : nil, proofs[step.ticket], told))
+      if step.isEnd { proofs[step.ticket] = nil }
     }
   }
 }

@@ -76,6 +76,7 @@ struct AuditTests {
             said.sequence -= removed
             said.pending_count += removed
             said.ended_count -= removed
+            said.proof_sequence = min(said.proof_sequence, said.sequence)
           }
         default: break
         }

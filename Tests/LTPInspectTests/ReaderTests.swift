@@ -84,7 +84,7 @@ struct ReaderTests {
     #expect(!audit.hasDeferralLog)
   }
 
-  @Test("deferred list and show read the trace; cancel and expire end an intent, once")
+  @Test("deferred list and show read the trace; release makes an intent due; cancel and expire end one, once")
   func deferred() throws {
     let (trace, directory) = try flicker(endsAll: false)
     func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(["deferred"] + arguments) }
@@ -94,8 +94,15 @@ struct ReaderTests {
     #expect(object?["pending"] as? Int == trace.orders - 2)
     #expect(object?["session_count"] as? Int == trace.orders - 2)
     #expect(try run("show", directory.path, "\(trace.replayed)").output.contains("end         none yet"))
+    let release = try run("release", directory.path, "\(trace.replayed)")
+    #expect(release.status == 0 && release.output == "intent \(trace.replayed): due\n", "\(release)")
+    #expect(try run("show", directory.path, "\(trace.replayed)").output.contains("made due by an operator"))
     let cancel = try run("cancel", directory.path, "\(trace.replayed)")
     #expect(cancel.status == 0, "\(cancel)")
+    let ended = try run("release", directory.path, "\(trace.replayed)")
+    #expect(ended.status == 1 && ended.errors.contains("is not pending"), "\(ended)")
+    #expect(try run("release", directory.path, "12345").status == 1)
+    #expect(try run("release", "\(directory.path)/none", "12345").status == 2)
     #expect(try run("cancel", directory.path, "\(trace.replayed)").status == 1)
     #expect(try run("expire", directory.path, "\(trace.abandoned)").status == 0)
     let show = try run("show", directory.path, "\(trace.replayed)")
@@ -106,7 +113,7 @@ struct ReaderTests {
     #expect(try Inspector(directory.path).intents().pending == UInt64(trace.orders - 4))
   }
 
-  @Test("a log that is open: list and show work, cancel refuses and says who must do it")
+  @Test("a log that is open: list and show work, cancel and release refuse and say who must do it")
   func open() throws {
     let (trace, directory) = try flicker(endsAll: false)
     let core = try FlickerTrace.open(directory.path)
@@ -115,6 +122,8 @@ struct ReaderTests {
     #expect(try Tool.run(["deferred", "show", directory.path, "\(trace.replayed)"]).status == 0)
     let cancel = try Tool.run(["deferred", "cancel", directory.path, "\(trace.replayed)"])
     #expect(cancel.status == 2 && cancel.errors.contains("ltp_intent_end"), "\(cancel)")
+    let release = try Tool.run(["deferred", "release", directory.path, "\(trace.replayed)"])
+    #expect(release.status == 2 && release.errors.contains("ltp_intent_hasten"), "\(release)")
     #expect(ltp_core_close(core, 10_000_000_000, nil) == LTP_OK)
   }
 

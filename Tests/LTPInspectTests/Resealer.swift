@@ -11,7 +11,8 @@ import LTPTestSupport
 enum Resealer {
   /// Of `directory`, in place. `change` gets each block's lane and its records; a block left without records goes.
   static func forge(_ directory: TemporaryDirectory, _ change: (UInt32, inout [UInt8]) -> Void) throws {
-    var (previous, index) = ([UInt8](repeating: 0, count: 32), UInt64(0))
+    var previous: [UInt8] = []
+    var index: UInt64 = 0
     var sequences: [UInt32: UInt64] = [:]
     let names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
     var log = LogID(low: 0, high: 0)
@@ -24,6 +25,12 @@ enum Resealer {
           $0.loadUnaligned(fromByteOffset: offset, as: ltp_block_header.self)
         }
         guard header.magic == LTP_BLOCK_MAGIC else { break }
+        // Of a trace whose first segments have left, the first block at hand has others before it.
+        if previous.isEmpty {
+          let hash = offset + LTP_AT_block_header_previous_hash
+          (previous, index) = (Array(segment[hash..<hash + 32]), header.block_index)
+        }
+        if sequences[header.lane_id] == nil { sequences[header.lane_id] = header.first_sequence }
         var body = Array(segment[offset + 256..<offset + 256 + Int(header.slot_count) * 32])
         change(header.lane_id, &body)
         if !body.isEmpty {
@@ -34,7 +41,7 @@ enum Resealer {
             let fields = bytes.baseAddress!.bindMemory(to: ltp_block_header.self, capacity: 1)
             fields.pointee.block_index = index
             fields.pointee.durable_blocks = min(fields.pointee.durable_blocks, index)
-            fields.pointee.first_sequence = sequences[header.lane_id] ?? 0
+            fields.pointee.first_sequence = sequences[header.lane_id]!
             fields.pointee.slot_count = UInt32(count)
             fields.pointee.size_bytes = UInt32(bytes.count)
             store(previous, bytes, LTP_AT_block_header_previous_hash)
@@ -44,7 +51,7 @@ enum Resealer {
             log = BlockHeader(bytes.baseAddress!).logID
           }
           forged += block
-          sequences[header.lane_id, default: 0] += UInt64(count)
+          sequences[header.lane_id]! += UInt64(count)
           index += 1
         }
         offset += Int(header.size_bytes)

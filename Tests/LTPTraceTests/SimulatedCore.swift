@@ -279,6 +279,9 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
       ledger.durableBlocks, progress.pointee.durableBlocks.load(ordering: .acquiring))
     openLanes.removeAll { lane in
       guard lane.lane.isDismissed else { return false }
+      // As a core sums its lanes up: the run's end tells how many were denied without a record.
+      let unrecorded = lane.lane.state.pointee.unrecordedTotal.load(ordering: .acquiring)
+      progress.pointee.unrecorded.add(unrecorded, ordering: .acquiringAndReleasing)
       lanes.remove(lane.index)
       free(lane)
       return true

@@ -70,6 +70,9 @@ void look_at_intents(struct caller *caller, ltp_core *core) {
   if (seldom(caller, 4))
     EXPECT("ltp_intent_end", ltp_intent_end(core, ticket, LTP_END_CANCELLED), LTP_OK, LTP_ERROR_TICKET, LTP_ERROR_INTENT_ENDED,
            LTP_ERROR_BACKPRESSURE, GONE);
+  if (seldom(caller, 4))
+    EXPECT("ltp_intent_hasten", ltp_intent_hasten(core, ticket), LTP_OK, LTP_ERROR_TICKET, LTP_ERROR_INTENT_ENDED, LTP_ERROR_NOT_YOURS,
+           LTP_ERROR_BACKPRESSURE, GONE);
   ltp_kept_durable(core);
   EXPECT("ltp_kept_want", ltp_kept_want(core), LTP_OK, GONE);
   EXPECT("ltp_kept_wait", ltp_kept_wait(core, caller->kept_sequence, any(caller, 3) * MILLISECOND), LTP_OK,
