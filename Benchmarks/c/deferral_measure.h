@@ -40,6 +40,9 @@ typedef struct spread {
 } spread;
 spread spread_of(uint64_t *nanoseconds, size_t count);
 
+/* Sorts them too. */
+double median_of(double *values, size_t count);
+
 /* Callers that begin at one time, and each hand in one job after the other until the time is up. */
 typedef struct crowd {
   int callers;
