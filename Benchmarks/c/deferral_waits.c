@@ -118,6 +118,9 @@ void measure_alone(const char *directory, uint64_t seconds) {
   need_pending_after_reopening(directory, capacity, turns * TURN);
   spread spreads[KINDS];
   for (int kind = 0; kind < KINDS; kind++) spreads[kind] = spread_of(waits[kind], turns * TURN);
+  figure("sync_us_low", spreads[BUFFERED].low);
+  figure("alone_us_low", spreads[DEFERRAL].low);
+  figure("alone_low_over_sync_low", spreads[DEFERRAL].low / spreads[BUFFERED].low);
   figure("sync_us_median", spreads[BUFFERED].median);
   figure("sync_us_p99", spreads[BUFFERED].p99);
   figure("direct_sync_us_median", spreads[DIRECT].median);
