@@ -35,7 +35,7 @@ void payload_write(char payload[PAYLOAD_BYTES], uint64_t number);
 
 /* Sorts them. Microseconds. */
 typedef struct spread {
-  double low; /* the 10th percentile: undisturbed, unless others disturb all the time */
+  double low; /* the 10th percentile: of the least disturbed ones */
   double median;
   double p99;
 } spread;
