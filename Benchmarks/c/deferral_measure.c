@@ -72,7 +72,21 @@ static int ascending(const void *a, const void *b) {
 spread spread_of(uint64_t *nanoseconds, size_t count) {
   if (count == 0) fail("nothing was measured");
   qsort(nanoseconds, count, sizeof *nanoseconds, ascending);
-  return (spread){(double)nanoseconds[count / 2] / 1e3, (double)nanoseconds[count * 99 / 100] / 1e3};
+  return (spread){
+    .low = (double)nanoseconds[count / 10] / 1e3,
+    .median = (double)nanoseconds[count / 2] / 1e3,
+    .p99 = (double)nanoseconds[count * 99 / 100] / 1e3};
+}
+
+static int ascending_values(const void *a, const void *b) {
+  double one = *(const double *)a, other = *(const double *)b;
+  return (one > other) - (one < other);
+}
+
+double median_of(double *values, size_t count) {
+  if (count == 0) fail("nothing was measured");
+  qsort(values, count, sizeof *values, ascending_values);
+  return values[count / 2];
 }
 
 /* ---- The crowd ----------------------------------------------------------------------------------------- */

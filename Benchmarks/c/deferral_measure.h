@@ -35,10 +35,14 @@ void payload_write(char payload[PAYLOAD_BYTES], uint64_t number);
 
 /* Sorts them. Microseconds. */
 typedef struct spread {
+  double low; /* the 10th percentile: of the least disturbed ones */
   double median;
   double p99;
 } spread;
 spread spread_of(uint64_t *nanoseconds, size_t count);
+
+/* Sorts them too. */
+double median_of(double *values, size_t count);
 
 /* Callers that begin at one time, and each hand in one job after the other until the time is up. */
 typedef struct crowd {

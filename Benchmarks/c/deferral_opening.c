@@ -54,15 +54,6 @@ static uint64_t decide(ltp_lane *lane, const ltp_route_request *requests, uint8_
   return took;
 }
 
-static double median(double *values, size_t count) {
-  for (size_t index = 1; index < count; index++)
-    for (size_t place = index; place > 0 && values[place - 1] > values[place]; place--) {
-      double other = values[place];
-      values[place] = values[place - 1], values[place - 1] = other;
-    }
-  return values[count / 2];
-}
-
 /* By turns, and the one that begins changes. The ratio is the median of those of pairs, because what disturbs one burst often disturbs
  * the next one too. */
 static void compare(ltp_lane *empty, ltp_lane *full, uint8_t action_class, uint8_t verdict, uint64_t pairs) {
@@ -81,9 +72,9 @@ static void compare(ltp_lane *empty, ltp_lane *full, uint8_t action_class, uint8
   char name[64];
   const char *word = verdict == LTP_VERDICT_EXECUTE ? "execute" : "deny";
   snprintf(name, sizeof name, "%s_ns_empty", word);
-  figure(name, median(alone, pairs));
+  figure(name, median_of(alone, pairs));
   snprintf(name, sizeof name, "%s_full_over_empty", word);
-  figure(name, median(ratios, pairs));
+  figure(name, median_of(ratios, pairs));
   free(ratios), free(alone);
 }
 

@@ -12,23 +12,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define BLOCK_BYTES 4096
 #define PROBE_BLOCKS 4096
 /* Syncs and deferrals take turns of so many. */
-#define TURN 32
-#define WARM_UP_TURNS 4
+#define TURN 16
 #define INTENTS_A_SESSION 100
 #define LANES_MAX 64
 
 /* ---- One data sync ------------------------------------------------------------------------------------- */
 
-/* A file whose blocks are on disk already, as the log's segments are, so that a sync writes data and nothing else. */
-static int probe_open(const char *directory, char *block) {
+/* A file whose blocks are on disk already, as the log's segments are, so that a sync writes data and nothing else. flags: more of
+ * open()'s. */
+static int probe_open(const char *directory, const char *file_name, int flags, char *block) {
   char name[4096];
-  snprintf(name, sizeof name, "%s/sync-probe", directory);
-  int file = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  snprintf(name, sizeof name, "%s/%s", directory, file_name);
+  int file = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | flags, 0600);
   if (file < 0) fail("%s: %s", name, strerror(errno));
   /* It goes with the process. */
   unlink(name);
@@ -38,54 +39,98 @@ static int probe_open(const char *directory, char *block) {
   return file;
 }
 
-static uint64_t sync_once(int file, char *block, uint64_t number) {
-  memcpy(block, &number, sizeof number);
-  uint64_t began = now_ns();
-  if (pwrite(file, block, BLOCK_BYTES, (off_t)(number % PROBE_BLOCKS) * BLOCK_BYTES) != BLOCK_BYTES || fdatasync(file) != 0)
-    fail("the probe: %s", strerror(errno));
-  return now_ns() - began;
-}
-
 /* ---- One caller alone ---------------------------------------------------------------------------------- */
 
-static uint64_t defer_once(ltp_core *core, ltp_lane *lane, uint64_t number) {
-  ltp_kept kept;
-  uint64_t began = now_ns();
-  while (!keep(lane, number / INTENTS_A_SESSION + 1, number + 1, &kept)) need(ltp_kept_want(core), "a wish"), usleep(20);
-  need(ltp_kept_wait(core, kept.sequence, PATIENCE_NS), "a wait");
-  return now_ns() - began;
+typedef struct alone {
+  ltp_core *core;
+  ltp_lane *lane;
+  int buffered, direct; /* probes */
+  char *block;
+} alone;
+
+static void sync_once(alone *self, uint64_t number) {
+  off_t offset = (off_t)(number % PROBE_BLOCKS) * BLOCK_BYTES;
+  if (pwrite(self->buffered, self->block, BLOCK_BYTES, offset) != BLOCK_BYTES || fdatasync(self->buffered) != 0)
+    fail("the probe: %s", strerror(errno));
 }
 
-void measure_alone(const char *directory, uint64_t seconds) {
-  size_t capacity = 200000 * seconds + TURN, count = 0, taken = 0;
-  uint64_t *syncs = malloc(capacity * sizeof *syncs), *deferrals = malloc(capacity * sizeof *deferrals);
-  char *block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
-  if (syncs == NULL || deferrals == NULL || block == NULL) fail("out of memory");
-  memset(block, 1, BLOCK_BYTES);
-  ltp_core *core = core_open(directory, capacity);
-  ltp_lane *lane = lane_open(core);
-  publish(core, LTP_STATE_UNSTABLE);
-  int file = probe_open(directory, block);
-  uint64_t until = now_ns() + seconds * 1000000000u;
-  for (uint64_t turn = 0; now_ns() < until && taken + TURN <= capacity; turn++) {
-    if (turn == WARM_UP_TURNS) count = 0;
-    for (int index = 0; index < TURN; index++) syncs[count + (size_t)index] = sync_once(file, block, taken + (uint64_t)index);
-    for (int index = 0; index < TURN; index++) deferrals[count + (size_t)index] = defer_once(core, lane, taken + (uint64_t)index);
-    count += TURN, taken += TURN;
+/* The way in which the log writes. */
+static void sync_directly(alone *self, uint64_t number) {
+  struct iovec part = {self->block, BLOCK_BYTES};
+  if (pwritev2(self->direct, &part, 1, (off_t)(number % PROBE_BLOCKS) * BLOCK_BYTES, RWF_DSYNC) != BLOCK_BYTES)
+    fail("the probe: %s", strerror(errno));
+}
+
+static void defer_once(alone *self, uint64_t number) {
+  ltp_kept kept;
+  while (!keep(self->lane, number / INTENTS_A_SESSION + 1, number + 1, &kept)) need(ltp_kept_want(self->core), "a wish"), usleep(20);
+  need(ltp_kept_wait(self->core, kept.sequence, PATIENCE_NS), "a wait");
+}
+
+/* Times TURN calls into waits, and gives their median. */
+static double take_turn(alone *self, void (*once)(alone *, uint64_t), uint64_t first, uint64_t *waits) {
+  uint64_t sorted[TURN];
+  for (uint64_t index = 0; index < TURN; index++) {
+    uint64_t began = now_ns();
+    memcpy(self->block, &began, sizeof began);
+    once(self, first + index);
+    waits[index] = now_ns() - began;
   }
-  close(file);
-  need_kept(core, taken, taken);
-  need(ltp_lane_close(lane), "closing a lane");
-  core_close(core);
-  need_pending_after_reopening(directory, capacity, taken);
-  spread sync = spread_of(syncs, count), deferral = spread_of(deferrals, count);
-  figure("sync_us_median", sync.median);
-  figure("sync_us_p99", sync.p99);
-  figure("alone_us_median", deferral.median);
-  figure("alone_us_p99", deferral.p99);
-  figure("alone_over_sync", deferral.median / sync.median);
-  figure("alone_p99_over_sync_p99", deferral.p99 / sync.p99);
-  figure("kept", (double)taken);
+  memcpy(sorted, waits, sizeof sorted);
+  return spread_of(sorted, TURN).median;
+}
+
+enum { BUFFERED, DIRECT, DEFERRAL, KINDS };
+
+void measure_alone(const char *directory, uint64_t seconds) {
+  static void (*const once[KINDS])(alone *, uint64_t) = {sync_once, sync_directly, defer_once};
+  size_t turns_max = 10000 * seconds, turns = 0, capacity = turns_max * TURN;
+  uint64_t *waits[KINDS];
+  double *ratios[DEFERRAL], medians[KINDS];
+  for (int kind = 0; kind < KINDS; kind++)
+    if ((waits[kind] = malloc(capacity * sizeof *waits[kind])) == NULL) fail("out of memory");
+  for (int kind = 0; kind < DEFERRAL; kind++)
+    if ((ratios[kind] = malloc(turns_max * sizeof *ratios[kind])) == NULL) fail("out of memory");
+  alone self = {.core = core_open(directory, capacity), .block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES)};
+  if (self.block == NULL) fail("out of memory");
+  memset(self.block, 1, BLOCK_BYTES);
+  self.lane = lane_open(self.core);
+  publish(self.core, LTP_STATE_UNSTABLE);
+  self.buffered = probe_open(directory, "sync-probe", 0, self.block);
+  self.direct = probe_open(directory, "sync-probe-direct", O_DIRECT, self.block);
+  uint64_t until = now_ns() + seconds * 1000000000u;
+  /* The disk's speed drifts, so what is compared lies close together, and each of them comes first in its turn. */
+  for (; now_ns() < until && turns < turns_max; turns++) {
+    size_t first = turns * TURN;
+    for (size_t place = 0; place < KINDS; place++) {
+      size_t kind = (turns + place) % KINDS;
+      medians[kind] = take_turn(&self, once[kind], first, waits[kind] + first);
+      /* What the trace is told of the deferrals is written a millisecond later, and must not delay the next syncs. */
+      if (kind == DEFERRAL) usleep(5000);
+    }
+    for (int kind = 0; kind < DEFERRAL; kind++) ratios[kind][turns] = medians[DEFERRAL] / medians[kind];
+  }
+  close(self.buffered);
+  close(self.direct);
+  need_kept(self.core, turns * TURN, turns * TURN);
+  need(ltp_lane_close(self.lane), "closing a lane");
+  core_close(self.core);
+  need_pending_after_reopening(directory, capacity, turns * TURN);
+  spread spreads[KINDS];
+  for (int kind = 0; kind < KINDS; kind++) spreads[kind] = spread_of(waits[kind], turns * TURN);
+  figure("sync_us_low", spreads[BUFFERED].low);
+  figure("alone_us_low", spreads[DEFERRAL].low);
+  figure("alone_low_over_sync_low", spreads[DEFERRAL].low / spreads[BUFFERED].low);
+  figure("sync_us_median", spreads[BUFFERED].median);
+  figure("sync_us_p99", spreads[BUFFERED].p99);
+  figure("direct_sync_us_median", spreads[DIRECT].median);
+  figure("direct_sync_us_p99", spreads[DIRECT].p99);
+  figure("alone_us_median", spreads[DEFERRAL].median);
+  figure("alone_us_p99", spreads[DEFERRAL].p99);
+  figure("alone_over_sync", median_of(ratios[BUFFERED], turns));
+  figure("alone_over_direct_sync", median_of(ratios[DIRECT], turns));
+  figure("alone_p99_over_sync_p99", spreads[DEFERRAL].p99 / spreads[BUFFERED].p99);
+  figure("kept", (double)(turns * TURN));
 }
 
 /* ---- Many who wait ------------------------------------------------------------------------------------- */
