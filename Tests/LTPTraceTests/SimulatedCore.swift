@@ -279,6 +279,8 @@ final class SimulatedCore<Storage: StorageDevice & ~Copyable> {
       ledger.durableBlocks, progress.pointee.durableBlocks.load(ordering: .acquiring))
     openLanes.removeAll { lane in
       guard lane.lane.isDismissed else { return false }
+      let unrecorded = lane.lane.state.pointee.unrecordedTotal.load(ordering: .acquiring)
+      progress.pointee.unrecorded.add(unrecorded, ordering: .acquiringAndReleasing)
       lanes.remove(lane.index)
       free(lane)
       return true
