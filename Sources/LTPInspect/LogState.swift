@@ -60,6 +60,8 @@ final class LogState {
   var totals = LogTotals()
   var segment = SegmentTotals()
   var run = RunTotals()
+  /// What the last SEGMENT record calls its run, whose OPENED record may still come, or have been lost in a crash.
+  private var namedRun: UInt64 = 0
   /// Interned texts by id.
   private(set) var texts: [UInt32: String] = [:]
   /// A record has been taken in.
@@ -197,8 +199,10 @@ final class LogState {
         at: PublishedOrientation(word: word, numbers: numbers, policyGeneration: generation), run: number)
       return
     }
-    if let before = run.number, number != before, number != before + 1 {
+    if let before = run.number.map({ max($0, namedRun) }), number != before, number != before + 1 {
       findings.add(.record, at: place, "the segment says run \(number), and the run before it is \(before)")
+    } else {
+      namedRun = number
     }
     guard let current = history.current else { return }
     let sameGeneration = word.epoch == 0 || generation == current.policyGeneration
@@ -282,7 +286,10 @@ final class LogState {
     let number = UInt64(record.pointee.run)
     let firstLane = record.pointee.next_lane_id
     let cutBytes = record.pointee.cut_bytes
-    if let before = run.number, number != before + 1, !(run.isFromSegment && number == before) {
+    let follows = number == namedRun || number == namedRun + 1
+    if namedRun > run.number ?? 0, follows {
+      // A crash came after the segment's first block, and before the opening of the run that began it.
+    } else if let before = run.number, number != before + 1, !(run.isFromSegment && number == before) {
       findings.add(.record, at: place, "run \(number) is opened, and the run before it is \(before)")
     } else if run.number == nil, number != 1, !isResuming {
       findings.add(.record, at: place, "the log's first run is \(number), not 1")

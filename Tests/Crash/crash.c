@@ -246,12 +246,15 @@ static int shutdowns(const char *directory, uint32_t storage, int count) {
   return 0;
 }
 
+/* A victim, or one that keeps intents. */
+typedef int victim(const char *directory, uint32_t storage, uint64_t session, int descriptor, int rounds);
+
 /* Rows 6 to 9: decides until the trace takes no more, which must be said and must deny; keeps what was
  * acknowledged in a file. The directory's room is scripts/crash's business. */
-static int until_full(const char *directory, uint32_t storage, const char *kept) {
+static int until_full(victim *run, const char *directory, uint32_t storage, const char *kept) {
   int file = open(kept, O_CREAT | O_TRUNC | O_WRONLY, 0600);
   witness_patience_ns = 1000 * MILLISECOND;
-  int status = victim_run(directory, storage, 77, file, ROUNDS_MAX);
+  int status = run(directory, storage, 77, file, ROUNDS_MAX);
   close(file);
   if (status != 3) printf("  it ended with %d, not by a failure of the trace\n", status);
   return status != 3;
@@ -265,6 +268,14 @@ static int check_kept(const char *directory, uint32_t storage, const char *kept,
   close(file);
   if (witness.count == 0 && !may_be_empty) printf("  nothing was acknowledged\n");
   return (witness.count == 0 && !may_be_empty) || verify(directory, storage);
+}
+
+/* The same of intents. */
+static int check_intents(const char *directory, uint32_t storage, const char *kept, int may_be_empty) {
+  int file = open(kept, O_RDONLY);
+  int result = kept_witness_check(directory, storage, file, may_be_empty);
+  close(file);
+  return result;
 }
 
 /* Row 4: the file system stops at once, without writing its journal out. */
@@ -294,13 +305,18 @@ int main(int count, char **arguments) {
   if (strcmp(part, "late") == 0) return late_writes(directory, storage, number);
   if (strcmp(part, "races") == 0) return races(directory, storage, number);
   if (strcmp(part, "shutdowns") == 0) return shutdowns(directory, storage, number);
-  if (strcmp(part, "full") == 0) return until_full(directory, storage, last);
+  if (strcmp(part, "full") == 0) return until_full(victim_run, directory, storage, last);
+  if (strcmp(part, "kept-full") == 0) return until_full(kept_victim_run, directory, storage, last);
   if (strcmp(part, "check") == 0) return check_kept(directory, storage, last, 0);
   if (strcmp(part, "check-early") == 0) return check_kept(directory, storage, last, 1);
+  if (strcmp(part, "kept-check") == 0) return check_intents(directory, storage, last, 0);
+  if (strcmp(part, "kept-check-early") == 0) return check_intents(directory, storage, last, 1);
   if (strcmp(part, "shutdown") == 0) return shut_down(directory);
   /* A run that ends by itself; acknowledgements on standard output. Its first session is its process. */
   if (strcmp(part, "victim") == 0)
     return victim_run(directory, storage, (uint64_t)getpid() * 2, STDOUT_FILENO, number);
+  if (strcmp(part, "kept-victim") == 0)
+    return kept_victim_run(directory, storage, (uint64_t)getpid() * 8, STDOUT_FILENO, number);
   fprintf(stderr, "crash: unknown part %s\n", part);
   return 2;
 }

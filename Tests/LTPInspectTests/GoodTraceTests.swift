@@ -31,6 +31,20 @@ struct GoodTraceTests {
     #expect(report.totals.isClosed)
   }
 
+  @Test(
+    "a crash between the log's first block, which names run 1, and the opening of that run",
+    arguments: [0, 1, 2])
+  func lostOpening(_ lostRuns: UInt32) throws {
+    let directory = TemporaryDirectory()
+    let trace = TraceBuilder()
+    trace.beginSegment()
+    trace.open(lostRuns: lostRuns)
+    trace.publish(LTP_STATE_HEALTHY)
+    trace.write(to: directory)
+    // Of two that crashed so, the second one has the number of the first.
+    #expect(try Inspector(directory.path).verify().violations.isEmpty == (lostRuns < 2))
+  }
+
   @Test("redecide comes to the same decisions")
   func redecides() throws {
     let directory = TemporaryDirectory()

@@ -104,9 +104,9 @@ package final class TraceBuilder {
     return trace
   }
 
-  /// Begins a log, or another run of it.
-  package func open(cutBytes: UInt64 = 0) {
-    run += 1
+  /// Begins a log, or another run of it. `lostRuns`: so many began before, and crashed before they said so.
+  package func open(cutBytes: UInt64 = 0, lostRuns: UInt32 = 0) {
+    run += 1 + lostRuns
     runDecisions = 0
     runUnrecorded = 0
     if segments.isEmpty { beginSegment() }
