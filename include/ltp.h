@@ -1187,7 +1187,8 @@ typedef struct ltp_handout {
   uint64_t kept_unix_ns;
   uint64_t frame_id;         /* of the replay; request.frame_id is the first one's */
   uint16_t attempt;          /* 1, 2, 3, ... */
-  uint8_t may_have_happened; /* 1: it was handed out before, and nobody has said that it was not carried out */
+  uint8_t may_have_happened; /* 1: it was handed out before, and nobody has said that it was not carried out; or a run that handed intents out
+                                ended in a crash while this one was pending */
   uint8_t reserved[5];
   ltp_verdict verdict;       /* EXECUTE; with a permit, where a concurrency limit gave one */
   uint8_t key[16];

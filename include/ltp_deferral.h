@@ -23,6 +23,7 @@ extern "C" {
 #define LTP_DEFERRAL_SEGMENT ((uint8_t)3) /* 2 slots, lane 0: first record of each segment */
 #define LTP_DEFERRAL_SEALED ((uint8_t)4)  /* 2 slots, lane 0: last record of a full segment */
 #define LTP_DEFERRAL_ENDED ((uint8_t)6)   /* 3 slots: an intent that has ended, and is remembered */
+#define LTP_DEFERRAL_HANDS_OUT ((uint8_t)7) /* 2 slots, lane 0: from here on the run hands intents out; none before it is on disk */
 #define LTP_DEFERRAL_OPENED ((uint8_t)5)  /* 2 slots, lane 0: a run of the core began, in a segment that had begun before */
 
 /* An intent is kept. Its ticket: its number in the log (40 bits) and its place in the table of pending intents (24 bits), so that
@@ -81,14 +82,16 @@ typedef struct ltp_deferral_step {
 /* Lane 0: a segment begins, or is full, or a run begins. In the header of each block, orientation_word is how many blocks of the trace were
  * durable when it was sealed: a trace that has fewer is an older copy than this log. */
 typedef struct ltp_deferral_mark {
-  uint8_t kind;    /* LTP_DEFERRAL_SEGMENT, _SEALED or _OPENED */
+  uint8_t kind;    /* LTP_DEFERRAL_SEGMENT, _SEALED, _OPENED or _HANDS_OUT */
   uint8_t version; /* LTP_DEFERRAL_VERSION */
-  uint8_t reserved[6];
+  uint8_t hands_out; /* 1: this run may have handed intents out before this mark, or does from here on */
+  uint8_t reserved[5];
   uint64_t next_number; /* of the next intent that comes to disk */
   uint64_t unix_ns;
   uint64_t sequence;        /* slots of the log's lane so far */
   uint8_t trace_log_id[16]; /* of the trace that this log belongs to */
-  uint8_t reserved_2[16];
+  uint64_t maybe_below; /* pending intents with lower numbers may have happened: a run that handed intents out ended in a crash */
+  uint8_t reserved_2[8];
 } ltp_deferral_mark;
 
 LTP_STATIC_ASSERT(sizeof(ltp_deferral_intent) == 5 * LTP_SLOT_BYTES, deferral_intent_size);

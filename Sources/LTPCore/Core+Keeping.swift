@@ -136,12 +136,26 @@ extension Core {
 
   // MARK: Replay
 
-  /// Hands out the next intent that is let in now. `payload`: where its payload goes.
+  /// Hands out the next intent that is let in now. `payload`: where its payload goes. The first one of a run waits for the disk: the log says there first
+  /// that the run hands intents out.
   package func beginIntent(
     _ lane: Lane, _ handout: inout ltp_handout, payload: UnsafeMutableRawBufferPointer
   ) -> Int32 {
+    var status = tryBeginIntent(lane, &handout, payload: payload)
+    for _ in 0..<20_000 where status == nil {
+      waitForWriterBriefly()
+      status = tryBeginIntent(lane, &handout, payload: payload)
+    }
+    return status ?? LTP_ERROR_BACKPRESSURE
+  }
+
+  /// nil: the log does not hand out yet.
+  private func tryBeginIntent(
+    _ lane: Lane, _ handout: inout ltp_handout, payload: UnsafeMutableRawBufferPointer
+  ) -> Int32? {
+    guard state.pointee.keeper != nil else { return LTP_ERROR_NO_DEFERRAL }
     guard lane.prepareReplay() else { return LTP_ERROR_BACKPRESSURE }
-    let status = withKeeper { keeper in
+    return withKeeper { (keeper) -> Int32? in
       let monotonic = ltp_system_monotonic_ns()
       guard monotonic >= keeper.pointee.replaysFrom else { return LTP_ERROR_NOTHING_DUE }
       let now = keeper.pointee.front.unixNanoseconds(monotonic)
@@ -152,10 +166,14 @@ extension Core {
           && lane.wouldReplay(
             actionClass: intent.actionClass, priority: intent.priority, domain: intent.domain)
       }
-      guard let ticket = found else { return LTP_ERROR_NOTHING_DUE }
-      return begin(ticket, lane, keeper, &handout, payload, monotonic: monotonic, now: now)
-    }
-    return status ?? LTP_ERROR_NO_DEFERRAL
+      switch found {
+      case .intent(let ticket):
+        return begin(ticket, lane, keeper, &handout, payload, monotonic: monotonic, now: now)
+      case .nothing: return LTP_ERROR_NOTHING_DUE
+      case .later: return backpressure
+      case .unsaid: return backpressure == LTP_ERROR_BACKPRESSURE ? nil : backpressure
+      }
+    } ?? nil
   }
 
   private func begin(
@@ -217,10 +235,14 @@ extension Core {
     case .unknown: return LTP_ERROR_TICKET
     case .ended: return LTP_ERROR_INTENT_ENDED
     case .notYours: return LTP_ERROR_NOT_YOURS
-    case .later:
-      let failure = state.pointee.front!.failure.pointee.load(ordering: .acquiring)
-      return failure == LTP_OK ? LTP_ERROR_BACKPRESSURE : failure
+    case .later: return backpressure
     }
+  }
+
+  /// The log takes nothing just now, or nothing any more.
+  private var backpressure: Int32 {
+    let failure = state.pointee.front!.failure.pointee.load(ordering: .acquiring)
+    return failure == LTP_OK ? LTP_ERROR_BACKPRESSURE : failure
   }
 
   // MARK: Looking
@@ -250,7 +272,8 @@ extension Core {
       }
     told.end = intent.end
     told.action_class = intent.actionClass
-    told.may_have_happened = intent.mayHaveHappened && intent.state != .ended ? 1 : 0
+    told.may_have_happened =
+      intent.state == .begun || intent.mayHaveHappened && intent.state == .waiting ? 1 : 0
     told.needs_hello = intent.needsHello ? 1 : 0
     return told
   }

@@ -122,7 +122,7 @@ extension DeferralLog {
     record.pointee.attempts = intent.attempts
     record.pointee.not_before_unix_ns = intent.state == .waiting ? intent.until : 0
     record.pointee.flags =
-      LTP_INTENT_MOVED | (intent.mayHaveHappened ? LTP_INTENT_MAYBE : 0)
+      LTP_INTENT_MOVED | (intent.mayHaveHappened || intent.state == .begun ? LTP_INTENT_MAYBE : 0)
       | (intent.needsHello ? LTP_INTENT_NEEDS_HELLO : 0)
     return true
   }

@@ -5,14 +5,18 @@ import CLTP
 import LTPRecords
 
 extension DeferralLog {
-  /// The next intent that may be carried out; nil: there is none among the next `looks` sessions, or no place for its record. It is not begun
-  /// yet.
+  /// The next intent that may be carried out, among the next `looks` sessions. It is not begun yet.
   package mutating func next(
     unixNanoseconds now: UInt64, looks: Int, _ isLetIn: (Intent, _ confirmed: UInt64) -> Bool
-  ) -> Ticket? {
-    guard space(1) != nil else { return nil }
-    return table.next(unixNanoseconds: now, looks: looks, isLetIn)
-      .map { table.ticket($0) }
+  ) -> NextIntent {
+    guard let slot = table.next(unixNanoseconds: now, looks: looks, isLetIn) else { return .nothing }
+    guard handing == .yes, space(1) != nil else {
+      table.turnBack(slot)
+      guard handing != .yes else { return .later }
+      if handing == .no { handing = .due }
+      return .unsaid
+    }
+    return .intent(table.ticket(slot))
   }
 
   /// Gives it to a worker, which has it until `leaseUntil`. It is waiting, and there is a place for the record: `next` has just said so.

@@ -5,6 +5,14 @@ import CLTP
 import LTPRecords
 package import LTPStorage
 
+/// What a block of the log is to its writer.
+private enum BlockReference {
+  static var records: Int { 0 }
+  static var mark: Int { -1 }
+  /// A mark that says that this run hands intents out.
+  static var handingMark: Int { -2 }
+}
+
 extension DeferralLog {
   // MARK: The block being gathered
 
@@ -43,6 +51,7 @@ extension DeferralLog {
         dropAt = nil
       }
       if markDue != 0, append(mark: markDue, now, &queue) { markDue = 0 }
+      if handing == .due, markDue == 0, append(mark: LTP_DEFERRAL_HANDS_OUT, now, &queue) { handing = .said }
       if now &- walk.walkedAt >= TableWalk.nanoseconds {
         walk.walkedAt = now
         endWhatRanOut(unixNanoseconds: unixNanoseconds)
@@ -83,7 +92,12 @@ extension DeferralLog {
   ) {
     chain.settle(now: now, &queue)
     while let block = chain.nextDurable() {
-      if block.reference == 0 { durableSequence = block.endSequence } else { isNumbered = true }
+      if block.reference == BlockReference.records {
+        durableSequence = block.endSequence
+        continue
+      }
+      isNumbered = true
+      if block.reference == BlockReference.handingMark { handing = .yes }
     }
     while let record = awaited.next(durable: durableSequence) {
       // Of one that has ended since, another record is awaited.
@@ -118,7 +132,7 @@ extension DeferralLog {
         baseMonotonicNanoseconds: now, baseUnixNanoseconds: unixNow)
       content.orientationWord = trace.blocks
       content.staging = block.staging
-      content.reference = 0
+      content.reference = BlockReference.records
       gathered = nil
       sealedNumber = nextNumber
       gatheredIntents.removeAll(keepingCapacity: true)
@@ -136,11 +150,13 @@ extension DeferralLog {
         ? chain.canEndSegment
         : chain.room(for: Int(LTP_TRACE_PAGE_BYTES), before: Int(LTP_TRACE_PAGE_BYTES)) == .fits,
       let staging = chain.acquireStaging()
-    else { return !isLast && kind == LTP_DEFERRAL_OPENED && endSegmentInstead(now, &queue) }
+    else { return kind != LTP_DEFERRAL_SEGMENT && !isLast && endSegmentInstead(now, &queue) }
     let memory = chain.stagingMemory(staging)
     var mark = ltp_deferral_mark()
     mark.kind = kind
     mark.version = UInt8(LTP_DEFERRAL_VERSION)
+    mark.hands_out = kind == LTP_DEFERRAL_HANDS_OUT || handing == .said || handing == .yes ? 1 : 0
+    mark.maybe_below = maybeBelow
     mark.next_number = sealedNumber
     mark.unix_ns = unixNow
     // What is being gathered comes after it.
@@ -154,12 +170,13 @@ extension DeferralLog {
       baseUnixNanoseconds: unixNow)
     content.orientationWord = trace.blocks
     content.staging = staging
+    content.reference = mark.hands_out != 0 ? BlockReference.handingMark : BlockReference.mark
     markSequence += UInt64(slots)
     if isLast { chain.appendLast(memory, content, &queue) } else { chain.append(memory, content, &queue) }
     return true
   }
 
-  /// A run that begins in a segment without room for saying so begins in the next one.
+  /// What a segment has no room for is said by the first mark of the next one.
   private mutating func endSegmentInstead<Device: StorageDevice & ~Copyable>(
     _ now: UInt64, _ queue: inout StorageQueue<Device>
   ) -> Bool {

@@ -5,6 +5,8 @@
 //
 // Invariants
 //   - An intent is handed out only once its record is durable: else a crash would lose it, and its sender would send it again.
+//   - An intent is handed out only once it is on disk that this run hands intents out: after a crash each that is pending may have happened then,
+//     whether the record of its hand-out came to disk or not, so nobody waits for that one.
 //   - A segment goes only when nothing in it is needed: each of its intents has ended and is not remembered any more, or has a durable copy.
 //   - The trace is told what is durable here, in this order, and everything.
 //   - After a failure of the chain nothing is kept, begun or ended.
@@ -33,6 +35,10 @@ package struct DeferralLog: ~Copyable {
   /// A mark of this run is on disk, and says from where on its tickets are numbered. Before that it gives none: a crash would take the mark, and the
   /// next run would give the same ones.
   var isNumbered = false
+  var handing = Handing.no
+  /// Pending intents with lower numbers may have happened: a run before this one handed intents out, and a crash may have taken the records that say
+  /// which.
+  let maybeBelow: UInt64
   /// LTP_DEFERRAL_*: the mark that goes before anything else; 0: none.
   var markDue: UInt8
   /// The block being gathered: its staging buffer and its slots so far.
@@ -106,8 +112,11 @@ package struct DeferralLog: ~Copyable {
     }
     trace = configuration.trace
     segmentStart = reader.sequence
-    for slot in 0..<table.usedSlots where table.isTaken(slot) && table[slot].state == .begun {
-      table.release(slot, notBefore: 0, isKnown: false)
+    let isClosed = configuration.trace.told?.isClosed ?? false
+    maybeBelow = reader.handsOut && !isClosed ? nextNumber : reader.maybeBelow
+    for slot in 0..<table.usedSlots where table.isTaken(slot) && table[slot].state != .ended {
+      if table[slot].state == .begun { table.release(slot, notBefore: 0, isKnown: false) }
+      if table[slot].number < maybeBelow { table.setMayHaveHappened(slot) }
     }
   }
 

@@ -42,7 +42,7 @@ package enum DeferralRecord {
         ended.pointee.ticket >> UInt64(LTP_TICKET_SLOT_BITS) != 0
       else { return nil }
       return .ended(ended)
-    case LTP_DEFERRAL_SEGMENT, LTP_DEFERRAL_SEALED, LTP_DEFERRAL_OPENED:
+    case LTP_DEFERRAL_SEGMENT, LTP_DEFERRAL_SEALED, LTP_DEFERRAL_OPENED, LTP_DEFERRAL_HANDS_OUT:
       guard slot + MemoryLayout<ltp_deferral_mark>.size / Int(LTP_SLOT_BYTES) <= slotCount else { return nil }
       let mark = place.assumingMemoryBound(to: ltp_deferral_mark.self)
       return mark.pointee.version == LTP_DEFERRAL_VERSION ? .mark(mark) : nil

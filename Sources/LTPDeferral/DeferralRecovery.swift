@@ -41,6 +41,9 @@ struct DeferralReader: BlockReader {
   var news: DeferralNews
   var use = SegmentUse()
   var starts = SegmentStarts()
+  /// As the last mark says it.
+  private(set) var handsOut = false
+  private(set) var maybeBelow: UInt64 = 0
   /// Of the next intent.
   var nextNumber: UInt64 = 1
   /// Slots of the log's lane so far.
@@ -145,6 +148,8 @@ struct DeferralReader: BlockReader {
           break
         }
         nextNumber = max(nextNumber, mark.pointee.next_number)
+        handsOut = mark.pointee.hands_out != 0
+        maybeBelow = max(maybeBelow, mark.pointee.maybe_below)
         traceID = LogID(from: UnsafeRawPointer(mark) + LTP_AT_deferral_mark_trace_log_id)
         // Of a log whose first segments have left.
         sequence = max(sequence, mark.pointee.sequence)

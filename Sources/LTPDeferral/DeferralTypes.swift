@@ -117,6 +117,23 @@ package struct DeferralCounts: Sendable {
   package var moved: UInt64 = 0
 }
 
+package enum NextIntent: Equatable, Sendable {
+  case intent(Ticket)
+  /// None is due, or let in.
+  case nothing
+  /// One is, but there is no place for its record before something has completed.
+  case later
+  /// One is, and it is not on disk yet that this run hands any out.
+  case unsaid
+
+  package var ticket: Ticket? {
+    if case .intent(let ticket) = self { ticket } else { nil }
+  }
+}
+
+/// Whether a run hands intents out: it says so on disk before it does.
+enum Handing { case no, due, said, yes }
+
 package struct Handout: Equatable, Sendable {
   package let ticket: Ticket
   package let attempt: UInt16

@@ -45,7 +45,7 @@ package struct NewIntent {
   package var domain: UInt8 = 0
   /// Its session has to shake hands before it is handed out.
   package var needsHello = false
-  /// It was begun, and nobody has said that it was not carried out.
+  /// It was begun before, and nobody has said that it was not carried out.
   package var mayHaveHappened = false
   package var payloadBytes: UInt32 = 0
   package var attempts: UInt16 = 0
@@ -139,7 +139,7 @@ package struct Intent {
     set { set(Bit.needsHello, 1, newValue ? 1 : 0) }
   }
 
-  /// It was begun, and nobody has said that it was not carried out.
+  /// It was begun before, and nobody has said that it was not carried out.
   package internal(set) var mayHaveHappened: Bool {
     get { bits(Bit.mayHaveHappened, 1) != 0 }
     set { set(Bit.mayHaveHappened, 1, newValue ? 1 : 0) }

@@ -298,16 +298,19 @@ package struct IntentTable {
     intents[slot].state = .begun
     intents[slot].attempts &+= 1
     intents[slot].until = until
-    intents[slot].mayHaveHappened = true
   }
 
-  /// Back to waiting. `isKnown`: whoever had it says that it was not carried out.
+  /// Back to waiting. `isKnown`: whoever had it says that it was not carried out; what came of those who had it before stays unknown.
   package mutating func release(_ slot: Int, notBefore: UInt64, isKnown: Bool) {
-    if intents[slot].state == .begun { begunCount -= 1 }
+    if intents[slot].state == .begun {
+      begunCount -= 1
+      if !isKnown { intents[slot].mayHaveHappened = true }
+    }
     intents[slot].state = .waiting
     intents[slot].until = notBefore
-    if isKnown { intents[slot].mayHaveHappened = false }
   }
+
+  mutating func setMayHaveHappened(_ slot: Int) { intents[slot].mayHaveHappened = true }
 
   /// It has ended: carried out (LTP_END_NONE), or not.
   package mutating func end(_ slot: Int, as end: UInt8, unixNanoseconds now: UInt64) {

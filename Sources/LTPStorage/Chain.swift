@@ -117,6 +117,7 @@ public struct Chain: ~Copyable {
   // MARK: Staging
 
   public mutating func acquireStaging() -> Int? { staging.acquire() }
+  public var freeStagingCount: Int { staging.freeCount }
   public mutating func releaseStaging(_ index: Int) { staging.release(index) }
   public func stagingMemory(_ index: Int) -> UnsafeMutableRawPointer { staging.memory(index) }
 

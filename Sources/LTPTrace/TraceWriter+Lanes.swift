@@ -141,7 +141,10 @@ extension TraceWriter where Device: ~Copyable {
   }
 
   private mutating func sealCopy(_ lane: Lane, at index: Int, slotCount: Int) -> Bool {
-    guard let staging = chain.acquireStaging() else { return false }
+    // One is left for what the deferral log has to tell: many lanes would take them all for ever, and it would take nothing more.
+    guard chain.freeStagingCount > (isDeferring && control.stagingCount == 0 ? 1 : 0),
+      let staging = chain.acquireStaging()
+    else { return false }
     let block = ringBlock(lane, sequence: cursors[index].drained)
     let offset = Int(cursors[index].drained % lane.state.pointee.slotsPerBlock)
     if offset == 0 {

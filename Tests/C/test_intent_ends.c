@@ -280,7 +280,8 @@ static void killed(void) {
     last[handout.request.session_id] = handout.request.frame_id;
     CHECK_EQUAL(ltp_intent_commit(core, handout.ticket, handout.attempt), LTP_OK);
   }
-  CHECK_EQUAL(maybe, 4);
+  /* The run before handed intents out, so each that was pending may have been one of them. */
+  CHECK_EQUAL(maybe, 34);
   CHECK_EQUAL(deferral_status().pending, 0);
   end_deferring();
   /* Nothing is pending, so it may be opened without. */

@@ -16,7 +16,8 @@ import LTPStorage
 @c(LLVMFuzzerTestOneInput)
 public func fuzzDeferral(_ input: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var next = UnsafeRawBufferPointer(start: input, count: count)[...]
-  guard let table = IntentTable(capacity: 64, secret: SipKey(low: 1, high: 2)), let news = DeferralNews() else {
+  guard let table = IntentTable(capacity: 64, secret: SipKey(low: 1, high: 2)), let news = DeferralNews()
+  else {
     fatalError("no memory")
   }
   var standing = TraceStanding()

@@ -80,8 +80,8 @@ struct ChangedLogTests {
     run.keep(3)
     run.step(after: 1_000_000)
     #expect(run.commitOne())
+    let next = try #require(run.next())
     let now = scene.clock.unix
-    let next = run.log.next(unixNanoseconds: now, looks: 9, { _, _ in true })!
     #expect(run.log.begin(next, unixNanoseconds: now, leaseUntil: now + second) != nil)
     run.keep(2, payloadBytes: 40)
     #expect(run.runs { run.isSettled })

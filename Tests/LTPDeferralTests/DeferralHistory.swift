@@ -277,7 +277,7 @@ final class DeferralHistory {
   }
 
   private func handOut(_ log: inout DeferralLog) {
-    guard let ticket = log.next(unixNanoseconds: clock.unix, looks: 4096, { _, _ in true }),
+    guard let ticket = log.next(unixNanoseconds: clock.unix, looks: 4096, { _, _ in true }).ticket,
       let handout = log.begin(ticket, unixNanoseconds: clock.unix, leaseUntil: clock.unix + 3600 * second)
     else { return }
     if handout.mayHaveHappened { facts.handedOutAgain += 1 }

@@ -209,11 +209,22 @@ final class DeferralRun {
     return count
   }
 
+  /// The next intent, once the log hands any out.
+  func next() -> Ticket? {
+    var next = log.next(unixNanoseconds: scene.clock.unix, looks: 100, { _, _ in true })
+    for _ in 0..<100 where next == .unsaid && log.failure == nil {
+      step(after: 1_000_000)
+      next = log.next(unixNanoseconds: scene.clock.unix, looks: 100, { _, _ in true })
+    }
+    return next.ticket
+  }
+
   /// Hands an intent out, and ends it.
   @discardableResult
   func commitOne() -> Bool {
+    guard let ticket = next() else { return false }
     let now = scene.clock.unix
-    guard let ticket = log.next(unixNanoseconds: now, looks: 100, { _, _ in true }),
+    guard
       let handout = log.begin(ticket, unixNanoseconds: now, leaseUntil: now + 3600 * second),
       log.commit(ticket, attempt: handout.attempt, unixNanoseconds: now) == .done
     else { return false }

@@ -36,6 +36,9 @@ struct FaultTests {
     let run = try scene.openReady()
     run.keep(5)
     run.step(after: 1_000_000)
+    // From here on it hands out, so that what is written is records alone.
+    #expect(run.commitOne())
+    run.step(after: 1_000_000)
     scene.plan { $0.planned = [PlannedFault(call: .blockWrite, nth: nth, code: LTP_SYSTEM_EIO)] }
     for _ in 0..<nth where run.failure == nil {
       run.keep(4)

@@ -9,8 +9,8 @@ struct KeptFacts {
   var handedOut = 0
   /// After a crash, or because a worker gave it back.
   var handedOutAgain = 0
-  /// So, though it had been handed out, and a crash took the record that says so.
-  var handedOutUnknowing = 0
+  /// So, and a crash had taken the record that says so.
+  var handedOutUnrecorded = 0
   var ended = 0
   var endedByThemselves = 0
   var sentAgain = 0
@@ -37,7 +37,7 @@ struct KeptFacts {
     total.kept += one.kept
     total.handedOut += one.handedOut
     total.handedOutAgain += one.handedOutAgain
-    total.handedOutUnknowing += one.handedOutUnknowing
+    total.handedOutUnrecorded += one.handedOutUnrecorded
     total.ended += one.ended
     total.endedByThemselves += one.endedByThemselves
     total.sentAgain += one.sentAgain

@@ -322,9 +322,14 @@ final class KeptHistory {
     }
     facts.handedOut += 1
     if handout.mayHaveHappened { facts.handedOutAgain += 1 }
-    if one.handedOut > 0, handout.attempt == 1 { facts.handedOutUnknowing += 1 }
-    guard handout.attempt > 1 || !handout.mayHaveHappened else {
-      throw Violation("a first attempt that may have happened")
+    if one.handedOut > 0, handout.attempt == 1 {
+      facts.handedOutUnrecorded += 1
+      guard handout.mayHaveHappened else {
+        throw Violation("intent \(one.ticket) was handed out before, and it is said that it did not happen")
+      }
+    }
+    guard handout.attempt > 1 || !handout.mayHaveHappened || facts.runs > 1 else {
+      throw Violation("a first attempt of the first run that may have happened")
     }
     one.handedOut += 1
     held.append(Held(handout: handout, intent: one, leaseUntil: leaseUntil))

@@ -224,7 +224,7 @@ final class SimulatedKeeper {
       lane.lane.wouldReplay(
         actionClass: intent.actionClass, priority: intent.priority, domain: intent.domain)
     }
-    guard let ticket = next else { return .nothing }
+    guard let ticket = next.ticket else { return .nothing }
     guard let kept = read(ticket, into: payload, disk) else {
       log.putOff(ticket, until: now + 2 * millisecond)
       return .unread(ticket)
