@@ -142,7 +142,9 @@ extension Core {
     _ lane: Lane, _ handout: inout ltp_handout, payload: UnsafeMutableRawBufferPointer
   ) -> Int32 {
     var status = tryBeginIntent(lane, &handout, payload: payload)
-    for _ in 0..<20_000 where status == nil {
+    var attemptsLeft = 20_000
+    while status == nil, attemptsLeft > 0 {
+      attemptsLeft -= 1
       waitForWriterBriefly()
       status = tryBeginIntent(lane, &handout, payload: payload)
     }

@@ -160,7 +160,9 @@ extension Core {
   /// Does it again while the log takes nothing for a moment, a thousand times at most; what it came to last.
   package func retryingBriefly(_ body: () -> Int32) -> Int32 {
     var status = body()
-    for _ in 0..<1000 where status == LTP_ERROR_BACKPRESSURE {
+    var attemptsLeft = 1000
+    while status == LTP_ERROR_BACKPRESSURE, attemptsLeft > 0 {
+      attemptsLeft -= 1
       waitForWriterBriefly()
       status = body()
     }

@@ -13,10 +13,16 @@ struct Compaction {
   static let slotsATurn = 4096
   static let bytesATurn = 1 << 17
 
+  static var windowBytes: Int { 1 << 17 }
+
   var segment: UInt64?
   var slot = 0
+  /// Of that segment: what has ended is small, and lies close together.
+  var window: FileWindow
   /// The end of the last copy in the log.
   var movedSequence: UInt64 = 0
+
+  init(window: FileWindow) { self.window = window }
 }
 
 extension DeferralLog {
@@ -28,7 +34,10 @@ extension DeferralLog {
 
   mutating func compact<Device: StorageDevice & ~Copyable>(_ device: inout Device) {
     guard let segment = compaction.segment ?? segmentToEmpty() else { return }
-    if compaction.segment == nil { (compaction.segment, compaction.slot) = (segment, 0) }
+    if compaction.segment == nil {
+      (compaction.segment, compaction.slot) = (segment, 0)
+      compaction.window.forget()
+    }
     guard segment == use.oldest else {
       compaction.segment = nil
       return
@@ -128,40 +137,41 @@ extension DeferralLog {
   }
 
   /// What is remembered of it: its record, without the payload, or a copy of its own. False: they are not what was written.
-  private func copyEnded<Device: StorageDevice & ~Copyable>(
+  private mutating func copyEnded<Device: StorageDevice & ~Copyable>(
     _ slot: Int, to place: UnsafeMutableRawPointer, _ offset: UInt64, _ handle: Int32, _ device: inout Device
   ) throws(StorageFault) -> Bool {
     let (intent, ticket) = (table[slot], table.ticket(slot).rawValue)
     let record = place.assumingMemoryBound(to: ltp_deferral_ended.self)
     let count = MemoryLayout<ltp_deferral_ended>.size
-    guard try device.read(handle, into: place, count: count, offset: offset) == count else { return false }
-    if record.pointee.kind == LTP_DEFERRAL_ENDED {
+    guard let before = try compaction.window.read(handle, offset: offset, count: count, &device) else {
+      return false
+    }
+    if before.load(as: UInt8.self) == LTP_DEFERRAL_ENDED {
+      place.copyMemory(from: before, byteCount: count)
       return record.pointee.ticket == ticket
         && table.matches(slot, IntentKey(record), contentWord: record.pointee.content)
     }
-    var kept = ltp_deferral_intent()
     let headBytes = MemoryLayout<ltp_deferral_intent>.size
-    let read = try withUnsafeMutableBytes(of: &kept) { (kept) throws(StorageFault) in
-      try device.read(handle, into: kept.baseAddress!, count: headBytes, offset: offset)
+    guard let head = try compaction.window.read(handle, offset: offset, count: headBytes, &device) else {
+      return false
     }
-    guard read == headBytes, kept.kind == LTP_DEFERRAL_INTENT, kept.ticket == ticket else { return false }
-    return withUnsafePointer(to: kept) { kept in
-      let key = IntentKey(kept)
-      guard table.matches(slot, key, contentWord: kept.contentWord) else { return false }
-      record.pointee = ltp_deferral_ended()
-      record.pointee.kind = LTP_DEFERRAL_ENDED
-      record.pointee.end = intent.end
-      record.pointee.action_class = intent.actionClass
-      record.pointee.derived = key.isDerived ? 1 : 0
-      record.pointee.payload_bytes = intent.payloadBytes
-      record.pointee.ticket = ticket
-      record.pointee.key_low = key.low
-      record.pointee.key_high = key.high
-      record.pointee.session_id = kept.pointee.request.session_id
-      record.pointee.content = kept.contentWord
-      record.pointee.ended_unix_ns = intent.until
-      record.pointee.attempts = intent.attempts
-      return true
-    }
+    let kept = head.assumingMemoryBound(to: ltp_deferral_intent.self)
+    let key = IntentKey(kept)
+    guard kept.pointee.kind == LTP_DEFERRAL_INTENT, kept.pointee.ticket == ticket,
+      table.matches(slot, key, contentWord: kept.contentWord)
+    else { return false }
+    record.pointee.kind = LTP_DEFERRAL_ENDED
+    record.pointee.end = intent.end
+    record.pointee.action_class = intent.actionClass
+    record.pointee.derived = key.isDerived ? 1 : 0
+    record.pointee.payload_bytes = intent.payloadBytes
+    record.pointee.ticket = ticket
+    record.pointee.key_low = key.low
+    record.pointee.key_high = key.high
+    record.pointee.session_id = kept.pointee.request.session_id
+    record.pointee.content = kept.contentWord
+    record.pointee.ended_unix_ns = intent.until
+    record.pointee.attempts = intent.attempts
+    return true
   }
 }

@@ -48,7 +48,7 @@ package struct DeferralLog: ~Copyable {
   /// Whose record is awaited: the one that keeps it, or the one that says how it ended. In the log's order.
   var awaited = AwaitedRecords()
   var walk = TableWalk()
-  var compaction = Compaction()
+  var compaction: Compaction
   var retelling = Retelling()
   var starts: SegmentStarts
   var unixNow: UInt64 = 0
@@ -67,8 +67,13 @@ package struct DeferralLog: ~Copyable {
     guard let table = IntentTable(capacity: configuration.capacity, secret: configuration.secret) else {
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory, or too many pending intents are asked for")
     }
+    guard let window = FileWindow(capacity: Compaction.windowBytes) else {
+      table.releaseMemory()
+      throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
+    }
     guard let news = DeferralNews() else {
       table.releaseMemory()
+      window.releaseMemory()
       throw OpenFault(LTP_ERROR_NO_MEMORY, "out of memory")
     }
     var reader = DeferralReader(table: table, news: news, trace: configuration.trace)
@@ -77,20 +82,23 @@ package struct DeferralLog: ~Copyable {
       recovered = try ChainRecovery.open(&device, configuration: configuration.chain, into: &reader)
     } catch {
       reader.releaseMemory()
+      window.releaseMemory()
       throw error
     }
     if let fault = reader.fault(recovered.position.logID) {
       recovered.close(&device)
       reader.releaseMemory()
+      window.releaseMemory()
       throw fault
     }
-    return DeferralLog(recovered, reader, configuration, staging: staging)
+    return DeferralLog(recovered, reader, configuration, Compaction(window: window), staging: staging)
   }
 
   private init(
     _ recovered: RecoveredChain, _ reader: DeferralReader, _ configuration: DeferralConfiguration,
-    staging: UnsafeMutableRawPointer
+    _ compaction: Compaction, staging: UnsafeMutableRawPointer
   ) {
+    self.compaction = compaction
     table = reader.table
     news = reader.news
     self.configuration = configuration
@@ -123,6 +131,7 @@ package struct DeferralLog: ~Copyable {
   package mutating func releaseMemory() {
     table.releaseMemory()
     news.releaseMemory()
+    compaction.window.releaseMemory()
   }
 
   package var failure: StorageFault? { chain.failure }
@@ -284,8 +293,7 @@ package struct DeferralLog: ~Copyable {
     let headBytes = MemoryLayout<ltp_deferral_intent>.size
     guard let place = table.place(slot),
       let bytes = files.read(
-        configuration.chain.naming.name(of: .segment(place.segment)), place.segment, offset: place.offset,
-        count: headBytes + payloadBytes)
+        place.segment, configuration.chain.naming, offset: place.offset, count: headBytes + payloadBytes)
     else { return nil }
     let record = bytes.assumingMemoryBound(to: ltp_deferral_intent.self)
     guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == ticket.rawValue,
@@ -306,7 +314,7 @@ package struct DeferralLog: ~Copyable {
   ) -> UInt64? {
     guard let slot = table.slot(of: ticket), !table[slot].isAwaited, let place = table.place(slot),
       let bytes = files.read(
-        configuration.chain.naming.name(of: .segment(place.segment)), place.segment, offset: place.offset,
+        place.segment, configuration.chain.naming, offset: place.offset,
         count: MemoryLayout<ltp_deferral_intent>.size)
     else { return nil }
     let record = bytes.assumingMemoryBound(to: ltp_deferral_intent.self)

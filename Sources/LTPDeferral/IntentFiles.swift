@@ -6,64 +6,88 @@ import CLTP
 import CLTPSystem
 package import LTPStorage
 
-/// The segment that was read last, and a piece of it. Memory that is the owner's to give back (`releaseMemory`).
-package struct IntentFiles<Device: StorageDevice & ~Copyable>: ~Copyable {
-  /// No record is longer: it lies in one block.
-  private static var windowBytes: Int { 2 << 20 }
-
-  package var device: Device
-  private let window: UnsafeMutableRawPointer
-  private var segment = UInt64.max
-  private var handle: Int32 = -1
+/// A piece of one file. Memory that is the owner's to give back (`releaseMemory`).
+struct FileWindow {
+  private let memory: UnsafeMutableRawPointer
+  private let capacity: Int
   private var start: UInt64 = 0
   private var count = 0
 
   /// nil: no memory. It is taken as it is used.
+  init?(capacity: Int) {
+    guard let memory = ltp_system_map(capacity, 0) else { return nil }
+    self.memory = memory
+    self.capacity = capacity
+  }
+
+  func releaseMemory() { ltp_system_unmap(memory, capacity) }
+
+  /// What was read is of another file, or may have been written over since.
+  mutating func forget() { count = 0 }
+
+  /// So many bytes of the file, which stay until the next call; nil: there are not so many.
+  mutating func read<Device: StorageDevice & ~Copyable>(
+    _ handle: Int32, offset: UInt64, count wanted: Int, _ device: inout Device
+  ) throws(StorageFault) -> UnsafeRawPointer? {
+    guard wanted <= capacity else { return nil }
+    if offset < start || offset + UInt64(wanted) > start + UInt64(count) {
+      // More than is asked for only where the last piece was used up: records by themselves are read by themselves.
+      let isNext = count > 0 && offset >= start && offset < start + UInt64(count) + UInt64(wanted)
+      let ahead = isNext ? min(max(wanted, 4 * count), capacity) : max(wanted, 4096)
+      // Records are aligned to 32 bytes in their segment; keep them so.
+      start = offset
+      count = 0
+      count = try device.read(handle, into: memory, count: min(ahead, capacity), offset: offset)
+    }
+    return offset + UInt64(wanted) <= start + UInt64(count)
+      ? UnsafeRawPointer(memory + Int(offset - start)) : nil
+  }
+}
+
+/// The segment that was read last, and a piece of it. Memory that is the owner's to give back (`releaseMemory`).
+package struct IntentFiles<Device: StorageDevice & ~Copyable>: ~Copyable {
+  package var device: Device
+  private var window: FileWindow
+  private var segment = UInt64.max
+  private var handle: Int32 = -1
+
+  /// nil: no memory. It is taken as it is used.
   package init?(_ device: consuming Device) {
-    guard let window = ltp_system_map(Self.windowBytes, 0) else { return nil }
+    // No record is longer: it lies in one block.
+    guard let window = FileWindow(capacity: 2 << 20) else { return nil }
     self.device = device
     self.window = window
   }
 
   package mutating func releaseMemory() {
     close()
-    ltp_system_unmap(window, Self.windowBytes)
+    window.releaseMemory()
   }
 
   private mutating func close() {
     if handle >= 0 { device.close(handle) }
-    (handle, segment, count) = (-1, .max, 0)
+    (handle, segment) = (-1, .max)
+    window.forget()
   }
 
   /// So many bytes of a segment, which stay until the next call; nil: they cannot be read. What was read before is not read again, though it may not
   /// have been on disk then: whoever finds it wrong calls `forget`, and reads once more.
   package mutating func read(
-    _ name: FileName, _ segment: UInt64, offset: UInt64, count: Int
+    _ segment: UInt64, _ naming: ChainNaming, offset: UInt64, count: Int
   ) -> UnsafeRawPointer? {
-    guard count <= Self.windowBytes else { return nil }
-    if segment == self.segment, offset >= start, offset + UInt64(count) <= start + UInt64(self.count) {
-      return UnsafeRawPointer(window + Int(offset - start))
-    }
     do throws(StorageFault) {
       if segment != self.segment {
         close()
-        handle = try device.open(name, OpenMode())
+        handle = try device.open(naming.name(of: .segment(segment)), OpenMode())
         self.segment = segment
       }
-      // More than is asked for only where the last piece was used up: intents by themselves are read by themselves.
-      let isNext = offset >= start && offset < start + UInt64(self.count) + UInt64(count) && self.count > 0
-      let wanted = isNext ? min(max(count, 4 * self.count), Self.windowBytes) : max(count, 4096)
-      // Records are aligned to 32 bytes in their segment; keep them so.
-      start = offset
-      self.count = 0
-      self.count = try device.read(handle, into: window, count: wanted, offset: offset)
+      return try window.read(handle, offset: offset, count: count, &device)
     } catch {
       close()
       return nil
     }
-    return self.count >= count ? UnsafeRawPointer(window) : nil
   }
 
   /// What was read may have been written over since.
-  package mutating func forget() { count = 0 }
+  package mutating func forget() { window.forget() }
 }
