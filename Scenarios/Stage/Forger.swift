@@ -16,8 +16,8 @@ package enum Forger {
     }
   }
 
-  /// Copies the trace in `from` to `to`, made anew, without the first step of an intent for which it holds; whether there was one. Its block holds
-  /// something else, too.
+  /// Copies the trace in `from` to `to`, made anew, without the first step of an intent for which it holds; whether there was one. Its
+  /// block holds something else, too.
   package static func forge(from: String, to: String, without isIt: (ltp_step_record) -> Bool) throws -> Bool
   {
     var goneSlots: UInt64 = 0

@@ -136,18 +136,14 @@ extension Core {
 
   // MARK: Replay
 
-  /// Hands out the next intent that is let in now. `payload`: where its payload goes. The first one of a run waits for the disk: the log says there first
-  /// that the run hands intents out.
+  /// Hands out the next intent that is let in now. `payload`: where its payload goes. The first one of a run waits for the disk: the log
+  /// says there first that the run hands intents out.
   package func beginIntent(
     _ lane: Lane, _ handout: inout ltp_handout, payload: UnsafeMutableRawBufferPointer
   ) -> Int32 {
-    var status = tryBeginIntent(lane, &handout, payload: payload)
-    var attemptsLeft = 20_000
-    while status == nil, attemptsLeft > 0 {
-      attemptsLeft -= 1
-      waitForWriterBriefly()
-      status = tryBeginIntent(lane, &handout, payload: payload)
-    }
+    let status = retrying(
+      atMost: 20_000, while: { $0 == nil },
+      { tryBeginIntent(lane, &handout, payload: payload) })
     return status ?? LTP_ERROR_BACKPRESSURE
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deferral log of a core, and the lock that everyone passes who uses it: lanes that keep, workers that replay, operators, whoever waits for a
-// record and so writes it, and the writer of the trace, whose turns make room for it and tell the trace.
+// The deferral log of a core, and the lock that everyone passes who uses it: lanes that keep, workers that replay, operators, whoever waits
+// for a record and so writes it, and the writer of the trace, whose turns make room for it and tell the trace.
 
 import CLTP
 import CLTPSystem
@@ -159,14 +159,21 @@ extension Core {
 
   /// Does it again while the log takes nothing for a moment, a thousand times at most; what it came to last.
   package func retryingBriefly(_ body: () -> Int32) -> Int32 {
-    var status = body()
-    var attemptsLeft = 1000
-    while status == LTP_ERROR_BACKPRESSURE, attemptsLeft > 0 {
+    retrying(atMost: 1000, while: { $0 == LTP_ERROR_BACKPRESSURE }, body)
+  }
+
+  /// Does it again, the writer having had a turn, while its answer is to be had anew; the last answer.
+  func retrying<Answer>(
+    atMost attempts: Int, while isUnsettled: (Answer) -> Bool, _ body: () -> Answer
+  ) -> Answer {
+    var answer = body()
+    var attemptsLeft = attempts
+    while isUnsettled(answer), attemptsLeft > 0 {
       attemptsLeft -= 1
       waitForWriterBriefly()
-      status = body()
+      answer = body()
     }
-    return status
+    return answer
   }
 
   /// Calls `body` with the keeper, alone; nil: the core keeps nothing.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Intents that wait for long are told to the trace again before the segment of the trace goes that told them last. Copying an intent's record to the
-// log's end tells it, as compaction does: so the trace still tells every record once and in the log's order, and a crash in between needs no care.
+// Intents that wait for long are told to the trace again before the segment of the trace goes that told them last. Copying an intent's
+// record to the log's end tells it, as compaction does: so the trace still tells every record once and in the log's order, and a crash in
+// between needs no care.
 
 import CLTP
 import LTPStorage

@@ -195,8 +195,9 @@ extension DeferralLog {
 
   /// Gives back the segments in front that nothing needs.
   private mutating func drop<Device: StorageDevice & ~Copyable>(_ queue: inout StorageQueue<Device>) {
-    // Copies of what lay there are on disk, and the trace has been told all of it, also after a crash. By what its sealed blocks tell: the block in which
-    // it is gathered need not be the next one, because a segment's summary and the preamble of the one after it may come before.
+    // Copies of what lay there are on disk, and the trace has been told all of it, also after a crash. By what its sealed blocks tell: the
+    // block in which it is gathered need not be the next one, because a segment's summary and the preamble of the one after it may come
+    // before.
     let needed = max(segmentStart, compaction.movedSequence)
     guard use.isUnused(before: chain.position.segmentIndex), needed <= durableSequence,
       needed <= trace.sealedSequence

@@ -5,8 +5,8 @@
 //
 // Invariants
 //   - An intent is handed out only once its record is durable: else a crash would lose it, and its sender would send it again.
-//   - An intent is handed out only once it is on disk that this run hands intents out: after a crash each that is pending may have happened then,
-//     whether the record of its hand-out came to disk or not, so nobody waits for that one.
+//   - An intent is handed out only once it is on disk that this run hands intents out: after a crash each that is pending may have happened
+//     then, whether the record of its hand-out came to disk or not, so nobody waits for that one.
 //   - A segment goes only when nothing in it is needed: each of its intents has ended and is not remembered any more, or has a durable copy.
 //   - The trace is told what is durable here, in this order, and everything.
 //   - After a failure of the chain nothing is kept, begun or ended.
@@ -32,12 +32,12 @@ package struct DeferralLog: ~Copyable {
   package internal(set) var sequence: UInt64
   package internal(set) var durableSequence: UInt64
   var markSequence: UInt64
-  /// A mark of this run is on disk, and says from where on its tickets are numbered. Before that it gives none: a crash would take the mark, and the
-  /// next run would give the same ones.
+  /// A mark of this run is on disk, and says from where on its tickets are numbered. Before that it gives none: a crash would take the
+  /// mark, and the next run would give the same ones.
   var isNumbered = false
   var handing = Handing.no
-  /// Pending intents with lower numbers may have happened: a run before this one handed intents out, and a crash may have taken the records that say
-  /// which.
+  /// Pending intents with lower numbers may have happened: a run before this one handed intents out, and a crash may have taken the records
+  /// that say which.
   let maybeBelow: UInt64
   /// LTP_DEFERRAL_*: the mark that goes before anything else; 0: none.
   var markDue: UInt8
@@ -151,7 +151,7 @@ package struct DeferralLog: ~Copyable {
     let key = IntentKey(draft.key, draft.request)
     guard let slot = table.slot(of: key) else { return nil }
     let (ticket, before) = (table.ticket(slot), table[slot])
-    guard table.matches(slot, key, contentWord: hash.firstWord),
+    guard table.hasContent(slot, hash.firstWord),
       before.actionClass == draft.request.action_class,
       table.session(of: slot) == draft.request.session_id
     else { return .differs(ticket) }
@@ -290,38 +290,37 @@ package struct DeferralLog: ~Copyable {
     _ files: inout IntentFiles<Device>
   ) -> KeptIntent? {
     let payloadBytes = Int(table[slot].payloadBytes)
-    let headBytes = MemoryLayout<ltp_deferral_intent>.size
+    guard let record = record(slot, ticket, payloadBytes: payloadBytes, &files),
+      Int(record.pointee.payload_bytes) == payloadBytes, payload.count >= payloadBytes
+    else { return nil }
+    let (bytes, stored) = (UnsafeRawPointer(record), UnsafeRawPointer(record + 1))
+    guard
+      Digest(of: stored, count: payloadBytes) == Digest(from: bytes + LTP_AT_deferral_intent_content_hash)
+    else { return nil }
+    payload.copyMemory(from: UnsafeRawBufferPointer(start: stored, count: payloadBytes))
+    return KeptIntent(record)
+  }
+
+  /// The record of an intent, with so many bytes of its payload behind it, until the files are read again; nil: it is not there.
+  private func record<Device: StorageDevice & ~Copyable>(
+    _ slot: Int, _ ticket: Ticket, payloadBytes: Int, _ files: inout IntentFiles<Device>
+  ) -> UnsafePointer<ltp_deferral_intent>? {
     guard let place = table.place(slot),
       let bytes = files.read(
-        place.segment, configuration.chain.naming, offset: place.offset, count: headBytes + payloadBytes)
+        place.segment, configuration.chain.naming, offset: place.offset,
+        count: MemoryLayout<ltp_deferral_intent>.size + payloadBytes)
     else { return nil }
     let record = bytes.assumingMemoryBound(to: ltp_deferral_intent.self)
-    guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == ticket.rawValue,
-      Int(record.pointee.payload_bytes) == payloadBytes
-    else { return nil }
-    let kept = KeptIntent(record)
-    guard payload.count >= kept.payloadBytes,
-      Digest(of: bytes + headBytes, count: kept.payloadBytes)
-        == Digest(from: bytes + LTP_AT_deferral_intent_content_hash)
-    else { return nil }
-    payload.copyMemory(from: UnsafeRawBufferPointer(start: bytes + headBytes, count: kept.payloadBytes))
-    return kept
+    return record.pointee.kind == LTP_DEFERRAL_INTENT && record.pointee.ticket == ticket.rawValue
+      ? record : nil
   }
 
   /// When an intent was kept, as its record says; nil: that is not on disk, or cannot be read.
   package func keptUnixNanoseconds<Device: StorageDevice & ~Copyable>(
     _ ticket: Ticket, _ files: inout IntentFiles<Device>
   ) -> UInt64? {
-    guard let slot = table.slot(of: ticket), !table[slot].isAwaited, let place = table.place(slot),
-      let bytes = files.read(
-        place.segment, configuration.chain.naming, offset: place.offset,
-        count: MemoryLayout<ltp_deferral_intent>.size)
-    else { return nil }
-    let record = bytes.assumingMemoryBound(to: ltp_deferral_intent.self)
-    guard record.pointee.kind == LTP_DEFERRAL_INTENT, record.pointee.ticket == ticket.rawValue else {
-      return nil
-    }
-    return record.pointee.kept_unix_ns
+    guard let slot = table.slot(of: ticket), !table[slot].isAwaited else { return nil }
+    return record(slot, ticket, payloadBytes: 0, &files)?.pointee.kept_unix_ns
   }
 
   // MARK: What the trace is told

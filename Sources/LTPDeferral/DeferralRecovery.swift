@@ -159,8 +159,8 @@ struct DeferralReader: BlockReader {
     return isSealed
   }
 
-  /// Each intent's place in the index is somewhere else in memory: with all of a block asked for at once, ten million intents are there in half the
-  /// time.
+  /// Each intent's place in the index is somewhere else in memory: with all of a block asked for at once, ten million intents are there in
+  /// half the time.
   private func prefetchKeys(_ header: BlockHeader) {
     var slot = 0
     while slot < header.slotCount,

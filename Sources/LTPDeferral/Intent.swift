@@ -76,8 +76,8 @@ package struct NewIntent {
   }
 }
 
-/// An intent in the table: 56 bytes, so that ten million of them, with the index of their keys, take no more than 64 each. What has more than its
-/// hash here is in the intent's record on disk. Times are whole milliseconds, rounded up.
+/// An intent in the table: 56 bytes, so that ten million of them, with the index of their keys, take no more than 64 each. What has more
+/// than its hash here is in the intent's record on disk. Times are whole milliseconds, rounded up.
 package struct Intent {
   static var numberBits: UInt64 { 64 - UInt64(LTP_TICKET_SLOT_BITS) }
 
@@ -207,8 +207,6 @@ package struct Intent {
     set { expiresLow = newValue }
   }
 
-  mutating func becomesListed() { (expiresHigh, expiresLow) = (0, 0) }
-
   private static func nanoseconds(_ high: UInt16, _ low: UInt32) -> UInt64 {
     let (time, isOver) = (UInt64(high) << 32 | UInt64(low)).multipliedReportingOverflow(by: 1_000_000)
     return isOver ? .max : time
@@ -227,8 +225,8 @@ package struct Intent {
   }
 }
 
-/// Where a record lies in the log: its offset, which is a whole number of slots, and the low bits of its segment's number. So many segments are
-/// never on disk at once, so whoever knows the newest one knows all of it.
+/// Where a record lies in the log: its offset, which is a whole number of slots, and the low bits of its segment's number. So many segments
+/// are never on disk at once, so whoever knows the newest one knows all of it.
 struct RecordPlace {
   static var slotBits: UInt64 { 25 }
   /// Segments from the oldest to the newest.

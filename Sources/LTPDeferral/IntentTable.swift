@@ -114,7 +114,12 @@ package struct IntentTable {
 
   /// It was kept under this key, for a payload whose hash begins so.
   package func matches(_ slot: Int, _ key: IntentKey, contentWord: UInt64) -> Bool {
-    intents[slot].keyHash == hash(key) && intents[slot].contentHash == contentHash(contentWord)
+    intents[slot].keyHash == hash(key) && hasContent(slot, contentWord)
+  }
+
+  /// It was kept for a payload whose hash begins so.
+  package func hasContent(_ slot: Int, _ word: UInt64) -> Bool {
+    intents[slot].contentHash == contentHash(word)
   }
 
   private func hash(_ key: IntentKey) -> UInt64 { secret.hash([key.low, key.high, key.isDerived ? 1 : 0]) }

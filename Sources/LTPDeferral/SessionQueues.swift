@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sessions that intents belong to: each has its pending ones in a queue, and those that have any have turns, in a ring. They are found by
-// linear hashing (Litwin, 1980): buckets come one at a time, as sessions do, so few sessions take little memory, and no call ever makes the index
-// anew.
+// The sessions that intents belong to: each has its pending ones in a queue, and those that have any have turns, in a ring. They are found
+// by linear hashing (Litwin, 1980): buckets come one at a time, as sessions do, so few sessions take little memory, and no call ever makes
+// the index anew.
 
 import LTPRecords
 

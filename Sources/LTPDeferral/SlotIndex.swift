@@ -2,8 +2,9 @@
 
 import CLTPSystem
 
-/// A hash index over at most 2^24 - 1 slots: open addressing, linear probing, no tombstones. Four places for three slots, whatever their number,
-/// so that it takes little more than five bytes a slot. Beside a slot stand 8 bits of its hash, so that others are hardly ever looked at.
+/// A hash index over at most 2^24 - 1 slots: open addressing, linear probing, no tombstones. Four places for three slots, whatever their
+/// number, so that it takes little more than five bytes a slot. Beside a slot stand 8 bits of its hash, so that others are hardly ever
+/// looked at.
 struct SlotIndex {
   private let words: UnsafeMutablePointer<UInt32>
   private let places: Int

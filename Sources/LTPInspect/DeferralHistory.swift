@@ -2,8 +2,8 @@
 // What a trace tells of its deferral log, held against itself: every intent that a lane said is kept was kept, with the same content; every step is of an
 // intent that is pending, and follows from the one before; nothing is left out; and each DEFERRAL record's counts are those of what was told.
 //
-// Where the trace's first segments have left, it is known how many intents were pending then, and each of them has to be told again, or to end, before
-// a DEFERRAL record says that all were (`proof_sequence`): no segment leaves before that.
+// Where the trace's first segments have left, it is known how many intents were pending then, and each of them has to be told again, or to
+// end, before a DEFERRAL record says that all were (`proof_sequence`): no segment leaves before that.
 //
 // Its memory is that of the intents that have no end yet.
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash-2-4 (Aumasson and Bernstein, 2012): keys are made of keys by it, tables that strangers fill are hashed by it, and tokens where the
-// processor has no AES. The test compares it with the reference vectors. Libcrypto has it too, but makes a context for each message: a hundred times the time.
+// SipHash-2-4 (Aumasson and Bernstein, 2012): keys are made of keys by it, tables that strangers fill are hashed by it, and tokens where
+// the processor has no AES. The test compares it with the reference vectors. Libcrypto has it too, but makes a context for each message: a
+// hundred times the time.
 
 /// A 128-bit SipHash key.
 public struct SipKey: Equatable, Sendable {

@@ -14,7 +14,8 @@ package struct ToldDeferral: Sendable {
   package var pending: UInt64 = 0
   /// Since the run began.
   package var ended: UInt64 = 0
-  /// Each pending intent was told, or told again, by a record that ends above this: what the trace tells up to here proves no pending intent.
+  /// Each pending intent was told, or told again, by a record that ends above this: what the trace tells up to here proves no pending
+  /// intent.
   package var proofSequence: UInt64 = 0
   /// Where the log ended when the run began.
   package var endSequence: UInt64 = 0

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the oldest segments may leave. An intent that waits is proven by the last INTENT record that tells it, so before the segment with that
-// record goes, the deferral log has to copy the intent forward, which tells it again in a later segment. The trace asks for
-// that one segment ahead, for all intents at once that were told before the current segment, so that it needs no list of what was told where.
+// Which of the oldest segments may leave. An intent that waits is proven by the last INTENT record that tells it, so before the segment
+// with that record goes, the deferral log has to copy the intent forward, which tells it again in a later segment. The trace asks for
+// that one segment ahead, for all intents at once that were told before the current segment, so that it needs no list of what was told
+// where.
 //
 // Invariants
 //   - A segment goes only after a later one says, durably, that no pending intent is proven by it alone (`proof_sequence`).
@@ -104,8 +105,8 @@ extension TraceWriter where Device: ~Copyable {
     chain.dropSegments(below: end, &queue)
   }
 
-  /// Pending intents whose last record in the deferral log ends at or below this are to be told again, so that the oldest segments can go; 0:
-  /// none.
+  /// Pending intents whose last record in the deferral log ends at or below this are to be told again, so that the oldest segments can go;
+  /// 0: none.
   package var wantedAgain: UInt64 { retention.wanted }
 
   /// The deferral log has copied them; the trace has them once it has told up to `toldAt`.

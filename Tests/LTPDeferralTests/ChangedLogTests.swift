@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deferral logs that somebody changed: cut, or written with right hashes and wrong contents. Recovery appends to none of what it cannot vouch for,
-// and reads nothing behind a block.
+// Deferral logs that somebody changed: cut, or written with right hashes and wrong contents. Recovery appends to none of what it cannot
+// vouch for, and reads nothing behind a block.
 
 import CLTP
 import LTPRecords

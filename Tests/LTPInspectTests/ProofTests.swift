@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Retention beside an intent that waits for long: what readers make of a trace whose first segments have left, and of one that somebody has forged.
+// Retention beside an intent that waits for long: what readers make of a trace whose first segments have left, and of one that somebody has
+// forged.
 
 import CLTP
 import CLTPSystem

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What must hold after a crash, of both chains together: nothing that was acknowledged is gone or undone, and each says of the other what is so.
+// What must hold after a crash, of both chains together: nothing that was acknowledged is gone or undone, and each says of the other what
+// is so.
 
 import CLTP
 import LTPRecords
@@ -84,7 +85,8 @@ extension KeptHistory {
     try checkStrays(log.log.table)
   }
 
-  /// The one before it of the same key, which had ended and was forgotten, is known again, because its segment is there; the new one did not get to disk.
+  /// The one before it of the same key, which had ended and was forgotten, is known again, because its segment is there; the new one did
+  /// not get to disk.
   private func checkReplaced(_ one: SentIntent, by ticket: Ticket, _ core: Core) throws(Violation) {
     let table = core.keeper!.log.table
     guard let before = book.byTicket[ticket.rawValue], before !== one, before.frame == one.frame,

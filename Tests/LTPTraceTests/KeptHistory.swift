@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One history of both chains from a seed: runs of a core that keeps intents, with its trace and its deferral log on one disk, with load, faults
-// and sudden ends. After each, both are recovered and held against each other and against what senders and workers were told
+// One history of both chains from a seed: runs of a core that keeps intents, with its trace and its deferral log on one disk, with load,
+// faults and sudden ends. After each, both are recovered and held against each other and against what senders and workers were told
 // (KeptHistory+Check.swift).
 
 import CLTP

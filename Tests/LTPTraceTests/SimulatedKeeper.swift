@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deferral log beside a simulated core's trace, on the same disk and through the same queue: what LTPCore's keeper does with it, without threads
-// and without its lock.
+// The deferral log beside a simulated core's trace, on the same disk and through the same queue: what LTPCore's keeper does with it,
+// without threads and without its lock.
 
 import CLTP
 import CLTPSystem
@@ -283,7 +283,8 @@ struct KeeperSetup {
   var planted: PlantedInKeeper?
 }
 
-/// Whether a segment of the deferral log goes only once the trace has on disk all that it held: a crash would show it, but comes seldom in between.
+/// Whether a segment of the deferral log goes only once the trace has on disk all that it held: a crash would show it, but comes seldom in
+/// between.
 struct DropCheck {
   /// Blocks of the trace that were sealed, and how much they tell.
   private var told: [(blocks: UInt64, sequence: UInt64)] = []

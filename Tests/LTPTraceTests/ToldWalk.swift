@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checker's part about kept intents: what a trace tells of the deferral log beside it, read by the layout of ltp_trace.h. Each intent and each
-// end once, in the deferral log's order, and nothing left out.
+// The checker's part about kept intents: what a trace tells of the deferral log beside it, read by the layout of ltp_trace.h. Each intent
+// and each end once, in the deferral log's order, and nothing left out.
 
 import CLTP
 import LTPDeferral
